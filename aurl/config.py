@@ -1,0 +1,231 @@
+"""``params.yaml`` as typed sections: what each parameter may be, and a variant laid over the base.
+
+``python -m aurl.config`` checks the file, every variant in it included.
+"""
+import difflib
+import os
+import sys
+from functools import reduce
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from aurl import UserError
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Set = Literal["mocap-seen", "mocap-composed", "mocap-novel"]
+Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center"]
+
+
+class Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class Run(Section):
+    variants: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class Data(Section):
+    train: Set
+    test: Annotated[list[Set], Field(min_length=1)]
+
+
+class Mocap(Section):
+    seed: Annotated[int, Field(ge=0)]
+    size: Annotated[int, Field(ge=16, le=512, multiple_of=2)]
+    frames: Count
+    fps: Positive
+    train_videos: Count
+    val_videos: Count
+    test_videos: Count
+
+
+class Clip(Section):
+    frames: Count
+    stride: Count
+    size: Annotated[int, Field(ge=16)]
+
+
+class Text(Section):
+    vectors: str
+
+
+class Model(Section):
+    width: Annotated[int, Field(ge=4)]
+    depth: Count
+    projection: Literal["mlp", "linear"]
+    semantic: Literal["learned", "words"]
+    hidden: Count
+    word_hidden: Count
+    dim: Annotated[int, Field(ge=2)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Loss(Section):
+    terms: Annotated[list[Term], Field(min_length=1)]
+    scale: Positive
+    uniformity_weight: NotNegative
+    margin: NotNegative
+
+
+class Generator(Section):
+    mode: Literal["released", "interpolate", "extrapolate", "both"]
+    num_classes: Count | None
+    beta: Positive
+
+
+class Train(Section):
+    epochs: Count
+    batch: Annotated[int, Field(ge=2)]
+    optimizer: Literal["adamw", "sgd"]
+    lr: Positive
+    weight_decay: NotNegative
+    warmup_epochs: NotNegative
+    precision: Literal["auto", "bf16", "float32"]
+    cache_gb: NotNegative
+
+
+class Evaluate(Section):
+    clips: Count
+    batch: Count
+    bootstrap: Annotated[int, Field(ge=100)]
+
+
+class Sphere(Section):
+    baseline: str
+    classes: Annotated[list[str], Field(min_length=2)]
+    epochs: Count
+
+
+class Params(Section):
+    """All of ``params.yaml``; see that file for what each value means."""
+
+    run: Run
+    data: Data
+    mocap: Mocap
+    clip: Clip
+    text: Text
+    model: Model
+    loss: Loss
+    generator: Generator
+    train: Train
+    evaluate: Evaluate
+    sphere: Sphere
+    variants: dict[str, dict[str, Any]]
+
+
+def load(path="params.yaml", variant="aurl", seed=0, sections=None):
+    """The parameters of one variant, checked.
+
+    Args:
+        path: the parameter file.
+        variant: a key of its ``variants``, whose lines are laid over the base sections.
+        seed: carried along as ``.seed``, beside ``.variant``.
+        sections: the names of the sections that the caller reads; the answer then has these and no others, so
+            that a pipeline stage cannot depend on a parameter that it does not declare. All of them if ``None``.
+
+    Raises:
+        UserError: a file that cannot be read, an unknown key, a value out of range, an unknown variant.
+    """
+    raw = _read(path)
+    base = _check(raw, path)
+    if variant not in base.variants:
+        raise UserError(f"{path}: there is no variant {variant!r} under `variants`; there are {_list(base.variants)}{_nearest(variant, base.variants)}.")
+    merged = _overlay(raw, base.variants[variant] or {}, f"{path}: variants.{variant}")
+    params = _check(merged, f"{path}: variants.{variant}" if merged != raw else path)
+    chosen = {name: getattr(params, name) for name in sections or Params.model_fields}
+    return SimpleNamespace(**chosen, variant=variant, seed=seed)
+
+
+def enter_project():
+    """Make the project's root (the nearest folder upwards with a ``params.yaml``) the working directory.
+
+    A notebook opened in JupyterLab starts in its own folder and one run by the pipeline in the root; after this
+    call both read and write the same paths.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "params.yaml").is_file():
+            os.chdir(folder)
+            return
+    raise UserError(f"no params.yaml in {here} or above it: start the notebook inside the project's folder.")
+
+
+def _read(path):
+    try:
+        raw = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): run from the project's root, or name the parameter file.") from None
+    except yaml.YAMLError as error:
+        where = f" at line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        raise UserError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} holds no parameters: restore it with `git checkout {path}`.")
+    return raw
+
+
+def _overlay(base, over, where):
+    """``base`` with the values of ``over``; a key must exist in ``base``, so that a slip cannot go unseen."""
+    if not isinstance(over, dict):
+        raise UserError(f"{where} must be parameters to change, as `section: {{name: value}}`, not {over!r}.")
+    for key in over:
+        if key not in base:
+            raise UserError(f"{where}.{key} is not a parameter{_nearest(key, base)}.")
+    return {
+        key: _overlay(value, over[key], f"{where}.{key}") if key in over and isinstance(value, dict) else over.get(key, value)
+        for key, value in base.items()
+    }
+
+
+def _check(raw, where):
+    try:
+        params = Params.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise UserError(_sentence(error.errors()[0], where)) from None
+    for name in params.run.variants:
+        if name not in params.variants:
+            raise UserError(
+                f"{where}: run.variants names {name!r}, which is not under `variants`; there are {_list(params.variants)}{_nearest(name, params.variants)}."
+            )
+    return params
+
+
+def _sentence(problem, where):
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        *section, key = problem["loc"]
+        known = reduce(lambda model, part: model.model_fields[part].annotation, section, Params).model_fields
+        return f"{where}: {name} is not a parameter{_nearest(key, known)}."
+    if problem["type"] == "missing":
+        return f"{where}: {name} is missing: add it, as the comments of params.yaml describe."
+    return f"{where}: {name} is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."
+
+
+def _nearest(key, known):
+    near = difflib.get_close_matches(str(key), list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _list(names):
+    return ", ".join(names)
+
+
+def main():
+    path = sys.argv[1] if len(sys.argv) > 1 else "params.yaml"
+    try:
+        for variant in _check(_read(path), path).variants:
+            load(path, variant)
+    except UserError as error:
+        sys.exit(f"aurl: {error}")
+    print(f"{path} is valid")
+
+
+if __name__ == "__main__":
+    main()

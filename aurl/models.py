@@ -1,0 +1,219 @@
+"""The two encoders that AURL trains together, and the released checkpoints.
+
+Videos go through R(2+1)D-18, built here from torchvision's own blocks so that its width and depth
+can shrink, and a projection; class names, as word vectors, through one linear layer and a projection
+of the same shape. Sizes are those of the released code at width 64, depth 2, hidden 2048, dim 2048,
+word_hidden 512: ``build`` turns a ``model`` section of params.yaml into such a pair.
+"""
+
+import argparse
+import pickle
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D
+
+from aurl import UserError
+from aurl.losses import unit
+
+
+class _TemporalConv(nn.Conv3d):
+    """torchvision's (3, 1, 1) convolution, padded beforehand where a clip is down to two frames.
+
+    There, oneDNN's bfloat16 weight gradient of the padded convolution is memory never written: torch
+    2.14 on the CPU gives a relative error of 1 and now and then NaN. Two frames and padding are the only case.
+    """
+
+    def forward(self, x):
+        if x.shape[2] != 2:
+            return super().forward(x)
+        return F.conv3d(F.pad(x, (0, 0, 0, 0, 1, 1)), self.weight, stride=self.stride)
+
+
+class _Conv2Plus1D(Conv2Plus1D):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self[3].__class__ = _TemporalConv  # same parameters under the same names
+
+
+class Backbone(nn.Module):
+    """R(2+1)D of any width and depth: clips (N, 3, T, H, W) -> features (N, 8 * width).
+
+    Width 64 and depth 2 are torchvision's ``r2plus1d_18`` without its classifier, name for name.
+    """
+
+    def __init__(self, width, depth):
+        super().__init__()
+        middle = max(1, 45 * width // 64)  # torchvision's stem has 45 for 64
+        self.stem = nn.Sequential(
+            nn.Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
+            nn.BatchNorm3d(middle), nn.ReLU(inplace=True),
+            nn.Conv3d(middle, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
+            nn.BatchNorm3d(width), nn.ReLU(inplace=True))
+        self.layer1 = self._stage(width, width, depth, stride=1)
+        self.layer2 = self._stage(width, 2 * width, depth, stride=2)
+        self.layer3 = self._stage(2 * width, 4 * width, depth, stride=2)
+        self.layer4 = self._stage(4 * width, 8 * width, depth, stride=2)
+        self.avgpool = nn.AdaptiveAvgPool3d(1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @staticmethod
+    def _stage(before, after, depth, stride):
+        shortcut = None if stride == 1 else nn.Sequential(
+            nn.Conv3d(before, after, 1, stride, bias=False), nn.BatchNorm3d(after))
+        first = BasicBlock(before, after, _Conv2Plus1D, stride, shortcut)
+        return nn.Sequential(first, *(BasicBlock(after, after, _Conv2Plus1D) for _ in range(depth - 1)))
+
+    def forward(self, x):
+        x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
+        return self.avgpool(x).flatten(1)
+
+
+def mlp(before, hidden, after):
+    """Three linear layers, BatchNorm after each, ReLU after the first two: (N, before) -> (N, after)."""
+    return nn.Sequential(
+        nn.Linear(before, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True),
+        nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True),
+        nn.Linear(hidden, after), nn.BatchNorm1d(after))
+
+
+class AURL(nn.Module):
+    """Video encoder, class encoder and visual centres; made by `build`.
+
+    In train mode BatchNorm normalises videos over the batch and words over the classes, as
+    released; in eval mode both use their running statistics, so every class stands for itself.
+    Works under ``torch.autocast`` and in ``channels_last_3d``; features come out in float32.
+    """
+
+    def __init__(self, model, num_classes, word_dim):
+        super().__init__()
+        _check(model, num_classes, word_dim)
+        learned = model.semantic == "learned"
+        features, self.dim = 8 * model.width, model.dim if learned else word_dim
+        self.backbone = Backbone(model.width, model.depth)
+        self.dropout = nn.Dropout(model.dropout)
+        self.projection = (mlp(features, model.hidden, self.dim) if model.projection == "mlp"
+                           else nn.Linear(features, self.dim))
+        self.words = nn.Sequential(nn.Linear(word_dim, model.word_hidden),
+                                   *mlp(model.word_hidden, model.hidden, self.dim)) if learned else nn.Identity()
+        self.centers = nn.Parameter(torch.rand(num_classes, self.dim))  # U[0, 1), as released
+
+    def forward(self, clips, words):
+        """What the losses take, in one call that DistributedDataParallel can watch.
+
+        Clips (N, K, 3, T, H, W) and words (C, W) -> projected videos (N, D), class features (C, D)
+        and visual centres (C, D).
+        """
+        return self.project(clips), self.encode_class(words), self.centers
+
+    def project(self, clips):
+        """Clips (N, K, 3, T, H, W) -> (N, D): projected clip by clip, averaged over the K clips.
+
+        The average is over raw projections: the released code normalises nowhere but inside the
+        cosine. E2E averages the backbone's features before its regressor, which is the same here,
+        as its regressor (``projection: linear``) is affine. Raises ValueError for other shapes.
+        """
+        if clips.ndim != 6 or clips.shape[2] != 3 or not clips.shape[1]:
+            raise ValueError(f"Clips must be (N, K, 3, T, H, W), not {tuple(clips.shape)}.")
+        x = self.projection(self.dropout(self.backbone(clips.flatten(0, 1))))  # (N * K, D)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        return x.unflatten(0, clips.shape[:2]).mean(dim=1)
+
+    def encode_video(self, clips):
+        """Clips (N, K, 3, T, H, W) -> unit-length features (N, D): `project`, normalised."""
+        return unit(self.project(clips))
+
+    def encode_class(self, words):
+        """Word vectors (C, W) -> unit-length features (C, D); ``semantic: words`` only normalises them."""
+        if words.ndim != 2:
+            raise ValueError(f"Word vectors must be (C, W), not {tuple(words.shape)}.")
+        return unit(self.words(words))
+
+
+def build(model, num_classes, word_dim):
+    """An AURL with fresh weights from torch's global random numbers.
+
+    ``model`` has ``width`` (channels of the first stage), ``depth`` (blocks per stage), ``hidden``
+    (of both MLPs), ``dim`` (D), ``word_hidden``, ``dropout`` (of backbone features), ``projection``
+    ("mlp", or "linear" as E2E's) and ``semantic`` ("learned", or "words": the word vectors
+    themselves, so that D is ``word_dim`` and ``dim``, ``word_hidden`` are not read). Raises
+    UserError for a setting that cannot be.
+
+    >>> tiny = SimpleNamespace(width=4, depth=1, hidden=8, dim=6, word_hidden=5, dropout=0.0,
+    ...                        projection="mlp", semantic="learned")
+    >>> build(tiny, num_classes=3, word_dim=7).encode_video(torch.rand(2, 1, 3, 4, 16, 16)).shape
+    torch.Size([2, 6])
+    """
+    return AURL(model, num_classes, word_dim)
+
+
+def _check(model, num_classes, word_dim):
+    sizes = {name: getattr(model, name) for name in ("width", "depth", "hidden", "dim", "word_hidden")}
+    for name, size in (sizes | {"num_classes": num_classes, "word_dim": word_dim}).items():
+        if size < 1:
+            raise UserError(f"The model's {name} must be 1 or more, not {size}.")
+    for name, choices in (("projection", ("mlp", "linear")), ("semantic", ("learned", "words"))):
+        if getattr(model, name) not in choices:
+            raise UserError(f"The model's {name} must be {' or '.join(choices)}, not {getattr(model, name)!r}.")
+
+
+# What the authors' training script saves beside the weights: its options and a NumPy accuracy, whose
+# scalar type NumPy 1 and 2 pickle under two names.
+_SAVED_BESIDE = [argparse.Namespace, np.dtype, type(np.dtype("float64")), type(np.dtype("float32")),
+                 (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+                 (np._core.multiarray.scalar, "numpy.core.multiarray.scalar")]
+_STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
+_UNUSED = re.compile(r"(backbone\.)?regressor\.|classifier_txts\.")  # saved, but on no feature's way
+
+
+def load_released(path):
+    """The authors' checkpoint (``AURL662_checkpoint.pth.tar`` and the like) as an `AURL` in eval mode.
+
+    All sizes and the number of classes are read off the weights, so other files of that layout load
+    too. Nothing in the file is executed: beside tensors it may hold only an ``argparse.Namespace``
+    and NumPy float scalars. Raises UserError for a file that is missing, anything else, or of
+    another layout.
+    """
+    try:
+        with torch.serialization.safe_globals(_SAVED_BESIDE):
+            weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        renamed = dict(filter(None, (_rename(name, weight) for name, weight in weights.items())))
+        model = build(_sizes(renamed), len(renamed["centers"]), renamed["words.0.weight"].shape[1])
+        model.load_state_dict(renamed)
+    except FileNotFoundError:
+        raise UserError(f"There is no checkpoint {path}; download it or correct the path.") from None
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path} is not plain weights and was not read, as it could run code; use the authors' own file.") from error
+    except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, UserError) as error:
+        raise UserError(f"{path} is no released AURL checkpoint; use AURL662_checkpoint.pth.tar or AURL700's.") from error
+    return model.eval()
+
+
+def _rename(name, weight):
+    name = name.removeprefix("module.")  # left by DistributedDataParallel
+    if _UNUSED.match(name):
+        return None
+    if found := re.fullmatch(r"backbone\.model\.([0-4])\.(.+)", name):
+        return f"backbone.{_STAGES[int(found[1])]}.{found[2]}", weight
+    if found := re.fullmatch(r"backbone_words\.regressor\.(weight|bias)", name):
+        return f"words.0.{found[1]}", weight
+    if found := re.fullmatch(r"projection(_words)?\.l([123])\.([01])\.(\w+)", name):
+        place = 3 * (int(found[2]) - 1) + int(found[3])  # a linear layer, its BatchNorm, a ReLU
+        return (f"words.{place + 1}.{found[4]}" if found[1] else f"projection.{place}.{found[4]}"), weight
+    if name == "classifier.weight":
+        return "centers", weight
+    raise KeyError(name)
+
+
+def _sizes(weights):
+    return SimpleNamespace(
+        width=weights["backbone.stem.3.weight"].shape[0],
+        depth=len({name.split(".")[2] for name in weights if name.startswith("backbone.layer1.")}),
+        hidden=weights["projection.0.weight"].shape[0], dim=weights["centers"].shape[1],
+        word_hidden=weights["words.0.weight"].shape[0], dropout=0.05, projection="mlp", semantic="learned")

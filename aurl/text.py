@@ -1,0 +1,127 @@
+"""From class names to vectors: name -> words -> mean of the words' unit vectors.
+
+The word vectors stay fixed; what is learned from them is the class encoder of ``aurl.models``. How a
+dataset writes its class names is data (``Rules``), so that one path serves every dataset.
+"""
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import fasttext
+import numpy as np
+import pandas as pd
+
+from aurl import UserError
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a dataset's class names become words; the default suits names that are plain words.
+
+    ``substitutions`` maps a whole class name to the text that is embedded in its place.
+    """
+
+    substitutions: Mapping[str, str] = field(default_factory=dict)
+
+
+def words(name: str, rules: Rules = Rules()) -> list[str]:
+    """The lower-case words that a class name is embedded by.
+
+    >>> words("walk duck"), words("flauta", Rules({"flauta": "flute"}))
+    (['walk', 'duck'], ['flute'])
+    """
+    return rules.substitutions.get(name, name).lower().split()
+
+
+class WordVectors:
+    """Word vectors of one source.
+
+    ``lookup(word)`` gives the ``dim`` numbers of a word as the source has them (not normalised), and
+    zeros for a word that it cannot tell anything about. ``source`` is named in error messages.
+    """
+
+    def __init__(self, lookup: Callable[[str], np.ndarray], dim: int, source: str):
+        self.lookup, self.dim, self.source = lookup, dim, source
+
+    @classmethod
+    def load(cls, path: str | Path) -> "WordVectors":
+        """Load a fastText model (``.bin``), with its subwords if it has any.
+
+        Raises UserError if there is no such file, or if it is not a whole fastText model.
+        """
+        _check_fasttext(Path(path))
+        try:
+            model = fasttext.load_model(str(path))
+        except (ValueError, RuntimeError, MemoryError) as error:
+            reason = str(error) or "not enough memory"
+            raise UserError(f"the word vectors {path} cannot be loaded by fastText: {reason}") from None
+        return cls(model.get_word_vector, model.get_dimension(), str(path))
+
+    def embed(self, names: Sequence[str], rules: Rules = Rules()) -> np.ndarray:
+        """(C, W) float32: for each class name the mean of its words' vectors, each of unit length first.
+
+        The mean itself is not normalised. Raises UserError that names every class, with its word, for
+        which there is no vector.
+        """
+        vectors, missing = np.zeros((len(names), self.dim), np.float32), []
+        for row, name in zip(vectors, names):
+            found = words(name, rules)
+            if not found:
+                raise UserError(f'the class name "{name}" holds no word: give it a substitution')
+            for word in found:
+                vector = np.asarray(self.lookup(word), np.float32)
+                norm = np.linalg.norm(vector)
+                if 0 < norm < np.inf:
+                    row += vector / norm / len(found)
+                else:
+                    missing.append(f'"{word}" of class "{name}"')
+        if missing:
+            rest = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+            raise UserError(f"{self.source} has no vector for {', '.join(missing[:5])}{rest}: "
+                            "add a substitution of the class name, or use vectors with subwords")
+        return vectors
+
+
+def overlapping(train: tuple[Sequence[str], np.ndarray], test: tuple[Sequence[str], np.ndarray],
+                threshold: float) -> pd.DataFrame:
+    """Which training classes are too close to a test class for the test to be zero-shot.
+
+    ``train`` and ``test`` are (names, vectors) with vectors (C, W) of any length. A training class is
+    removed if its cosine distance (0 to 2) to the nearest test class is below ``threshold``; the paper
+    takes 0.05, and 0 keeps every class. Returns one row per training class, the closest first, with
+    columns ``class``, ``nearest`` (the test class), ``distance`` and ``removed``.
+    """
+    (names, vectors), (test_names, test_vectors) = train, test
+    # Rounding puts equal vectors at -1e-16, which would be "below" a threshold of 0.
+    distances = np.clip(1 - _unit(vectors) @ _unit(test_vectors).T, 0, 2)
+    nearest = distances.argmin(axis=1)
+    smallest = distances.min(axis=1)
+    table = pd.DataFrame({"class": list(names), "nearest": [test_names[i] for i in nearest],
+                          "distance": smallest, "removed": smallest < threshold})
+    return table.sort_values("distance", kind="stable", ignore_index=True)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    vectors = np.asarray(vectors, np.float64)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _check_fasttext(path: Path) -> None:
+    """Refuse what fastText itself would hang on or half read: its loader does not notice a cut file."""
+    mend = "text.vectors must be the path of a whole fastText .bin model"
+    if not path.is_file():
+        reason = "is a folder" if path.is_dir() else "does not exist"
+        raise UserError(f"the word vectors {path}: this file {reason}; {mend}")
+    # The header: magic number, version, 12 settings, t, then the dictionary's counts.
+    header = struct.Struct("<14id3i")
+    with path.open("rb") as file:
+        start = file.read(header.size)
+    values = header.unpack(start) if len(start) == header.size else (0,) * 18
+    magic, dim, kind, bucket, nwords = (values[i] for i in (0, 2, 9, 10, 16))
+    if magic != 793712314:
+        raise UserError(f"the word vectors {path}: this is not a fastText model; {mend}")
+    # Classifiers (kind 3) may be compressed; an embedding model holds an input and an output matrix of floats.
+    if kind != 3 and path.stat().st_size < 4 * dim * (2 * nwords + bucket):
+        raise UserError(f"the word vectors {path}: this fastText model is cut short; fetch or copy it again")

@@ -1,0 +1,212 @@
+"""Train AURL or a baseline: one readable loop, a checkpoint, and a history of every epoch."""
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import safetensors.torch
+import torch
+
+import aurl.losses
+import aurl.models
+from aurl import UserError, metrics
+from aurl.generator import ClassGenerator
+from aurl.progress import bar
+from aurl.video import to_input
+
+
+def train(params, clips, val, names, words, folder, scratch):
+    """Train one variant and return its history, one row an epoch.
+
+    The checkpoint kept is the one with the best top-1 on ``val``, the held-back videos of the *training* classes
+    (the first of equals); no test class is seen here. A run that was killed goes on from its last whole epoch
+    and ends with the same bytes.
+
+    Args:
+        params: sections ``model, loss, generator, train``, and ``variant`` and ``seed``.
+        clips: training `aurl.clips.Clips`, whose labels are places in ``names``.
+        val: validation `aurl.clips.Clips`.
+        names: C class names.
+        words: (C, W) word vectors of the classes.
+        folder: where ``model.safetensors`` and ``model.json`` go.
+        scratch: where the state of an unfinished run is kept.
+    """
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(params.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    words = torch.as_tensor(words, dtype=torch.float32, device=device)
+    model = aurl.models.build(params.model, len(names), words.shape[1]).to(device, memory_format=torch.channels_last_3d)
+    generator = ClassGenerator(params.generator.mode, params.generator.num_classes, params.generator.beta)
+    optimizer = _optimizer(params.train, model)
+    steps = len(clips) // params.train.batch
+    if not steps:
+        raise UserError(f"train.batch is {params.train.batch} but there are only {len(clips)} training videos: lower it.")
+
+    state = _Resume(Path(scratch, f"{params.variant}-{params.seed}.pt"), params)
+    history, best, first = state.load(model, optimizer)
+    for epoch in range(first, params.train.epochs):
+        torch.manual_seed(_draw(params.seed, epoch, "dropout"))  # an epoch's randomness is its own, so that it can be repeated
+        rng = torch.Generator().manual_seed(_draw(params.seed, epoch, "generator"))
+        shuffle = torch.Generator().manual_seed(_draw(params.seed, epoch, "order"))
+        clips.epoch = epoch
+        model.train()
+        sums = {}
+        batches = clips.batches(params.train.batch, shuffle, drop_last=True)
+        label = f"{params.variant} seed {params.seed} epoch {epoch + 1}/{params.train.epochs}"
+        for step, (video, labels) in enumerate(bar(batches, desc=label, unit="step")):
+            for group in optimizer.param_groups:
+                group["lr"] = params.train.lr * _schedule(epoch + step / steps, params.train)
+            labels = labels.to(device)
+            with autocast(device, params.train.precision):
+                projected, classes, centers = model(to_device(video, device), words)  # (N, D), (C, D), (C, D)
+                terms = aurl.losses.total(
+                    params.loss.terms, projected=projected, classes=classes, centers=centers, labels=labels,
+                    generator=generator, rng=rng, scale=params.loss.scale,
+                    uniformity_weight=params.loss.uniformity_weight, margin=params.loss.margin,
+                )  # fmt: skip
+            optimizer.zero_grad()
+            terms["total"].backward()
+            optimizer.step()
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0) + term.detach()
+        means = {name: value.item() / steps for name, value in sums.items()}
+        if not math.isfinite(means["total"]):
+            raise UserError(f"{params.variant}: the loss is no longer a number in epoch {epoch + 1}: lower train.lr ({params.train.lr}).")
+        history.append({"epoch": epoch + 1, "lr": params.train.lr * _schedule(epoch + 1, params.train)} | means | validate(model, val, words, params))
+        if best is None or history[-1]["val_top1"] > best["val_top1"]:
+            best = {"val_top1": history[-1]["val_top1"], "epoch": epoch + 1, "weights": _copy(model)}
+        state.save(model, optimizer, history, best)
+    save(folder, best["weights"], params.model, names, words, epoch=best["epoch"], val_top1=best["val_top1"])
+    state.clear()
+    return pd.DataFrame(history)
+
+
+def validate(model, val, words, params):
+    """Top-1 in [0, 1] among the training classes, closeness and dispersion, on validation videos."""
+    video, labels = encode(model, val, params.train.batch, params.train.precision)
+    with torch.no_grad():
+        classes = model.encode_class(words).cpu().numpy()
+    return {
+        "val_top1": metrics.topk_accuracy(video @ classes.T, labels, 1),
+        "val_closeness": metrics.closeness(video, classes, labels),
+        "val_dispersion": metrics.dispersion(classes),
+    }
+
+
+@torch.no_grad()
+def encode(model, clips, batch, precision, desc=None):
+    """Features (N, D) float32 of unit length and labels (N,) of all clips, in their order."""
+    model.eval()
+    device = next(model.parameters()).device
+    features, labels = [], []
+    for video, label in bar(clips.batches(batch), desc=desc, unit="batch", disable=desc is None):
+        with autocast(device, precision):
+            features.append(model.encode_video(to_device(video, device)).cpu())
+        labels.append(label)
+    return torch.cat(features).numpy(), torch.cat(labels).numpy()
+
+
+def to_device(video, device):
+    """uint8 ``(N, K, T, H, W, 3)`` -> normalised floats ``(N, K, 3, T, H, W)``, laid out in memory as the encoder likes it."""
+    flat = to_input(video.flatten(0, 1).to(device)).contiguous(memory_format=torch.channels_last_3d)
+    return flat.unflatten(0, video.shape[:2])
+
+
+def autocast(device, precision):
+    """bfloat16 arithmetic where asked for; ``auto``: where the processor has instructions for it."""
+    if precision == "auto":
+        has = torch.cuda.is_bf16_supported if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported
+        precision = "bf16" if has() else "float32"
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def save(folder, weights, model, names, words, **facts):
+    """Write ``model.safetensors`` and ``model.json`` (what is needed to build the model again, and ``facts``)."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {"model": model.model_dump(), "word_dim": words.shape[1], "classes": list(names)} | facts
+    write_bytes(folder / "model.safetensors", safetensors.torch.save(weights))
+    write_bytes(folder / "model.json", (json.dumps(about, indent=1) + "\n").encode())
+
+
+def load(folder):
+    """The model that `save` wrote to ``folder``, in eval mode, and its facts.
+
+    Raises UserError if there is none, or if it is not one of ours.
+    """
+    from aurl.config import Model
+
+    folder = Path(folder)
+    try:
+        about = json.loads((folder / "model.json").read_text())
+        model = aurl.models.build(Model(**about["model"]), len(about["classes"]), about["word_dim"])
+        model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename or folder} is missing: train the variant first, with `dvc repro`.") from None
+    except Exception as error:
+        raise UserError(f"{folder} holds no checkpoint of this project ({type(error).__name__}): train the variant again.") from error
+    return model.to(memory_format=torch.channels_last_3d).eval(), about
+
+
+def write_bytes(path, data):
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): make room or change the folder's permissions.") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _optimizer(train, model):
+    if train.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), train.lr, momentum=0.9, weight_decay=train.weight_decay)
+    return torch.optim.AdamW(model.parameters(), train.lr, weight_decay=train.weight_decay)
+
+
+def _schedule(epoch, train):
+    """Share of the peak learning rate at a (fractional) epoch: linear warm-up from 0, then a cosine to 0."""
+    if epoch < train.warmup_epochs:
+        return epoch / train.warmup_epochs
+    return 0.5 * (1 + math.cos(math.pi * (epoch - train.warmup_epochs) / max(train.epochs - train.warmup_epochs, 1e-9)))
+
+
+def _draw(*key):
+    """A seed of 63 bits from anything that has a text."""
+    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1
+
+
+def _copy(model):
+    return {name: weight.detach().cpu().contiguous().clone() for name, weight in model.state_dict().items()}
+
+
+class _Resume:
+    """The state after the last whole epoch, on disk as long as the run is unfinished."""
+
+    def __init__(self, path, params):
+        self.path = path
+        sections = {name: getattr(params, name).model_dump() for name in ("model", "loss", "generator", "train")}
+        self.key = json.dumps(sections | {"seed": params.seed}, sort_keys=True)
+
+    def load(self, model, optimizer):
+        if self.path.is_file():
+            state = torch.load(self.path, weights_only=True)
+            if state["key"] == self.key:
+                model.load_state_dict(state["model"])
+                optimizer.load_state_dict(state["optimizer"])
+                return state["history"], state["best"], len(state["history"])
+        return [], None, 0
+
+    def save(self, model, optimizer, history, best):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        torch.save({"key": self.key, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history, "best": best}, part)
+        os.replace(part, self.path)
+
+    def clear(self):
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,252 @@
+"""Metrics against naive loops, torchmetrics, and values known beforehand."""
+
+import doctest
+import math
+import statistics
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from aurl import metrics
+
+quick = settings(max_examples=25, deadline=None, derandomize=True)
+seeds = st.integers(0, 10**6)
+both = pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+
+
+def draw(seed=0, n=40, c=6, d=4):
+    rng = np.random.default_rng(seed)
+    return 3 * rng.normal(size=(n, d)), 0.5 * rng.normal(size=(c, d)), rng.integers(c - 1, size=n)  # one class is empty
+
+
+def between(a, b, distance):
+    a, b = a / math.sqrt(sum(a * a)), b / math.sqrt(sum(b * b))
+    return 1 - sum(a * b) if distance == "cosine" else math.sqrt(sum((a - b) ** 2))
+
+
+# --- closeness and dispersion ----------------------------------------------------------------------
+
+@both
+def test_closeness_by_loops(distance):
+    video, classes, labels = draw()
+    means = []
+    for c in range(len(classes)):
+        of_class = [between(v, classes[c], distance) for v, y in zip(video, labels, strict=True) if y == c]
+        if of_class:
+            means.append(sum(of_class) / len(of_class))
+    assert metrics.closeness(video, classes, labels, distance) == pytest.approx(sum(means) / len(means))
+    assert len(means) == 5
+
+
+@both
+def test_dispersion_by_loops(distance):
+    _, classes, _ = draw()
+    nearest = [min(between(a, b, distance) for k, b in enumerate(classes) if k != c) for c, a in enumerate(classes)]
+    assert metrics.dispersion(classes, distance) == pytest.approx(sum(nearest) / len(nearest))
+
+
+@both
+@quick
+@given(seed=seeds, factor=st.floats(0.01, 100))
+def test_neither_turning_nor_stretching_nor_order_matters(distance, seed, factor):
+    video, classes, labels = draw(seed)
+    rng = np.random.default_rng(seed)
+    turn, order = np.linalg.qr(rng.normal(size=(4, 4)))[0], rng.permutation(6)
+    moved = factor * (video @ turn), (classes @ turn)[order], np.argsort(order)[labels]
+    assert metrics.closeness(*moved, distance) == pytest.approx(metrics.closeness(video, classes, labels, distance))
+    assert metrics.dispersion(moved[1], distance) == pytest.approx(metrics.dispersion(classes, distance))
+
+
+@quick
+@given(seed=seeds)
+def test_closeness_falls_as_videos_move_to_their_class(seed):
+    video, classes, labels = draw(seed)
+    nearer = video + classes[labels]
+    assert metrics.closeness(nearer, classes, labels) < metrics.closeness(video, classes, labels)
+
+
+def test_closed_forms():
+    eye, labels = np.eye(3), np.arange(3)
+    assert metrics.closeness(eye, eye, labels) == 0 and metrics.closeness(-eye, eye, labels) == 2
+    assert metrics.closeness(-eye, eye, labels, "euclidean") == pytest.approx(2)
+    assert metrics.dispersion(eye) == 1 and metrics.dispersion(eye, "euclidean") == pytest.approx(math.sqrt(2))
+    assert metrics.dispersion(np.ones((3, 2))) == pytest.approx(0, abs=1e-12)
+    # a regular simplex, the most uniform that three classes can be
+    simplex = [[math.cos(t), math.sin(t)] for t in (0, 2 * math.pi / 3, 4 * math.pi / 3)]
+    assert metrics.dispersion(simplex) == pytest.approx(1.5)
+
+
+# --- accuracies ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("k", [1, 2, 5, 6])
+def test_accuracies_are_those_of_torchmetrics(k):
+    _, _, labels = draw(n=200)
+    scores = np.random.default_rng(1).normal(size=(200, 6))
+    arguments = torch.tensor(scores), torch.tensor(labels), 6
+    expected = multiclass_accuracy(*arguments, average="micro", top_k=k).item()
+    assert metrics.topk_accuracy(scores, labels, k) == pytest.approx(expected)
+    each = metrics.per_class_accuracy(scores, labels)
+    assert each[:5] == pytest.approx(multiclass_accuracy(*arguments, average=None)[:5].tolist())
+    assert np.isnan(each[5])
+
+
+def test_hits_by_loops():
+    _, _, labels = draw()
+    scores = np.random.default_rng(1).normal(size=(40, 6))
+    for k in range(1, 7):
+        expected = [y in sorted(range(6), key=lambda c: -row[c])[:k] for row, y in zip(scores, labels, strict=True)]
+        assert metrics.hits(scores, labels, k).tolist() == expected
+
+
+def test_a_tie_earns_nothing():
+    scores, labels = np.zeros((4, 3)), [0, 1, 2, 0]
+    assert metrics.topk_accuracy(scores, labels, 1) == metrics.topk_accuracy(scores, labels, 2) == 0
+    assert metrics.topk_accuracy(scores, labels, 3) == 1
+    assert metrics.hits([[1, 1, 0]], [2], 3).all() and metrics.hits([[1, 1, 2]], [2], 1).all()
+
+
+def test_torch_tensors_are_taken():
+    assert metrics.topk_accuracy(torch.eye(3), torch.arange(3), 1) == 1
+    assert metrics.closeness(torch.eye(3), torch.eye(3), torch.arange(3)) == 0
+
+
+@quick
+@given(seen=st.floats(0.001, 1), unseen=st.floats(0.001, 1))
+def test_harmonic_mean(seen, unseen):
+    assert metrics.harmonic_mean(seen, unseen) == pytest.approx(statistics.harmonic_mean([seen, unseen]))
+    assert metrics.harmonic_mean(seen, 0) == metrics.harmonic_mean(0, unseen) == metrics.harmonic_mean(0, 0) == 0
+
+
+# --- intervals -------------------------------------------------------------------------------------
+
+def test_interval_is_that_of_redrawing_videos_within_classes():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 4], [30, 50, 20])
+    correct = rng.random(100) < np.repeat([0.9, 0.5, 0.1], [30, 50, 20])
+    redrawn = []
+    for _ in range(4000):
+        rows = [rng.choice(np.flatnonzero(labels == c), size=(labels == c).sum()) for c in (0, 1, 4)]
+        redrawn.append(correct[np.concatenate(rows)].mean())
+    found = metrics.bootstrap_interval(correct, labels, np.random.default_rng(1), resamples=4000)
+    assert found == pytest.approx(tuple(np.quantile(redrawn, [0.025, 0.975])), abs=0.011)
+    assert found[0] < correct.mean() < found[1]
+    # classes differ, so redrawing over all videos at once would claim a wider interval
+    unstratified = metrics.bootstrap_interval(correct, np.zeros(100, int), np.random.default_rng(1), resamples=4000)
+    assert unstratified[1] - unstratified[0] > found[1] - found[0] + 0.02
+
+
+def test_interval_covers_the_truth_as_often_as_it_says():
+    rng, truth = np.random.default_rng(0), np.array([0.8, 0.6, 0.3, 0.5])
+    labels, covered = np.repeat(range(4), 60), 0
+    for _ in range(300):
+        low, high = metrics.bootstrap_interval(rng.random(240) < truth[labels], labels, rng, resamples=300)
+        covered += low <= truth.mean() <= high
+    assert 0.90 <= covered / 300 <= 0.98
+
+
+def test_interval_is_reproducible_and_narrows_with_its_level():
+    correct, labels = np.arange(60) % 3 == 0, np.arange(60) % 2
+    wide, narrow = (metrics.bootstrap_interval(correct, labels, np.random.default_rng(0), level=level)
+                    for level in (0.95, 0.5))
+    assert wide == metrics.bootstrap_interval(correct, labels, np.random.default_rng(0))
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+# --- class splits ----------------------------------------------------------------------------------
+
+def naive_split(scores, labels, test_classes):
+    top1 = top5 = videos = 0
+    for row, y in zip(scores, labels, strict=True):
+        if y in test_classes:
+            ranked = sorted(test_classes, key=lambda c: -row[c])
+            videos, top1, top5 = videos + 1, top1 + (y == ranked[0]), top5 + (y in ranked[:5])
+    return top1 / videos, top5 / videos
+
+
+def test_half_of_the_classes_by_loops():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(15, size=150)
+    scores = rng.normal(size=(150, 15)) + 2 * np.eye(15)[labels]
+    results, state = [], np.random.get_state()
+    for k in range(10):
+        np.random.seed(k)
+        results.append(naive_split(scores, labels, np.random.permutation(15)[:7].tolist()))
+    np.random.set_state(state)
+    top1, top5 = zip(*results, strict=True)
+    assert metrics.split_accuracy(scores, labels, "half") == pytest.approx({
+        "top1": statistics.mean(top1), "top1_std": statistics.pstdev(top1),
+        "top5": statistics.mean(top5), "top5_std": statistics.pstdev(top5), "splits": 10})
+
+
+def test_half_leaves_global_random_numbers_alone():
+    np.random.seed(5)
+    expected = np.random.RandomState(5).random()
+    metrics.split_accuracy(np.eye(8), np.arange(8), "half")
+    assert np.random.random() == expected
+
+
+@pytest.mark.parametrize("classes, expected", [(101, 50), (51, 25)])
+def test_half_is_fifty_of_ucf101_and_twenty_five_of_hmdb51(classes, expected):
+    # One video per class, all scores tied but one: the accuracies count the classes of a split.
+    splits = metrics._splits("half", classes)
+    assert [len(split) for split in splits] == [expected] * 10
+    np.random.seed(3)
+    assert splits[3].tolist() == np.random.permutation(classes)[:expected].tolist()
+
+
+def test_all_and_chosen_classes():
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(12, size=80), rng.normal(size=(80, 12))
+    whole = metrics.split_accuracy(scores, labels, "all")
+    assert whole["top1"] == metrics.topk_accuracy(scores, labels, 1)
+    assert whole["top5"] == metrics.topk_accuracy(scores, labels, 5) and whole["top1_std"] == 0
+    chosen = [11, 0, 7, 3, 4, 9]
+    found = metrics.split_accuracy(scores, labels, chosen)
+    assert (found["top1"], found["top5"]) == pytest.approx(naive_split(scores, labels, chosen))
+    assert found["splits"] == 1
+    assert metrics.split_accuracy(scores, labels, [2, 5])["top5"] == 1
+
+
+# --- mistakes --------------------------------------------------------------------------------------
+
+def test_nan_is_refused_everywhere():
+    bad, good, labels = np.array([[np.nan, 1.0], [0.0, 1.0]]), np.eye(2), np.arange(2)
+    for call in (lambda: metrics.topk_accuracy(bad, labels, 1), lambda: metrics.per_class_accuracy(bad, labels),
+                 lambda: metrics.split_accuracy(bad, labels, "all"), lambda: metrics.dispersion(bad),
+                 lambda: metrics.closeness(bad, good, labels), lambda: metrics.closeness(good, bad, labels)):
+        with pytest.raises(ValueError, match="must be finite"):
+            call()
+    with pytest.raises(ValueError, match="Accuracies"):
+        metrics.harmonic_mean(float("nan"), 0.5)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, 3], 1), "Labels must lie"),
+    (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, -1], 1), "Labels must lie"),
+    (lambda: metrics.topk_accuracy(np.eye(3), [0, 1], 1), "Labels must be"),
+    (lambda: metrics.topk_accuracy(np.eye(3), [0.0, 1.0, 2.0], 1), "integers"),
+    (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, 2], 4), "k must lie"),
+    (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, 2], 0), "k must lie"),
+    (lambda: metrics.topk_accuracy(np.zeros((0, 3)), [], 1), "non-empty"),
+    (lambda: metrics.closeness(np.eye(3), np.eye(3), [0, 1, 2], "manhattan"), "distance must be"),
+    (lambda: metrics.closeness(np.eye(3), np.eye(2), [0, 1, 1]), "dimensions"),
+    (lambda: metrics.dispersion(np.ones((1, 2))), "two or more"),
+    (lambda: metrics.dispersion(np.eye(3) * [1, 1, 0]), "zero vector"),
+    (lambda: metrics.harmonic_mean(-0.1, 0.5), "Accuracies"),
+    (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 2], "third"), "protocol must be"),
+    (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 2], [1, 1]), "different"),
+    (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 2], [3]), "Labels must lie"),
+    (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 1], [2]), "No video"),
+    (lambda: metrics.bootstrap_interval([0.5, 1], [0, 1], np.random.default_rng(0)), "0 or 1"),
+])
+def test_mistakes_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_examples():
+    assert doctest.testmod(metrics).failed == 0

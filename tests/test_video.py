@@ -1,0 +1,314 @@
+"""Decoding, clip sampling, normalising and encoding, on videos whose frames carry their number."""
+
+import doctest
+import errno
+import pickle
+import resource
+import wave
+
+import av
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aurl import UserError, video
+
+STEP = 10  # grey levels between two frames: more than encoding loses
+
+
+def numbered(count, height=32, width=48):
+    """(count, height, width, 3): frame i is grey i * STEP."""
+    return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None] * STEP, (count, height, width, 3))
+
+
+def numbers(frames):
+    """The numbers that (..., H, W, 3) frames carry."""
+    return np.rint(frames.mean((-3, -2, -1)) / STEP).astype(int).tolist()
+
+
+@pytest.fixture
+def movie(tmp_path):
+    def make(count=24, name="a.mp4", **size):
+        video.write_video(tmp_path / name, numbered(count, **size), fps=12)
+        return tmp_path / name
+    return make
+
+
+def test_doctests():
+    assert doctest.testmod(video).failed == 0
+
+
+# Which frames
+
+@pytest.mark.parametrize("total, frames, stride, clips, expected", [
+    (24, 4, 1, 1, [[0, 1, 2, 3]]),
+    (24, 8, 3, 1, [[0, 3, 6, 9, 12, 15, 18, 21]]),
+    (24, 3, 1, 5, [[0, 1, 2], [4, 5, 6], [8, 9, 10], [12, 13, 14], [16, 17, 18]]),  # floor(24 / 5) = 4
+    (5, 4, 2, 2, [[0, 2, 4, 1], [2, 4, 1, 3]]),
+    (3, 8, 1, 1, [[0, 1, 2, 0, 1, 2, 0, 1]]),
+    (1, 3, 5, 2, [[0, 0, 0], [0, 0, 0]]),
+    (2, 2, 1, 3, [[0, 1], [0, 1], [0, 1]]),  # fewer frames than clips
+])
+def test_indices(total, frames, stride, clips, expected):
+    assert video.clip_indices(total, frames, stride, clips).tolist() == expected
+
+
+def test_random_starts_cover_every_place_where_the_clip_fits():
+    rng = np.random.default_rng(0)
+    indices = video.clip_indices(24, 8, 3, 500, rng)
+    assert set(indices[:, 0]) == {0, 1, 2}
+    assert (np.diff(indices) == 3).all()
+    starts = video.clip_indices(10, 4, 1, 500, rng)[:, 0]
+    assert set(starts) == set(range(7)) and np.bincount(starts).min() > 40
+    assert video.clip_indices(3, 4, 2, 2, rng).tolist() == [[0, 2, 1, 0]] * 2
+
+
+def test_random_starts_follow_the_generator():
+    a, b, c = (video.clip_indices(1000, 8, 3, 5, np.random.default_rng(seed)).tolist() for seed in (1, 1, 2))
+    assert a == b != c
+
+
+@given(st.integers(1, 300), st.integers(1, 32), st.integers(1, 9), st.integers(1, 30), st.booleans())
+def test_indices_always_exist_and_advance_by_the_stride(total, frames, stride, clips, random):
+    indices = video.clip_indices(total, frames, stride, clips, np.random.default_rng(0) if random else None)
+    assert indices.shape == (clips, frames) and indices.min() >= 0 and indices.max() < total
+    assert (np.diff(indices) % total == stride % total).all()
+
+
+# Reading
+
+def test_frames_come_whole_and_in_order(movie):
+    frames = video.read_frames(movie(24))
+    assert frames.shape == (24, 32, 48, 3) and frames.dtype == np.uint8
+    assert numbers(frames) == list(range(24))
+
+
+def test_resizing_ignores_the_aspect_and_averages(tmp_path):
+    halves = np.zeros((2, 32, 96, 3), np.uint8)
+    halves[:, :, 48:] = 200
+    video.write_video(tmp_path / "a.mp4", halves, fps=12)
+    frame = video.read_frames(tmp_path / "a.mp4", 16)[0].astype(int)
+    assert frame.shape == (16, 16, 3)
+    assert abs(frame[:, :7]).max() < 8 and abs(frame[:, 9:] - 200).max() < 8
+    stripes = np.zeros((2, 64, 64, 3), np.uint8)
+    stripes[:, :, ::2] = 200
+    video.write_video(tmp_path / "b.mp4", stripes, fps=12, crf=1)
+    small = video.read_frames(tmp_path / "b.mp4", 16).astype(int)
+    assert abs(small - 100).max() < 8  # taking single pixels would give 0 or 200
+
+
+def test_colours_survive(tmp_path):
+    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [250, 240, 20]], np.uint8)
+    video.write_video(tmp_path / "a.mp4", np.broadcast_to(colours[:, None, None], (4, 16, 16, 3)), fps=12, crf=5)
+    assert abs(video.read_frames(tmp_path / "a.mp4").astype(int) - colours[:, None, None]).max() <= 6
+
+
+def test_clips_hold_the_frames_of_the_rule(movie):
+    path = movie(24)
+    clips = video.read_clips(path, frames=4, stride=3, clips=5, size=16)
+    assert clips.shape == (5, 4, 16, 16, 3) and clips.dtype == np.uint8
+    assert numbers(clips) == video.clip_indices(24, 4, 3, 5).tolist()
+    assert numbers(video.read_clips(path, 8, 3, 1, 16)) == [list(range(0, 24, 3))]
+    random = video.read_clips(path, 4, 1, 3, 16, np.random.default_rng(5))
+    assert numbers(random) == video.clip_indices(24, 4, 1, 3, np.random.default_rng(5)).tolist()
+    np.testing.assert_array_equal(clips[:, 0], video.read_frames(path, 16)[[0, 4, 8, 12, 16]])
+
+
+def test_short_video_goes_round(movie):
+    assert numbers(video.read_clips(movie(3), 7, 1, 1, 16)) == [[0, 1, 2, 0, 1, 2, 0]]
+    assert numbers(video.read_clips(movie(1), 3, 2, 2, 16)) == [[0, 0, 0]] * 2
+
+
+def test_odd_names_are_names(movie, monkeypatch):
+    for name in ("http:x.mp4", "a b'\"%03d.mp4", "走る.mp4"):
+        path = movie(2, name)
+        monkeypatch.chdir(path.parent)  # a relative name could be taken for an address
+        assert len(video.read_frames(path)) == len(video.read_frames(name)) == 2
+
+
+def test_title_in_another_encoding_does_no_harm(tmp_path):
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        container.metadata["title"] = "Laufen-XX"
+        stream = container.add_stream("mpeg4", 25)
+        stream.width, stream.height = 48, 32
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(numbered(2)[1]))))
+        container.mux(stream.encode(None))
+    content = (tmp_path / "a.avi").read_bytes()
+    (tmp_path / "a.avi").write_bytes(content.replace(b"Laufen-XX", "Laufen-üü".encode("latin-1")))
+    assert numbers(video.read_frames(tmp_path / "a.avi")) == [1]
+
+
+# Probing
+
+def test_probe(movie):
+    assert video.probe(movie(18)) == dict(frames=18, fps=12.0, width=48, height=32, duration=1.5, codec="h264",
+                                          status="ok")
+
+
+def test_probe_counts_frames_where_the_header_does_not_say(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("mpeg4", 25)
+        stream.width, stream.height = 48, 32
+        for image in numbered(7):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image))))
+        container.mux(stream.encode(None))
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        assert container.streams.video[0].frames == 0
+    assert video.probe(tmp_path / "a.mkv") | {"fps": 25} == dict(
+        frames=7, fps=25, width=48, height=32, duration=pytest.approx(0.28), codec="mpeg4", status="ok")
+
+
+def broken(folder, movie):
+    """Pairs of a file that cannot be read and the reason."""
+    whole = movie(24, "whole.mp4").read_bytes()
+    (folder / "truncated.mp4").write_bytes(whole[:len(whole) // 2])
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("a text, whatever it is called\n" * 100)
+    (folder / "folder.mp4").mkdir()
+    (folder / "loop.mp4").symlink_to(folder / "loop.mp4")
+    with wave.open(str(folder / "sound.mp4"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(8000))
+    with av.open(str(folder / "frameless.mp4"), "w", format="avi") as container:
+        stream = container.add_stream("mpeg4", 12)
+        stream.width, stream.height = 48, 32
+        container.start_encoding()
+    return {"truncated": "cannot be decoded", "empty": "it is empty",
+            "text": "cannot be decoded", "folder": "it is a folder", "loop": "(?i)symbolic links",
+            "sound": "no video stream", "frameless": "no frame", "missing": "does not exist"}
+
+
+def test_broken_files_are_named_with_their_reason(tmp_path, movie, capfd):
+    for name, reason in broken(tmp_path, movie).items():
+        path = tmp_path / f"{name}.mp4"
+        for read in (video.read_frames, lambda p: video.read_clips(p, 4, 1, 1, 16)):
+            with pytest.raises(video.VideoError, match=reason) as caught:
+                read(path)
+            assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+        row = video.probe(path)
+        assert row["frames"] == 0 and row["status"] == caught.value.reason and str(path) not in row["status"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_damage_in_the_middle_says_how_far_it_went(movie):
+    path = movie(24, height=64, width=64)
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    content = bytearray(path.read_bytes())
+    position, size = packets[20]
+    content[position:position + size] = b"\xff" * size
+    path.write_bytes(content)
+    with pytest.raises(video.VideoError, match=r"after frame \d+ "):
+        video.read_frames(path)
+
+
+def test_error_comes_whole_through_a_worker_process():
+    error = pickle.loads(pickle.dumps(video.VideoError("a.mp4", "it is empty")))
+    assert isinstance(error, UserError) and error.reason == "it is empty"
+    assert str(error) == "cannot read the video a.mp4: it is empty"
+
+
+# Writing
+
+def test_the_same_frames_give_the_same_bytes(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (24, 128, 128, 3), dtype=np.uint8)
+    for name in ("a.mp4", "b.mp4"):
+        video.write_video(tmp_path / name, iter(frames), fps=12.5)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    assert b" threads=1 " in (tmp_path / "a.mp4").read_bytes()  # x264 writes its settings into the stream
+    assert video.probe(tmp_path / "a.mp4")["fps"] == 12.5
+
+
+def test_quality_is_a_parameter(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    for crf in (10, 40):
+        video.write_video(tmp_path / f"{crf}.mp4", frames, 12, crf)
+    assert (tmp_path / "10.mp4").stat().st_size > 2 * (tmp_path / "40.mp4").stat().st_size
+
+
+@pytest.mark.parametrize("frames, reason", [
+    (numbered(2, height=31), "48x31 .* even"),
+    (numbered(2, width=47), "47x32 .* even"),
+    ([], "no frames"),
+    ([numbered(1)[0], numbered(1, height=34)[0]], "differ in size"),
+])
+def test_frames_that_cannot_be_written(tmp_path, frames, reason):
+    with pytest.raises(video.VideoError, match=f"cannot write the video .*a.mp4: .*{reason}"):
+        video.write_video(tmp_path / "a.mp4", frames, 12)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_leaves_the_folder_as_it_was(tmp_path, movie):
+    def failing():
+        yield from numbered(3)
+        raise KeyboardInterrupt
+
+    before = movie(2).read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        video.write_video(tmp_path / "a.mp4", failing(), 12)
+    with pytest.raises(KeyboardInterrupt):
+        video.write_video(tmp_path / "b.mp4", failing(), 12)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"] and (tmp_path / "a.mp4").read_bytes() == before
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))  # no file may grow beyond this: fails like a full disk
+    try:
+        with pytest.raises(video.VideoError, match="cannot write .*a.mp4"):
+            video.write_video(tmp_path / "a.mp4", numbered(24), 12)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_file_appears_at_once(tmp_path, movie, monkeypatch):
+    """What stands under the name is never half a file: it is complete before it gets its name."""
+    replace, seen = video.os.replace, []
+
+    def watching(source, target):
+        seen.append((source.parent, len(video.read_frames(source)), target.exists()))
+        replace(source, target)
+
+    monkeypatch.setattr(video.os, "replace", watching)
+    movie(5)
+    assert seen == [(tmp_path, 5, False)] and [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(video.os, "replace", full)
+    with pytest.raises(video.VideoError, match="No space left"):
+        movie(6)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_missing_folder_is_said(tmp_path):
+    with pytest.raises(video.VideoError, match="No such file or directory"):
+        video.write_video(tmp_path / "nowhere" / "a.mp4", numbered(2), 12)
+
+
+# Normalising
+
+def test_input_equals_the_formula():
+    clips = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, 6, 3), dtype=np.uint8)  # N, K, T, H, W, 3
+    before = clips.copy()
+    found = video.to_input(clips)
+    assert found.shape == (2, 3, 3, 4, 5, 6) and found.dtype == torch.float32 and found.is_contiguous()
+    for channel, (mean, std) in enumerate(zip((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))):
+        np.testing.assert_allclose(found[:, :, channel], (clips[..., channel] / 255 - mean) / std, atol=2e-6)
+    np.testing.assert_array_equal(clips, before)
+
+
+def test_input_takes_one_clip_and_other_statistics():
+    grey = torch.full((2, 4, 4, 3), 255, dtype=torch.uint8)
+    assert torch.allclose(video.to_input(grey, (0.5,) * 3, (0.25,) * 3), torch.full((3, 2, 4, 4), 2.0))
+
+
+def test_input_leaves_floats_alone():
+    floats = torch.rand(3, 2, 4, 4).movedim(0, -1) * 255  # laid out so that the result could share its memory
+    before = floats.clone()
+    video.to_input(floats)
+    assert torch.equal(floats, before)
