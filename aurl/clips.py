@@ -6,32 +6,61 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import torch
 
 from aurl import UserError
+from aurl.files import write_bytes
 from aurl.progress import bar
 from aurl.video import VideoError, clip_indices, read_clips, read_frames
+
+MANIFEST = Path("data/manifest.csv")
+FRAMES = Path("build/frames")
+
+
+def open_set(params, name, split, classes, count=1, seed=None):
+    """`Clips` of one split of a data set in the manifest, decoded once if small enough.
+
+    ``params`` has the sections ``clip`` and ``compute``; the other arguments are those of `Clips`. Raises UserError
+    if the manifest is missing or has no such videos.
+    """
+    manifest = read_manifest(name, split)
+    cache = decode_once(manifest, params.clip.size, FRAMES / f"{name}-{split}.npy", params.compute.cache_gb)
+    return Clips(manifest, classes, params.clip, count, seed, cache)
+
+
+def read_manifest(name, split):
+    """The manifest's rows of one split (``train``, ``val`` or ``test``) of a data set, with status "ok"."""
+    try:
+        table = pd.read_csv(MANIFEST)
+    except FileNotFoundError:
+        raise UserError(f"{MANIFEST} is missing: prepare the data first, with `dvc repro`.") from None
+    rows = table[(table["set"] == name) & (table["split"] == split) & (table["status"] == "ok")]
+    if rows.empty:
+        raise UserError(f"{MANIFEST} has no {split} videos of {name}: prepare the data again, with `dvc repro -f`.")
+    return rows.reset_index(drop=True)
 
 
 class Clips(torch.utils.data.Dataset):
     """Item i is ``(clips, label)`` of the manifest's row i: uint8 ``(clips, T, size, size, 3)`` and an int.
 
     Args:
-        manifest: rows with ``path`` and ``class``; ``frames`` too if there is a cache.
-        root: the folder that the paths are relative to.
+        manifest: rows with ``path``, ``class`` and ``frames``; those of other classes are passed over.
         classes: class names; a label is a place in this list.
         clip: the ``clip`` section of ``params.yaml``.
         count: clips per video. One random start per video and epoch if ``seed`` is given.
         cache: every frame of the manifest's videos, as `decode_once` returns it.
     """
 
-    def __init__(self, manifest, root, classes, clip, count=1, seed=None, cache=None):
+    def __init__(self, manifest, classes, clip, count=1, seed=None, cache=None):
         places = {name: label for label, name in enumerate(classes)}
-        self.paths = [str(Path(root, path)) for path in manifest["path"]]
-        self.labels = [places[name] for name in manifest["class"]]
+        ends = manifest["frames"].cumsum()
+        rows = manifest.assign(start=ends - manifest["frames"], end=ends)[manifest["class"].isin(places)]
+        self.paths = list(rows["path"])
+        self.labels = [places[name] for name in rows["class"]]
+        self.spans = list(zip(rows["start"], rows["end"]))  # of a video's frames in the cache
         self.clip, self.count, self.seed, self.epoch = clip, count, seed, 0
         self.cache = cache
-        self.ends = np.cumsum(manifest["frames"]) if cache is not None else None
 
     def __len__(self):
         return len(self.paths)
@@ -40,24 +69,41 @@ class Clips(torch.utils.data.Dataset):
         rng = None if self.seed is None else np.random.default_rng([self.seed, self.epoch, i])
         if self.cache is None:
             return read_clips(self.paths[i], self.clip.frames, self.clip.stride, self.count, self.clip.size, rng), self.labels[i]
-        start = self.ends[i - 1] if i else 0
-        chosen = clip_indices(self.ends[i] - start, self.clip.frames, self.clip.stride, self.count, rng)
+        start, end = self.spans[i]
+        chosen = clip_indices(end - start, self.clip.frames, self.clip.stride, self.count, rng)
         return self.cache[start + chosen], self.labels[i]
+
+    def __getitems__(self, places):
+        """The items of a batch; instead of them an error, of which torch brings only the text from a worker."""
+        try:
+            return [self[i] for i in places]
+        except UserError as error:
+            return error
 
     def batches(self, size, shuffle=None, drop_last=False):
         """A DataLoader of uint8 ``(N, clips, T, size, size, 3)`` and labels ``(N,)``; ``shuffle`` is a torch.Generator."""
         workers = 0 if self.cache is not None else os.cpu_count()
-        return torch.utils.data.DataLoader(
+        return _Loader(
             self, size, shuffle=shuffle is not None, generator=shuffle, drop_last=drop_last, num_workers=workers, collate_fn=_collate
         )
 
 
+class _Loader(torch.utils.data.DataLoader):
+    def __iter__(self):
+        for batch in super().__iter__():
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
 def _collate(items):
+    if isinstance(items, UserError):
+        return items
     clips, labels = zip(*items, strict=True)
     return torch.from_numpy(np.stack(clips)), torch.tensor(labels)
 
 
-def decode_once(manifest, root, size, file, limit_gb):
+def decode_once(manifest, size, file, limit_gb):
     """Every frame of the manifest's videos as one memory-mapped uint8 array ``(frames, size, size, 3)``.
 
     Decoded in parallel into ``file``, or taken from there if the videos are the same; ``None`` if it would be
@@ -66,31 +112,32 @@ def decode_once(manifest, root, size, file, limit_gb):
     shape = (int(manifest["frames"].sum()), size, size, 3)
     if np.prod(shape, dtype=float) > limit_gb * 1e9:
         return None
-    paths = [Path(root, path) for path in manifest["path"]]
-    key, key_file = _fingerprint(paths, size), Path(file).with_suffix(".json")
-    if not (Path(file).is_file() and key_file.is_file() and json.loads(key_file.read_text()) == key):
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        key_file.unlink(missing_ok=True)
+    paths = [Path(path) for path in manifest["path"]]
+    key, key_file = _fingerprint(paths, size), file.with_suffix(".json")
+    if not (file.is_file() and key_file.is_file() and key_file.read_text() == key):
         try:
-            _decode(paths, manifest["frames"], shape, Path(file))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            key_file.unlink(missing_ok=True)
+            _decode(paths, manifest["frames"], shape, file)
         except OSError as error:
-            raise UserError(f"the frame cache {file} cannot be written ({error.strerror}): make {np.prod(shape) / 1e9:.1f} GB of room, or lower train.cache_gb.") from None
-        key_file.write_text(json.dumps(key))  # last, so that a cache without its key is one that was cut short
+            raise UserError(f"the frame cache {file} cannot be written ({error.strerror}): make {np.prod(shape) / 1e9:.1f} GB of room, or lower compute.cache_gb.") from None
+        write_bytes(key_file, key.encode())  # last, so that a cache without its key is one that was cut short
     return np.load(file, mmap_mode="r")
 
 
 def _decode(paths, counts, shape, file):
     part = file.with_name(f".{file.name}.part")
-    cache = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
     videos = joblib.Parallel(n_jobs=-1, return_as="generator")(joblib.delayed(read_frames)(path, shape[1]) for path in paths)
-    start = 0
-    for path, count, frames in bar(zip(paths, counts, videos), total=len(paths), desc="decoding", unit="video"):
-        if len(frames) != count:
-            raise VideoError(path, f"it has {len(frames)} frames where the manifest says {count}; prepare the data again")
-        cache[start : start + count] = frames
-        start += count
-    cache.flush()
-    os.replace(part, file)
+    try:
+        with part.open("wb") as cache:  # written, not mapped: a disk that fills up under a mapping kills the process
+            np.lib.format.write_array_header_1_0(cache, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for path, count, frames in bar(zip(paths, counts, videos), total=len(paths), desc="decoding", unit="video"):
+                if len(frames) != count:
+                    raise VideoError(path, f"it has {len(frames)} frames where the manifest says {count}; prepare the data again")
+                cache.write(frames.tobytes())
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _fingerprint(paths, size):
@@ -101,4 +148,4 @@ def _fingerprint(paths, size):
         except OSError as error:
             raise VideoError(path, f"{error.strerror}; prepare the data again") from None
         digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return {"videos": digest.hexdigest(), "size": size}
+    return json.dumps({"videos": digest.hexdigest(), "size": size})

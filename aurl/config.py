@@ -15,6 +15,7 @@ import yaml
 from pydantic import Field
 
 from aurl import UserError
+from aurl.files import write_bytes
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -88,6 +89,9 @@ class Train(Section):
     lr: Positive
     weight_decay: NotNegative
     warmup_epochs: NotNegative
+
+
+class Compute(Section):
     precision: Literal["auto", "bf16", "float32"]
     cache_gb: NotNegative
 
@@ -116,6 +120,7 @@ class Params(Section):
     loss: Loss
     generator: Generator
     train: Train
+    compute: Compute
     evaluate: Evaluate
     sphere: Sphere
     variants: dict[str, dict[str, Any]]
@@ -160,12 +165,13 @@ def enter_project():
 
 def _read(path):
     try:
-        raw = yaml.safe_load(Path(path).read_text())
+        raw = yaml.safe_load(Path(path).read_bytes())
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): run from the project's root, or name the parameter file.") from None
     except yaml.YAMLError as error:
         where = f" at line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
-        raise UserError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from None
+        reason = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be parsed")
+        raise UserError(f"{path} is not valid YAML{where}: {reason}.") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path} holds no parameters: restore it with `git checkout {path}`.")
     return raw
@@ -218,10 +224,12 @@ def _list(names):
 
 
 def main():
-    path = sys.argv[1] if len(sys.argv) > 1 else "params.yaml"
+    path, *stamp = sys.argv[1:] or ["params.yaml"]
     try:
         for variant in _check(_read(path), path).variants:
             load(path, variant)
+        for file in stamp:  # a pipeline stage's sign that the check was passed
+            write_bytes(file, b"valid\n")
     except UserError as error:
         sys.exit(f"aurl: {error}")
     print(f"{path} is valid")

@@ -4,6 +4,7 @@ The word vectors stay fixed; what is learned from them is the class encoder of `
 dataset writes its class names is data (``Rules``), so that one path serves every dataset.
 """
 
+import io
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
+from aurl.files import write_bytes
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,39 @@ def overlapping(train: tuple[Sequence[str], np.ndarray], test: tuple[Sequence[st
     table = pd.DataFrame({"class": list(names), "nearest": [test_names[i] for i in nearest],
                           "distance": smallest, "removed": smallest < threshold})
     return table.sort_values("distance", kind="stable", ignore_index=True)
+
+
+def principal(vectors: np.ndarray, dim: int) -> np.ndarray:
+    """The first ``dim`` principal components (C, dim) of class vectors (C, W), for pictures in few dimensions.
+
+    Signs are chosen so that each component's largest weight is positive, as they are arbitrary otherwise.
+    """
+    centred = _unit(vectors) - _unit(vectors).mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = axes[:dim] * np.sign(axes[np.arange(dim), np.abs(axes[:dim]).argmax(axis=1)])[:, None]
+    return (centred @ axes.T).astype(np.float32)
+
+
+def save_classes(path: str | Path, sets: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> None:
+    """Keep each data set's class names and their vectors (C, W) in one ``.npz`` file."""
+    arrays = {}
+    for name, (classes, vectors) in sets.items():
+        arrays |= {f"{name}/names": np.array(classes), f"{name}/vectors": vectors}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_bytes(Path(path), buffer.getvalue())
+
+
+def load_classes(path: str | Path, name: str) -> tuple[list[str], np.ndarray]:
+    """What `save_classes` kept of the data set ``name``: C class names and vectors (C, W) float32.
+
+    Raises UserError if the file or the data set in it is missing.
+    """
+    try:
+        with np.load(path) as arrays:
+            return arrays[f"{name}/names"].tolist(), arrays[f"{name}/vectors"]
+    except (FileNotFoundError, KeyError):
+        raise UserError(f"{path} with the classes of {name} is missing: embed the class names first, with `dvc repro`") from None
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

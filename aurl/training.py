@@ -1,8 +1,8 @@
 """Train AURL or a baseline: one readable loop, a checkpoint, and a history of every epoch."""
 import hashlib
+import io
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 import aurl.losses
 import aurl.models
 from aurl import UserError, metrics
+from aurl.files import write_bytes
 from aurl.generator import ClassGenerator
 from aurl.progress import bar
 from aurl.video import to_input
@@ -26,7 +27,7 @@ def train(params, clips, val, names, words, folder, scratch):
     and ends with the same bytes.
 
     Args:
-        params: sections ``model, loss, generator, train``, and ``variant`` and ``seed``.
+        params: sections ``model, loss, generator, train, compute``, and ``variant`` and ``seed``.
         clips: training `aurl.clips.Clips`, whose labels are places in ``names``.
         val: validation `aurl.clips.Clips`.
         names: C class names.
@@ -45,7 +46,7 @@ def train(params, clips, val, names, words, folder, scratch):
     if not steps:
         raise UserError(f"train.batch is {params.train.batch} but there are only {len(clips)} training videos: lower it.")
 
-    state = _Resume(Path(scratch, f"{params.variant}-{params.seed}.pt"), params)
+    state = _Resume(Path(scratch, f"{params.variant}-{params.seed}.pt"), params, clips, val, names, words)
     history, best, first = state.load(model, optimizer)
     for epoch in range(first, params.train.epochs):
         torch.manual_seed(_draw(params.seed, epoch, "dropout"))  # an epoch's randomness is its own, so that it can be repeated
@@ -60,7 +61,7 @@ def train(params, clips, val, names, words, folder, scratch):
             for group in optimizer.param_groups:
                 group["lr"] = params.train.lr * _schedule(epoch + step / steps, params.train)
             labels = labels.to(device)
-            with autocast(device, params.train.precision):
+            with autocast(device, params.compute.precision):
                 projected, classes, centers = model(to_device(video, device), words)  # (N, D), (C, D), (C, D)
                 terms = aurl.losses.total(
                     params.loss.terms, projected=projected, classes=classes, centers=centers, labels=labels,
@@ -86,7 +87,7 @@ def train(params, clips, val, names, words, folder, scratch):
 
 def validate(model, val, words, params):
     """Top-1 in [0, 1] among the training classes, closeness and dispersion, on validation videos."""
-    video, labels = encode(model, val, params.train.batch, params.train.precision)
+    video, labels = encode(model, val, params.train.batch, params.compute.precision)
     with torch.no_grad():
         classes = model.encode_class(words).cpu().numpy()
     return {
@@ -126,7 +127,6 @@ def autocast(device, precision):
 def save(folder, weights, model, names, words, **facts):
     """Write ``model.safetensors`` and ``model.json`` (what is needed to build the model again, and ``facts``)."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     about = {"model": model.model_dump(), "word_dim": words.shape[1], "classes": list(names)} | facts
     write_bytes(folder / "model.safetensors", safetensors.torch.save(weights))
     write_bytes(folder / "model.json", (json.dumps(about, indent=1) + "\n").encode())
@@ -149,18 +149,6 @@ def load(folder):
     except Exception as error:
         raise UserError(f"{folder} holds no checkpoint of this project ({type(error).__name__}): train the variant again.") from error
     return model.to(memory_format=torch.channels_last_3d).eval(), about
-
-
-def write_bytes(path, data):
-    """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): make room or change the folder's permissions.") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _optimizer(train, model):
@@ -188,25 +176,29 @@ def _copy(model):
 class _Resume:
     """The state after the last whole epoch, on disk as long as the run is unfinished."""
 
-    def __init__(self, path, params):
+    def __init__(self, path, params, clips, val, names, words):
         self.path = path
-        sections = {name: getattr(params, name).model_dump() for name in ("model", "loss", "generator", "train")}
-        self.key = json.dumps(sections | {"seed": params.seed}, sort_keys=True)
+        sections = {name: getattr(params, name).model_dump() for name in ("model", "loss", "generator", "train", "compute")}
+        data = {name: (set_.clip.model_dump(), set_.count, set_.seed, set_.paths, set_.labels) for name, set_ in (("clips", clips), ("val", val))}
+        classes = {"names": list(names), "words": words.tolist()}
+        self.key = hashlib.sha256(json.dumps(sections | data | classes | {"seed": params.seed}, sort_keys=True).encode()).hexdigest()
 
     def load(self, model, optimizer):
         if self.path.is_file():
-            state = torch.load(self.path, weights_only=True)
-            if state["key"] == self.key:
+            try:
+                state = torch.load(self.path, weights_only=True)
+            except Exception:  # torch has many ways to say that a file is not whole or not its own; then begin anew
+                state = None
+            if isinstance(state, dict) and state.get("key") == self.key:
                 model.load_state_dict(state["model"])
                 optimizer.load_state_dict(state["optimizer"])
                 return state["history"], state["best"], len(state["history"])
         return [], None, 0
 
     def save(self, model, optimizer, history, best):
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        torch.save({"key": self.key, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history, "best": best}, part)
-        os.replace(part, self.path)
+        buffer = io.BytesIO()
+        torch.save({"key": self.key, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history, "best": best}, buffer)
+        write_bytes(self.path, buffer.getvalue())
 
     def clear(self):
         self.path.unlink(missing_ok=True)

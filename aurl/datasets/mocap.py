@@ -54,8 +54,8 @@ class Video:
     index: int
 
     @property
-    def path(self):
-        return f"{self.set}/{self.name.replace(' ', '_')}/{self.index:03d}.mp4"
+    def id(self):
+        return f"{self.set}/{self.name.replace(' ', '_')}/{self.index:03d}"
 
 
 def classes():
@@ -82,7 +82,7 @@ def build(folder, params):
     """Render every video below ``folder`` in parallel and return the manifest, one row a video.
 
     ``params`` is the ``mocap`` section of ``params.yaml``. Columns: ``id, path, set, split, class, action,
-    companion, motion, frames, fps, width, height, status``; ``path`` is relative to ``folder``.
+    companion, motion, frames, fps, width, height, status``; ``path`` begins with ``folder``.
     """
     todo = videos(params.train_videos, params.val_videos, params.test_videos)
     todo.sort(key=lambda video: video.companion)  # a process loads a companion once, not for every video
@@ -94,10 +94,11 @@ def build(folder, params):
 
 def _render_file(folder, video, seed, size, frames, fps):
     motion, pictures = render(video, seed, size, frames, fps)
-    (folder / video.path).parent.mkdir(parents=True, exist_ok=True)
-    write_video(folder / video.path, pictures, fps)
+    path = folder / f"{video.id}.mp4"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, pictures, fps)
     return {
-        "id": video.path.removesuffix(".mp4"), "path": video.path, "set": video.set, "split": video.split,
+        "id": video.id, "path": path.as_posix(), "set": video.set, "split": video.split,
         "class": video.name, "action": video.action, "companion": video.companion, "motion": motion,
         "frames": frames, "fps": fps, "width": size, "height": size, "status": "ok",
     }  # fmt: skip

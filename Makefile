@@ -1,0 +1,35 @@
+# make reproduce   the environment, then the whole pipeline (up to date in seconds when nothing changed)
+# make test        the tests
+# make lab         JupyterLab on the notebooks
+# make clean       remove what the pipeline made, but not the reports in git
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,$(if $(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo ok),$(p))))
+INSTALLED := .venv/installed
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: reproduce test lab readme lock clean
+
+reproduce: $(INSTALLED)
+	@python -m aurl.config
+	dvc repro
+
+test: $(INSTALLED)
+	python -m pytest
+
+lab: $(INSTALLED)
+	jupyter lab notebooks
+
+readme: $(INSTALLED)  # put the regenerated tables between the README's markers
+	python -m aurl.readme
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed and none was found: install one, or name it with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock:  # after a change of pyproject.toml; needs uv
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.lock
+
+clean:
+	rm -rf build runs data/mocap data/manifest.csv data/class_vectors.npz

@@ -1,0 +1,168 @@
+"""The figures of the notebooks. Each function draws one and returns it; `save` keeps it in ``reports/figures/``."""
+import io
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.ticker import PercentFormatter
+
+from aurl import metrics
+from aurl.files import write_bytes
+from aurl.video import read_frames
+
+FOLDER = Path("reports/figures")
+
+sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc={"figure.dpi": 100, "axes.titlesize": "medium"})
+
+
+def save(figure, name):
+    """Write ``reports/figures/NAME.png``, close the figure and return the picture, which a notebook shows below the cell."""
+    from IPython.display import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    write_bytes(FOLDER / f"{name}.png", buffer.getvalue())
+    return Image(buffer.getvalue())
+
+
+def table(frame):
+    """A data frame as a notebook shows it: shares as percentages, other fractions with three digits, the same bytes every time."""
+    shares = {"chance", "top1", "top1_low", "top1_high", "top5", "mean_per_class", "accuracy", "val_top1"}
+    formats = {column: "{:.1%}" if shares & set(np.atleast_1d(column)) else "{:.3f}" for column in frame.select_dtypes("float").columns}
+    return frame.style.format(formats).set_uuid("table")
+
+
+def contact_sheet(manifest, columns=8):
+    """One row of pictures per video of the manifest, time running to the right, the class at the left."""
+    figure, axes = plt.subplots(len(manifest), columns, figsize=(1.05 * columns + 1.6, 1.05 * len(manifest)), squeeze=False)
+    for row, (path, name) in zip(axes, zip(manifest["path"], manifest["class"])):
+        frames = read_frames(path)
+        for ax, k in zip(row, np.linspace(0, len(frames) - 1, columns).round().astype(int)):
+            ax.imshow(frames[k])
+            ax.set(xticks=[], yticks=[])
+            sns.despine(ax=ax, left=True, bottom=True)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    figure.subplots_adjust(wspace=0.03, hspace=0.03)
+    return figure
+
+
+def similarity(names, vectors, title):
+    """Cosine of every class with every other, as a map; classes in the order given."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    side = max(6, 0.19 * len(names))
+    figure, ax = plt.subplots(figsize=(side + 1.2, side))
+    sns.heatmap(unit @ unit.T, vmin=0, vmax=1, cmap="mako", square=True, ax=ax, xticklabels=names, yticklabels=names,
+                cbar_kws={"label": "cosine similarity", "shrink": 0.6})  # fmt: skip
+    ax.tick_params(labelsize=8, length=0)
+    ax.set_title(title)
+    return figure
+
+
+def learning_curves(history, chance):
+    """Loss terms, the two halves of L_S, validation accuracy and the two metrics over epochs."""
+    monitors = ["alignment", "uniformity"]
+    terms = [name for name in history.columns if name not in ("epoch", "lr", *monitors) and not name.startswith("val_")]
+    panels = [
+        ("loss terms, training", "loss", terms, None),
+        ("the two halves of $L_S$, training", "loss", monitors, None),
+        ("top-1 on held-back videos of seen classes", "accuracy", ["val_top1"], chance),
+        ("closeness and dispersion, validation", "cosine distance", ["val_closeness", "val_dispersion"], None),
+    ]
+    figure, axes = plt.subplots(2, 2, figsize=(11, 7), sharex=True, layout="constrained")
+    for ax, (title, unit, names, level) in zip(axes.flat, panels):
+        for name in names:
+            ax.plot(history["epoch"], history[name], marker="o", markersize=3, label=name.removeprefix("val_"))
+        if level is not None:
+            ax.axhline(level, color="grey", linestyle="--", label="chance")
+            ax.set_ylim(0, 1)
+            ax.yaxis.set_major_formatter(PercentFormatter(1))
+        ax.set(title=title, ylabel=unit)
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def per_class(accuracy, names, chance, title):
+    """A bar per class, best first, with chance as a line."""
+    order = np.argsort(-accuracy, kind="stable")
+    figure, ax = plt.subplots(figsize=(9, 0.26 * len(names) + 1), layout="constrained")
+    ax.barh([names[i] for i in order], accuracy[order], color="C0")
+    ax.axvline(chance, color="C3", linestyle="--", label=f"chance, {chance:.1%}")
+    ax.set(xlim=(0, 1), xlabel="top-1 accuracy", title=title)
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return figure
+
+
+def confusion(scores, labels, names, title):
+    """Share of each class's videos (rows) that were given each name (columns)."""
+    table = pd.crosstab(labels, scores.argmax(axis=1), normalize="index")
+    table = table.reindex(index=range(len(names)), columns=range(len(names)), fill_value=0)
+    side = max(5, 0.26 * len(names))
+    figure, ax = plt.subplots(figsize=(side + 1.5, side))
+    sns.heatmap(table, vmin=0, vmax=1, cmap="rocket_r", square=True, ax=ax, xticklabels=names, yticklabels=names, linewidths=0.3,
+                cbar_kws={"label": "share of the class's videos", "shrink": 0.6})  # fmt: skip
+    ax.tick_params(labelsize=8, length=0)
+    ax.set(xlabel="predicted", ylabel="true", title=title)
+    return figure
+
+
+def sphere(panels, names):
+    """Figure 1 of the paper: videos (dots) and class names (stars) on the unit sphere, one panel a method.
+
+    ``panels`` maps a title to ``video`` (N, 3), ``classes`` (C, 3) and ``labels`` (N,), features of unit length;
+    closeness and dispersion (cosine distances) are printed above each.
+    """
+    colours = sns.color_palette("husl", len(names))
+    figure = plt.figure(figsize=(5.4 * len(panels), 6.4))
+    grid = np.linspace(0, np.pi, 60)
+    around, down = np.meshgrid(2 * grid, grid)
+    for place, (title, features) in enumerate(panels.items(), start=1):
+        ax = figure.add_subplot(1, len(panels), place, projection="3d", computed_zorder=False)
+        ax.plot_wireframe(np.cos(around) * np.sin(down), np.sin(around) * np.sin(down), np.cos(down), rstride=6, cstride=5, color="0.85", linewidth=0.5)
+        toward = np.array([np.cos(np.radians(-60)) * np.cos(np.radians(20)), np.sin(np.radians(-60)) * np.cos(np.radians(20)), np.sin(np.radians(20))])
+        for label, colour in enumerate(colours):
+            own = features["video"][features["labels"] == label]
+            star = features["classes"][label]
+            hidden = own @ toward < 0  # behind the sphere: fainter
+            ax.scatter(*own[hidden].T, color=colour, s=22, alpha=0.25, zorder=2)
+            ax.scatter(*own[~hidden].T, color=colour, s=22, zorder=3)
+            ax.scatter(*star, color=colour, marker="*", s=260, edgecolor="black", linewidth=0.8, alpha=0.4 if star @ toward < 0 else 1, zorder=4)
+        ax.set_box_aspect((1, 1, 1), zoom=1.35)
+        ax.view_init(20, -60)
+        ax.set_axis_off()
+        close, spread = metrics.closeness(features["video"], features["classes"], features["labels"]), metrics.dispersion(features["classes"])
+        ax.set_title(f"{title}\ncloseness {close:.2f}, dispersion {spread:.2f}", y=1.0)
+    handles = [plt.Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in zip(names, colours)]
+    handles += [plt.Line2D([], [], marker="o", linestyle="", color="0.4", label="a video"), plt.Line2D([], [], marker="*", linestyle="", color="0.4", markersize=13, label="a class name")]
+    figure.legend(handles=handles, loc="lower center", ncol=4, frameon=False)
+    figure.subplots_adjust(left=0, right=1, bottom=0.2, top=0.9, wspace=0)
+    return figure
+
+
+def comparison(table):
+    """Top-1 of every variant on every test set, with 95 % intervals and chance.
+
+    ``table`` has the columns ``set, variant, seed, top1, top1_low, top1_high, chance``.
+    """
+    sets = table["set"].unique()
+    figure, axes = plt.subplots(1, len(sets), figsize=(4.6 * len(sets), 4), sharey=True, squeeze=False, layout="constrained")
+    for ax, name in zip(axes[0], sets):
+        rows = table[table["set"] == name].reset_index(drop=True)
+        labels = rows["variant"] + (" seed " + rows["seed"].astype(str) if rows["seed"].nunique() > 1 else "")
+        ax.bar(labels, rows["top1"], color=[f"C{i % 10}" for i in range(len(rows))], width=0.6)
+        ax.errorbar(labels, rows["top1"], [rows["top1"] - rows["top1_low"], rows["top1_high"] - rows["top1"]], fmt="none", color="black", capsize=4)
+        ax.axhline(rows["chance"].iloc[0], color="grey", linestyle="--", label=f"chance, {rows['chance'].iloc[0]:.1%}")
+        ax.set(title=name, ylim=(0, 1))
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        ax.grid(axis="x", visible=False)
+        ax.legend(loc="upper right", frameon=False)
+    axes[0][0].set_ylabel("zero-shot top-1 accuracy")
+    return figure

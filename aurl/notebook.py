@@ -1,0 +1,114 @@
+"""Run a notebook as a pipeline stage: papermill, with progress on the terminal and the same bytes every time.
+
+    python -m aurl.notebook 03_train -p variant aurl -p seed 0
+
+executes ``build/notebooks/03_train.ipynb`` and writes ``reports/notebooks/03_train-aurl-0.ipynb``. What a user can mend is
+one sentence on stderr and exit status 1. ``--strip`` instead makes the stage's own copy of a notebook in ``notebooks/``:
+without outputs and without what an editor adds, so that reading, running and saving it changes no other stage.
+"""
+import argparse
+import os
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+from aurl import UserError
+from aurl.files import write_bytes
+from aurl.progress import ENVIRONMENT
+
+SOURCE, STAGED, EXECUTED = Path("notebooks"), Path("build/notebooks"), Path("reports/notebooks")
+_EDITORS_OWN = "metadata.kernelspec metadata.language_info metadata.widgets cell.metadata.collapsed cell.metadata.scrolled cell.metadata.execution"
+_PAPERMILLS_OWN = "metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info"
+
+
+def strip(name):
+    """``notebooks/NAME.ipynb`` without outputs and editor metadata, to ``build/notebooks/``."""
+    notebook = _read(SOURCE / f"{name}.ipynb")
+    _write(STAGED / f"{name}.ipynb", notebook, keep_output=False, extra_keys=_EDITORS_OWN)
+
+
+def run(name, parameters):
+    """Execute the staged notebook ``name`` with ``parameters`` (a dict) and keep it, outputs and all, in ``reports/notebooks/``.
+
+    Raises UserError with the notebook's own sentence if a cell raised one; papermill's error otherwise.
+    """
+    import papermill
+
+    notebook = STAGED / f"{name}.ipynb"
+    _read(notebook)
+    with tempfile.TemporaryDirectory() as folder, _progress(Path(folder, "progress")):
+        executed = Path(folder, "executed.ipynb")
+        try:
+            papermill.execute_notebook(notebook, executed, parameters, kernel_name="python3", progress_bar=False, log_output=False)
+        except papermill.PapermillExecutionError as error:
+            if error.ename in ("UserError", "VideoError"):
+                raise UserError(error.evalue) from None
+            raise
+        target = "-".join([name, *map(str, parameters.values())])
+        _write(EXECUTED / f"{target}.ipynb", _read(executed), keep_output=True, extra_keys=_PAPERMILLS_OWN)
+
+
+def _read(path):
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise UserError(f"there is no notebook {path}: restore it with `git checkout`, or run `dvc repro`.") from None
+    except Exception as error:
+        raise UserError(f"{path} is not a notebook ({type(error).__name__}): restore it with `git checkout`.") from None
+
+
+def _write(path, notebook, keep_output, extra_keys):
+    import nbformat
+    from nbstripout import strip_output
+
+    strip_output(notebook, keep_output=keep_output, keep_count=keep_output, extra_keys=extra_keys.split(), keep_id=True)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"  # papermill draws a random id for the cell that it injects
+    write_bytes(path, (nbformat.writes(notebook) + "\n").encode())
+
+
+@contextmanager
+def _progress(file):
+    """Show on the terminal what `aurl.progress.bar` writes in the notebook's process."""
+    file.touch()
+    done = threading.Event()
+
+    def follow():
+        with file.open(newline="") as stream:
+            while not done.wait(0.2):
+                sys.stderr.write(stream.read())
+                sys.stderr.flush()
+            sys.stderr.write(stream.read())
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    os.environ[ENVIRONMENT] = str(file)
+    try:
+        yield
+    finally:
+        del os.environ[ENVIRONMENT]
+        done.set()
+        follower.join()
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m aurl.notebook", description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="the notebook's name without .ipynb")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter of the notebook")
+    parser.add_argument("--strip", action="store_true", help="only make the stage's copy")
+    arguments = parser.parse_args()
+    try:
+        if arguments.strip:
+            strip(arguments.name)
+        else:
+            run(arguments.name, {key: int(value) if value.isdigit() else value for key, value in arguments.p})
+    except UserError as error:
+        sys.exit(f"aurl: {error}")
+
+
+if __name__ == "__main__":
+    main()

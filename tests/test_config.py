@@ -1,0 +1,230 @@
+"""``params.yaml`` itself, and one clear sentence for every way to get it wrong."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aurl import UserError, config
+
+ROOT = Path(__file__).parents[1]
+PARAMS = ROOT / "params.yaml"
+
+
+@pytest.fixture
+def raw():
+    return yaml.safe_load(PARAMS.read_text())
+
+
+@pytest.fixture
+def write(tmp_path, raw):
+    """Write ``params.yaml`` with one value changed, or removed, and give its path."""
+
+    def make(place=None, value=None, remove=False):
+        if place:
+            *sections, key = place.split(".")
+            section = raw
+            for name in sections:
+                section = section[name]
+            if remove:
+                del section[key]
+            else:
+                section[key] = value
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+        return tmp_path / "params.yaml"
+
+    return make
+
+
+def said(*arguments, **options):
+    """The message of the UserError, which is one sentence on one line."""
+    with pytest.raises(UserError) as caught:
+        config.load(*arguments, **options)
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith((".", "`.")) and not re.search(r"[.!?] [A-Z]", message)
+    return message
+
+
+# --- the committed file ----------------------------------------------------------------------------
+
+def test_the_committed_file_is_valid_with_every_variant(raw):
+    assert {"aurl", "contrastive", "e2e"} <= set(raw["variants"])
+    for variant in raw["variants"]:
+        config.load(PARAMS, variant)
+    base = config.load(PARAMS)
+    assert set(base.loss.terms) == {"semantic", "visual", "synthetic"} and base.loss.scale == 10
+    assert base.sphere.baseline in raw["variants"]
+
+
+def test_every_value_has_a_comment():
+    """A leaf's own line carries one; only the variants, whose values the base explains, need none."""
+    text, leaves = PARAMS.read_text(), 0
+
+    def check(node, name):
+        nonlocal leaves
+        for key, value in node.value:
+            place = f"{name}{key.value}"
+            if isinstance(value, yaml.MappingNode):
+                if place != "variants":
+                    check(value, f"{place}.")
+                continue
+            leaves += 1
+            line = text.splitlines()[key.start_mark.line]
+            assert re.search(r"\S\s+# \S.{2}", line), f"{place} (line {key.start_mark.line + 1}) has lost its comment"
+
+    check(yaml.compose(text), "")
+    sections = [field.annotation for name, field in config.Params.model_fields.items() if name != "variants"]
+    assert leaves == sum(len(section.model_fields) for section in sections)
+
+
+# --- variants and sections -------------------------------------------------------------------------
+
+def test_a_variant_is_laid_over_the_base(write, raw):
+    variants = {"aurl": {}, "short": {"train": {"epochs": 3}, "loss": {"terms": ["semantic"]}, "generator": {"num_classes": 7}}}
+    raw["run"]["variants"] = ["aurl"]
+    path = write("variants", variants)
+    base, short = config.load(path), config.load(path, "short", seed=5)
+    assert short.train.epochs == 3 and short.loss.terms == ["semantic"] and short.generator.num_classes == 7
+    assert short.train.model_dump() == base.train.model_dump() | {"epochs": 3}  # a section's other values stay
+    assert short.model == base.model and base.train.epochs == raw["train"]["epochs"]
+    assert (short.variant, short.seed, base.variant, base.seed) == ("short", 5, "aurl", 0)
+
+
+def test_sections_gives_these_and_no_others():
+    params = config.load(PARAMS, "contrastive", 2, sections=["loss", "train"])
+    assert set(vars(params)) == {"loss", "train", "variant", "seed"} and params.loss.terms == ["semantic"]
+    assert set(vars(config.load(PARAMS))) == set(config.Params.model_fields) | {"variant", "seed"}
+
+
+def test_the_whole_file_is_checked_whatever_sections_are_read(write):
+    assert "evaluate.bootstrap is 1" in said(write("evaluate.bootstrap", 1), sections=["loss"])
+
+
+def test_parameters_do_not_change():
+    with pytest.raises(Exception, match="frozen"):
+        config.load(PARAMS).train.lr = 1.0
+
+
+# --- mistakes --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("place, value, expected", [
+    ("train.epoch", 3, "train.epoch is not a parameter; did you mean epochs?"),
+    ("trian", {}, "trian is not a parameter; did you mean train?"),
+    ("train.xyzzy", 3, "train.xyzzy is not a parameter."),
+    ("variants.e2e.lose", {}, "variants.e2e.lose is not a parameter; did you mean loss?"),
+    ("variants.e2e.loss.scael", 1, "variants.e2e.loss.scael is not a parameter; did you mean scale?"),
+])
+def test_unknown_keys(write, place, value, expected):
+    assert expected in said(write(place, value), "e2e")
+
+
+@pytest.mark.parametrize("place, value, reason", [
+    ("train.lr", 0, "greater than 0"),
+    ("train.lr", -0.1, "greater than 0"),
+    ("train.lr", float("nan"), "greater than 0"),
+    ("train.epochs", 0, "greater than or equal to 1"),
+    ("train.batch", 1, "greater than or equal to 2"),
+    ("train.optimizer", "adam", "'adamw' or 'sgd'"),
+    ("mocap.size", 97, "multiple of 2"),
+    ("mocap.size", 1000, "less than or equal to 512"),
+    ("model.dropout", 1.0, "less than 1"),
+    ("data.train", "ucf101", "'mocap-seen'"),
+    ("run.seeds", [], "at least 1 item"),
+    ("evaluate.bootstrap", 10, "greater than or equal to 100"),
+])
+def test_values_out_of_range(write, place, value, reason):
+    message = said(write(place, value))
+    assert re.search(rf"params\.yaml: {place} is {re.escape(repr(value))}: .*{reason}", message)
+
+
+@pytest.mark.parametrize("place, value", [
+    ("train.epochs", "ten"), ("train.epochs", 1.5), ("train.epochs", None), ("train.lr", "fast"), ("train.lr", [1]),
+    ("train", None), ("train", 3), ("run.seeds", 0), ("text.vectors", 3), ("generator.num_classes", "all"),
+    ("variants", ["aurl"]), ("variants.e2e", None),
+])
+def test_values_of_the_wrong_type(write, place, value):
+    assert f"params.yaml: {place} is {value!r}: input should be a valid " in said(write(place, value))
+
+
+def test_wrong_items_of_a_list_are_named(write, raw):
+    raw["loss"]["terms"] = ["semantic", "visaul"]
+    assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
+    raw["loss"]["terms"] = ["semantic"]
+    assert "run.seeds.1 is -1" in said(write("run.seeds", [0, -1]))
+
+
+@pytest.mark.parametrize("value, expected", [
+    ({"train": {"lr": -1}}, "variants.e2e: train.lr is -1: input should be greater than 0"),
+    ({"train": 3}, "variants.e2e.train must be parameters to change, as `section: {name: value}`, not 3"),
+    ({"train": None}, "variants.e2e.train must be parameters to change"),
+])
+def test_wrong_values_in_a_variant(write, value, expected):
+    path = write("variants.e2e", value)
+    config.load(path, "aurl")  # of no concern to another variant
+    assert expected in said(path, "e2e")
+
+
+@pytest.mark.parametrize("place", ["train.lr", "train", "variants", "run.variants"])
+def test_missing_keys(write, place):
+    assert f"params.yaml: {place} is missing" in said(write(place, remove=True))
+
+
+def test_unknown_variants(write, raw):
+    assert re.search(r"no variant 'contrastiv' .*there are aurl, contrastive, e2e.*; did you mean contrastive\?", said(PARAMS, "contrastiv"))
+    assert "run.variants names 'aulr'" in said(write("run.variants", ["aulr"]), "e2e")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    path = tmp_path / "params.yaml"
+    assert "params.yaml cannot be read (No such file or directory)" in said(path)
+    assert "cannot be read (Is a directory)" in said(tmp_path)
+    for content, reason in {
+        b"": "holds no parameters",
+        b"[1, 2]": "holds no parameters",
+        b"run:\n  seeds: [0\ndata: 1\n": "not valid YAML at line 3",
+        b"run:\n\tseeds: 0\n": "not valid YAML at line 2",
+        b"run: @x\n": "not valid YAML at line 1",
+        b"run: \x00\n": "not valid YAML",
+        "# Größe\n".encode("latin-1") + b"run: 1\n": "not valid YAML",
+    }.items():
+        path.write_bytes(content)
+        assert f"params.yaml {'is ' if 'not' in reason else ''}{reason}" in said(path)
+
+
+# --- on the command line ---------------------------------------------------------------------------
+
+def command(path):
+    found = subprocess.run([sys.executable, "-m", "aurl.config", path], cwd=ROOT, capture_output=True, text=True)
+    return found.returncode, found.stdout, found.stderr
+
+
+def test_the_command_checks_the_file():
+    assert command("params.yaml") == (0, "params.yaml is valid\n", "")
+
+
+def test_the_command_says_what_is_wrong_in_one_line(write):
+    status, out, err = command(write("variants.e2e", {"train": {"lr": -1}}))
+    assert status == 1 and out == ""
+    assert re.fullmatch(r"aurl: .*params\.yaml: variants\.e2e: train\.lr is -1: .*greater than 0\.\n", err)
+
+
+# --- the project's root ----------------------------------------------------------------------------
+
+def test_enter_project_finds_the_root(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").touch()
+    below = tmp_path / "notebooks" / "drafts"
+    below.mkdir(parents=True)
+    for start in (below, tmp_path / "notebooks", tmp_path):
+        monkeypatch.chdir(start)
+        config.enter_project()
+        assert Path.cwd() == tmp_path
+
+
+def test_enter_project_outside_stays_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"^no params\.yaml in {re.escape(str(tmp_path))} or above it: [^.]*\.$"):
+        config.enter_project()
+    assert Path.cwd() == tmp_path
