@@ -1,8 +1,10 @@
 # make reproduce   the environment, then the whole pipeline (up to date in seconds when nothing changed)
 # make test        the tests
 # make lab         JupyterLab on the notebooks
-# make clean       remove what the pipeline made, but not the reports in git
+# make clean       remove what the pipeline made, but not DVC's cache and the reports in git
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,$(if $(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo ok),$(p))))
+# Old makes hide the exported PATH from commands that they start without a shell; naming one makes them use it.
+SHELL := /bin/bash
 INSTALLED := .venv/installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 

@@ -4,17 +4,15 @@ import json
 import os
 from pathlib import Path
 
-import joblib
 import numpy as np
-import pandas as pd
 import torch
 
 from aurl import UserError
+from aurl.datasets import read_manifest
 from aurl.files import write_bytes
-from aurl.progress import bar
+from aurl.progress import parallel
 from aurl.video import VideoError, clip_indices, read_clips, read_frames
 
-MANIFEST = Path("data/manifest.csv")
 FRAMES = Path("build/frames")
 
 
@@ -27,18 +25,6 @@ def open_set(params, name, split, classes, count=1, seed=None):
     manifest = read_manifest(name, split)
     cache = decode_once(manifest, params.clip.size, FRAMES / f"{name}-{split}.npy", params.compute.cache_gb)
     return Clips(manifest, classes, params.clip, count, seed, cache)
-
-
-def read_manifest(name, split):
-    """The manifest's rows of one split (``train``, ``val`` or ``test``) of a data set, with status "ok"."""
-    try:
-        table = pd.read_csv(MANIFEST)
-    except FileNotFoundError:
-        raise UserError(f"{MANIFEST} is missing: prepare the data first, with `dvc repro`.") from None
-    rows = table[(table["set"] == name) & (table["split"] == split) & (table["status"] == "ok")]
-    if rows.empty:
-        raise UserError(f"{MANIFEST} has no {split} videos of {name}: prepare the data again, with `dvc repro -f`.")
-    return rows.reset_index(drop=True)
 
 
 class Clips(torch.utils.data.Dataset):
@@ -127,11 +113,11 @@ def decode_once(manifest, size, file, limit_gb):
 
 def _decode(paths, counts, shape, file):
     part = file.with_name(f".{file.name}.part")
-    videos = joblib.Parallel(n_jobs=-1, return_as="generator")(joblib.delayed(read_frames)(path, shape[1]) for path in paths)
     try:
-        with part.open("wb") as cache:  # written, not mapped: a disk that fills up under a mapping kills the process
-            np.lib.format.write_array_header_1_0(cache, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for path, count, frames in bar(zip(paths, counts, videos), total=len(paths), desc="decoding", unit="video"):
+        with part.open("wb") as cache:  # written rather than mapped: on a full disk a mapped file kills the process
+            np.lib.format.write_array_header_2_0(cache, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            videos = parallel(read_frames, [(path, shape[1]) for path in paths], "decoding", "video")
+            for path, count, frames in zip(paths, counts, videos, strict=True):
                 if len(frames) != count:
                     raise VideoError(path, f"it has {len(frames)} frames where the manifest says {count}; prepare the data again")
                 cache.write(frames.tobytes())

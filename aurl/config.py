@@ -25,7 +25,7 @@ Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ra
 
 
 class Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Run(Section):
@@ -78,7 +78,7 @@ class Loss(Section):
 
 class Generator(Section):
     mode: Literal["released", "interpolate", "extrapolate", "both"]
-    num_classes: Count | None
+    num_classes: Annotated[int, Field(ge=2)] | None
     beta: Positive
 
 
@@ -88,11 +88,13 @@ class Train(Section):
     optimizer: Literal["adamw", "sgd"]
     lr: Positive
     weight_decay: NotNegative
+    schedule: Literal["cosine", "constant"]
     warmup_epochs: NotNegative
 
 
 class Compute(Section):
     precision: Literal["auto", "bf16", "float32"]
+    channels_last: Literal["auto", "always", "never"]
     cache_gb: NotNegative
 
 
@@ -126,8 +128,11 @@ class Params(Section):
     variants: dict[str, dict[str, Any]]
 
 
-def load(path="params.yaml", variant="aurl", seed=0, sections=None):
-    """The parameters of one variant, checked.
+VARIED = ("clip", "model", "loss", "generator", "train", "compute", "evaluate")  # sections that a variant may change
+
+
+def load(path="params.yaml", variant=None, seed=0, sections=None):
+    """The parameters of one variant, or the base without any, checked.
 
     Args:
         path: the parameter file.
@@ -140,11 +145,15 @@ def load(path="params.yaml", variant="aurl", seed=0, sections=None):
         UserError: a file that cannot be read, an unknown key, a value out of range, an unknown variant.
     """
     raw = _read(path)
-    base = _check(raw, path)
-    if variant not in base.variants:
-        raise UserError(f"{path}: there is no variant {variant!r} under `variants`; there are {_list(base.variants)}{_nearest(variant, base.variants)}.")
-    merged = _overlay(raw, base.variants[variant] or {}, f"{path}: variants.{variant}")
-    params = _check(merged, f"{path}: variants.{variant}" if merged != raw else path)
+    params = _check(raw, path)
+    if variant is not None:
+        if variant not in params.variants:
+            raise UserError(f"{path}: there is no variant {variant!r} under `variants`; there are {_list(params.variants)}{_nearest(variant, params.variants)}.")
+        where = f"{path}: variants.{variant}"
+        for section in params.variants[variant]:
+            if section in Params.model_fields and section not in VARIED:
+                raise UserError(f"{where}.{section}: a variant cannot change the section {section}, which all variants share; it may change {_list(VARIED)}.")
+        params = _check(_overlay(raw, params.variants[variant], where), where)
     chosen = {name: getattr(params, name) for name in sections or Params.model_fields}
     return SimpleNamespace(**chosen, variant=variant, seed=seed)
 
@@ -195,11 +204,13 @@ def _check(raw, where):
         params = Params.model_validate(raw)
     except pydantic.ValidationError as error:
         raise UserError(_sentence(error.errors()[0], where)) from None
-    for name in params.run.variants:
-        if name not in params.variants:
-            raise UserError(
-                f"{where}: run.variants names {name!r}, which is not under `variants`; there are {_list(params.variants)}{_nearest(name, params.variants)}."
-            )
+    for key, names in (("run.variants", params.run.variants), ("sphere.baseline", [params.sphere.baseline])):
+        for name in names:
+            if name not in params.variants:
+                raise UserError(f"{where}: {key} names {name!r}, which is not under `variants`; there are {_list(params.variants)}{_nearest(name, params.variants)}.")
+    for key, values in (("run.variants", params.run.variants), ("run.seeds", params.run.seeds), ("data.test", params.data.test), ("loss.terms", params.loss.terms)):
+        if len(set(values)) < len(values):
+            raise UserError(f"{where}: {key} names something twice: {_list(map(str, values))}.")
     return params
 
 

@@ -16,7 +16,7 @@ def features(model, clips, words, params, desc=None):
     ``words`` (C, W) are the word vectors of the classes that the clips' labels are places in; ``params`` has the sections
     ``evaluate`` and ``compute``.
     """
-    video, labels = encode(model, clips, params.evaluate.batch, params.compute.precision, desc)
+    video, labels = encode(model, clips, params.evaluate.batch, params.compute, desc)
     with torch.no_grad():
         classes = model.encode_class(torch.as_tensor(words, device=next(model.parameters()).device)).cpu().numpy()
     return {"video": video, "classes": classes, "labels": labels}

@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython.display import HTML, Image
 from matplotlib.ticker import PercentFormatter
 
-from aurl import metrics
 from aurl.files import write_bytes
 from aurl.video import read_frames
 
@@ -19,8 +19,6 @@ sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc={"
 
 def save(figure, name):
     """Write ``reports/figures/NAME.png``, close the figure and return the picture, which a notebook shows below the cell."""
-    from IPython.display import Image
-
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
@@ -32,12 +30,12 @@ def table(frame):
     """A data frame as a notebook shows it: shares as percentages, other fractions with three digits, the same bytes every time."""
     shares = {"chance", "top1", "top1_low", "top1_high", "top5", "mean_per_class", "accuracy", "val_top1"}
     formats = {column: "{:.1%}" if shares & set(np.atleast_1d(column)) else "{:.3f}" for column in frame.select_dtypes("float").columns}
-    return frame.style.format(formats).set_uuid("table")
+    return HTML(frame.style.format(formats).set_uuid("table").to_html())
 
 
 def contact_sheet(manifest, columns=8):
     """One row of pictures per video of the manifest, time running to the right, the class at the left."""
-    figure, axes = plt.subplots(len(manifest), columns, figsize=(1.05 * columns + 1.6, 1.05 * len(manifest)), squeeze=False)
+    figure, axes = plt.subplots(len(manifest), columns, figsize=(1.2 * columns, 1.2 * len(manifest)), squeeze=False)
     for row, (path, name) in zip(axes, zip(manifest["path"], manifest["class"])):
         frames = read_frames(path)
         for ax, k in zip(row, np.linspace(0, len(frames) - 1, columns).round().astype(int)):
@@ -45,7 +43,7 @@ def contact_sheet(manifest, columns=8):
             ax.set(xticks=[], yticks=[])
             sns.despine(ax=ax, left=True, bottom=True)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    figure.subplots_adjust(wspace=0.03, hspace=0.03)
+    figure.subplots_adjust(0, 0, 1, 1, wspace=0.03, hspace=0.03)
     return figure
 
 
@@ -117,8 +115,7 @@ def confusion(scores, labels, names, title):
 def sphere(panels, names):
     """Figure 1 of the paper: videos (dots) and class names (stars) on the unit sphere, one panel a method.
 
-    ``panels`` maps a title to ``video`` (N, 3), ``classes`` (C, 3) and ``labels`` (N,), features of unit length;
-    closeness and dispersion (cosine distances) are printed above each.
+    ``panels`` maps a title to ``video`` (N, 3), ``classes`` (C, 3) and ``labels`` (N,), features of unit length.
     """
     colours = sns.color_palette("husl", len(names))
     figure = plt.figure(figsize=(5.4 * len(panels), 6.4))
@@ -138,8 +135,7 @@ def sphere(panels, names):
         ax.set_box_aspect((1, 1, 1), zoom=1.35)
         ax.view_init(20, -60)
         ax.set_axis_off()
-        close, spread = metrics.closeness(features["video"], features["classes"], features["labels"]), metrics.dispersion(features["classes"])
-        ax.set_title(f"{title}\ncloseness {close:.2f}, dispersion {spread:.2f}", y=1.0)
+        ax.set_title(title)
     handles = [plt.Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in zip(names, colours)]
     handles += [plt.Line2D([], [], marker="o", linestyle="", color="0.4", label="a video"), plt.Line2D([], [], marker="*", linestyle="", color="0.4", markersize=13, label="a class name")]
     figure.legend(handles=handles, loc="lower center", ncol=4, frameon=False)
@@ -163,6 +159,6 @@ def comparison(table):
         ax.set(title=name, ylim=(0, 1))
         ax.yaxis.set_major_formatter(PercentFormatter(1))
         ax.grid(axis="x", visible=False)
-        ax.legend(loc="upper right", frameon=False)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
     axes[0][0].set_ylabel("zero-shot top-1 accuracy")
     return figure

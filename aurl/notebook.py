@@ -19,14 +19,14 @@ from aurl.files import write_bytes
 from aurl.progress import ENVIRONMENT
 
 SOURCE, STAGED, EXECUTED = Path("notebooks"), Path("build/notebooks"), Path("reports/notebooks")
-_EDITORS_OWN = "metadata.kernelspec metadata.language_info metadata.widgets cell.metadata.collapsed cell.metadata.scrolled cell.metadata.execution"
-_PAPERMILLS_OWN = "metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info"
+_KEEP_MEMORY = {  # glibc gives freed memory back to the system and asks for it again at every training step, unless told not to
+    "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "1073741824",
+}  # fmt: skip
 
 
 def strip(name):
     """``notebooks/NAME.ipynb`` without outputs and editor metadata, to ``build/notebooks/``."""
-    notebook = _read(SOURCE / f"{name}.ipynb")
-    _write(STAGED / f"{name}.ipynb", notebook, keep_output=False, extra_keys=_EDITORS_OWN)
+    _write(STAGED / f"{name}.ipynb", _read(SOURCE / f"{name}.ipynb"), keep_output=False)
 
 
 def run(name, parameters):
@@ -38,16 +38,20 @@ def run(name, parameters):
 
     notebook = STAGED / f"{name}.ipynb"
     _read(notebook)
+    os.environ |= {key: os.environ.get(key, value) for key, value in _KEEP_MEMORY.items()}  # for the notebook's process
     with tempfile.TemporaryDirectory() as folder, _progress(Path(folder, "progress")):
         executed = Path(folder, "executed.ipynb")
         try:
-            papermill.execute_notebook(notebook, executed, parameters, kernel_name="python3", progress_bar=False, log_output=False)
+            papermill.execute_notebook(
+                notebook, executed, parameters, kernel_name="python3", language="python", progress_bar=False,
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             if error.ename in ("UserError", "VideoError"):
                 raise UserError(error.evalue) from None
             raise
         target = "-".join([name, *map(str, parameters.values())])
-        _write(EXECUTED / f"{target}.ipynb", _read(executed), keep_output=True, extra_keys=_PAPERMILLS_OWN)
+        _write(EXECUTED / f"{target}.ipynb", _read(executed), keep_output=True)
 
 
 def _read(path):
@@ -61,12 +65,15 @@ def _read(path):
         raise UserError(f"{path} is not a notebook ({type(error).__name__}): restore it with `git checkout`.") from None
 
 
-def _write(path, notebook, keep_output, extra_keys):
+def _write(path, notebook, keep_output):
+    """Keep what the author wrote (and outputs, if asked for); not what editors and papermill add, of which there is no end."""
     import nbformat
     from nbstripout import strip_output
 
-    strip_output(notebook, keep_output=keep_output, keep_count=keep_output, extra_keys=extra_keys.split(), keep_id=True)
+    strip_output(notebook, keep_output=keep_output, keep_count=keep_output, keep_id=True)
+    notebook.metadata, notebook.nbformat_minor = {}, 5
     for number, cell in enumerate(notebook.cells):
+        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
         cell["id"] = f"cell-{number}"  # papermill draws a random id for the cell that it injects
     write_bytes(path, (nbformat.writes(notebook) + "\n").encode())
 
@@ -86,7 +93,7 @@ def _progress(file):
 
     follower = threading.Thread(target=follow, daemon=True)
     follower.start()
-    os.environ[ENVIRONMENT] = str(file)
+    os.environ |= {ENVIRONMENT: str(file)}
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ The word vectors stay fixed; what is learned from them is the class encoder of `
 dataset writes its class names is data (``Rules``), so that one path serves every dataset.
 """
 
+import difflib
 import io
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +72,7 @@ class WordVectors:
         for row, name in zip(vectors, names):
             found = words(name, rules)
             if not found:
-                raise UserError(f'the class name "{name}" holds no word: give it a substitution')
+                raise UserError(f'the class name "{name}" holds no word: write it with words')
             for word in found:
                 vector = np.asarray(self.lookup(word), np.float32)
                 norm = np.linalg.norm(vector)
@@ -82,7 +83,7 @@ class WordVectors:
         if missing:
             rest = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             raise UserError(f"{self.source} has no vector for {', '.join(missing[:5])}{rest}: "
-                            "add a substitution of the class name, or use vectors with subwords")
+                            "write the class with other words, or use vectors that have them")
         return vectors
 
 
@@ -103,6 +104,15 @@ def overlapping(train: tuple[Sequence[str], np.ndarray], test: tuple[Sequence[st
     table = pd.DataFrame({"class": list(names), "nearest": [test_names[i] for i in nearest],
                           "distance": smallest, "removed": smallest < threshold})
     return table.sort_values("distance", kind="stable", ignore_index=True)
+
+
+def select(names: Sequence[str], vectors: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
+    """The vectors (len(wanted), W) of some of the classes. Raises UserError for a class that is not among ``names``."""
+    for name in wanted:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            raise UserError(f'there is no class "{name}"' + (f'; did you mean "{near[0]}"?' if near else ""))
+    return vectors[[names.index(name) for name in wanted]]
 
 
 def principal(vectors: np.ndarray, dim: int) -> np.ndarray:
@@ -129,13 +139,15 @@ def save_classes(path: str | Path, sets: Mapping[str, tuple[Sequence[str], np.nd
 def load_classes(path: str | Path, name: str) -> tuple[list[str], np.ndarray]:
     """What `save_classes` kept of the data set ``name``: C class names and vectors (C, W) float32.
 
-    Raises UserError if the file or the data set in it is missing.
+    Raises UserError if the file or the data set in it is missing, or if it is another kind of file.
     """
     try:
         with np.load(path) as arrays:
             return arrays[f"{name}/names"].tolist(), arrays[f"{name}/vectors"]
     except (FileNotFoundError, KeyError):
         raise UserError(f"{path} with the classes of {name} is missing: embed the class names first, with `dvc repro`") from None
+    except Exception as error:
+        raise UserError(f"{path} holds no classes of this project ({type(error).__name__}): embed the class names again, with `dvc repro -f`") from error
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@ import hashlib
 import io
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +36,12 @@ def train(params, clips, val, names, words, folder, scratch):
         folder: where ``model.safetensors`` and ``model.json`` go.
         scratch: where the state of an unfinished run is kept.
     """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA refuses to be deterministic
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(params.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
     words = torch.as_tensor(words, dtype=torch.float32, device=device)
-    model = aurl.models.build(params.model, len(names), words.shape[1]).to(device, memory_format=torch.channels_last_3d)
+    model = aurl.models.build(params.model, len(names), words.shape[1]).to(device, memory_format=memory_format(device, params.compute))
     generator = ClassGenerator(params.generator.mode, params.generator.num_classes, params.generator.beta)
     optimizer = _optimizer(params.train, model)
     steps = len(clips) // params.train.batch
@@ -61,8 +63,8 @@ def train(params, clips, val, names, words, folder, scratch):
             for group in optimizer.param_groups:
                 group["lr"] = params.train.lr * _schedule(epoch + step / steps, params.train)
             labels = labels.to(device)
-            with autocast(device, params.compute.precision):
-                projected, classes, centers = model(to_device(video, device), words)  # (N, D), (C, D), (C, D)
+            with autocast(device, params.compute):
+                projected, classes, centers = model(to_device(video, device, params.compute), words)  # (N, D), (C, D), (C, D)
                 terms = aurl.losses.total(
                     params.loss.terms, projected=projected, classes=classes, centers=centers, labels=labels,
                     generator=generator, rng=rng, scale=params.loss.scale,
@@ -87,9 +89,11 @@ def train(params, clips, val, names, words, folder, scratch):
 
 def validate(model, val, words, params):
     """Top-1 in [0, 1] among the training classes, closeness and dispersion, on validation videos."""
-    video, labels = encode(model, val, params.train.batch, params.compute.precision)
+    video, labels = encode(model, val, params.train.batch, params.compute)
     with torch.no_grad():
         classes = model.encode_class(words).cpu().numpy()
+    if not np.allclose((video**2).sum(axis=1), 1, atol=0.01):  # not numbers, or zero where a length was too large for one
+        raise UserError(f"{params.variant}: the features of the validation videos are no longer numbers: lower train.lr ({params.train.lr}).")
     return {
         "val_top1": metrics.topk_accuracy(video @ classes.T, labels, 1),
         "val_closeness": metrics.closeness(video, classes, labels),
@@ -98,30 +102,42 @@ def validate(model, val, words, params):
 
 
 @torch.no_grad()
-def encode(model, clips, batch, precision, desc=None):
-    """Features (N, D) float32 of unit length and labels (N,) of all clips, in their order."""
+def encode(model, clips, batch, compute, desc=None):
+    """Features (N, D) float32 of unit length and labels (N,) of all clips, in their order.
+
+    ``compute`` is the section of that name in ``params.yaml``.
+    """
     model.eval()
     device = next(model.parameters()).device
     features, labels = [], []
     for video, label in bar(clips.batches(batch), desc=desc, unit="batch", disable=desc is None):
-        with autocast(device, precision):
-            features.append(model.encode_video(to_device(video, device)).cpu())
+        with autocast(device, compute):
+            features.append(model.encode_video(to_device(video, device, compute)).cpu())
         labels.append(label)
     return torch.cat(features).numpy(), torch.cat(labels).numpy()
 
 
-def to_device(video, device):
-    """uint8 ``(N, K, T, H, W, 3)`` -> normalised floats ``(N, K, 3, T, H, W)``, laid out in memory as the encoder likes it."""
-    flat = to_input(video.flatten(0, 1).to(device)).contiguous(memory_format=torch.channels_last_3d)
+def to_device(video, device, compute):
+    """uint8 ``(N, K, T, H, W, 3)`` -> normalised floats ``(N, K, 3, T, H, W)``, laid out in memory as `memory_format` says."""
+    flat = to_input(video.flatten(0, 1).to(device)).contiguous(memory_format=memory_format(device, compute))
     return flat.unflatten(0, video.shape[:2])
 
 
-def autocast(device, precision):
-    """bfloat16 arithmetic where asked for; ``auto``: where the processor has instructions for it."""
-    if precision == "auto":
-        has = torch.cuda.is_bf16_supported if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported
-        precision = "bf16" if has() else "float32"
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+def autocast(device, compute):
+    """bfloat16 arithmetic if ``compute.precision`` asks for it; ``auto``: where the processor has instructions for it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=_bf16(device, compute))
+
+
+def memory_format(device, compute):
+    """Channels last if ``compute.channels_last`` asks for it; ``auto``: together with bfloat16, which gains most by it."""
+    last = compute.channels_last == "always" or compute.channels_last == "auto" and _bf16(device, compute)
+    return torch.channels_last_3d if last else torch.contiguous_format
+
+
+def _bf16(device, compute):
+    if compute.precision == "auto":
+        return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    return compute.precision == "bf16"
 
 
 def save(folder, weights, model, names, words, **facts):
@@ -133,7 +149,7 @@ def save(folder, weights, model, names, words, **facts):
 
 
 def load(folder):
-    """The model that `save` wrote to ``folder``, in eval mode, and its facts.
+    """The model that `save` wrote to ``folder``, in eval mode on the best device there is, and its facts.
 
     Raises UserError if there is none, or if it is not one of ours.
     """
@@ -148,7 +164,11 @@ def load(folder):
         raise UserError(f"{error.filename or folder} is missing: train the variant first, with `dvc repro`.") from None
     except Exception as error:
         raise UserError(f"{folder} holds no checkpoint of this project ({type(error).__name__}): train the variant again.") from error
-    return model.to(memory_format=torch.channels_last_3d).eval(), about
+    return model.to(_device()).eval(), about
+
+
+def _device():
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _optimizer(train, model):
@@ -158,9 +178,11 @@ def _optimizer(train, model):
 
 
 def _schedule(epoch, train):
-    """Share of the peak learning rate at a (fractional) epoch: linear warm-up from 0, then a cosine to 0."""
+    """Share of the peak learning rate at a (fractional) epoch: linear warm-up from 0, then a cosine to 0 or constant."""
     if epoch < train.warmup_epochs:
         return epoch / train.warmup_epochs
+    if train.schedule == "constant":
+        return 1.0
     return 0.5 * (1 + math.cos(math.pi * (epoch - train.warmup_epochs) / max(train.epochs - train.warmup_epochs, 1e-9)))
 
 
@@ -173,13 +195,18 @@ def _copy(model):
     return {name: weight.detach().cpu().contiguous().clone() for name, weight in model.state_dict().items()}
 
 
+def _sizes(paths):
+    """Each path with its file's size, which tells most changes of a video from afar."""
+    return [(path, os.path.getsize(path) if os.path.exists(path) else None) for path in paths]
+
+
 class _Resume:
     """The state after the last whole epoch, on disk as long as the run is unfinished."""
 
     def __init__(self, path, params, clips, val, names, words):
         self.path = path
         sections = {name: getattr(params, name).model_dump() for name in ("model", "loss", "generator", "train", "compute")}
-        data = {name: (set_.clip.model_dump(), set_.count, set_.seed, set_.paths, set_.labels) for name, set_ in (("clips", clips), ("val", val))}
+        data = {name: (set_.clip.model_dump(), set_.count, set_.seed, _sizes(set_.paths), set_.labels) for name, set_ in (("clips", clips), ("val", val))}
         classes = {"names": list(names), "words": words.tolist()}
         self.key = hashlib.sha256(json.dumps(sections | data | classes | {"seed": params.seed}, sort_keys=True).encode()).hexdigest()
 

@@ -17,6 +17,7 @@ import torch
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from aurl import UserError
+from aurl.files import write_bytes
 
 # Kinetics' mean and standard deviation of red, green and blue in [0, 1] (torchvision's video models).
 MEAN = (0.43216, 0.394666, 0.37645)
@@ -108,17 +109,10 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf:
     """Write RGB frames, each (H, W, 3) uint8 with H and W even, as an H.264 mp4 file (yuv420p).
 
     ``fps`` is in frames per second; ``crf`` is x264's quality, 0 (exact) to 51 (worst). The same frames give
-    the same bytes. The file appears whole or not at all. Raises VideoError.
+    the same bytes. The file appears whole or not at all, and its folder is made if there is none. Raises VideoError for
+    frames that cannot be encoded, UserError if the file cannot be written.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(_encode(path, frames, fps, crf))
-        os.replace(temporary, path)
-    except OSError as error:  # no such folder, no permission, no space left
-        raise VideoError(path, f"{error.strerror or error}", "write") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, _encode(Path(path), frames, fps, crf))
 
 
 def to_input(clips: np.ndarray | torch.Tensor, mean: tuple = MEAN, std: tuple = STD) -> torch.Tensor:
@@ -173,7 +167,8 @@ def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int) -> b
                     raise VideoError(path, f"frames of {width}x{height} pixels must have even sides", "write")
                 stream = container.add_stream("libx264", Fraction(fps).limit_denominator(1001))
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-                stream.options = {"crf": str(crf)}
+                # Without the latter, x264's assembly sometimes gives other bytes for the same frames, on one machine too.
+                stream.options = {"crf": str(crf), "x264-params": "cpu-independent=1"}
                 stream.codec_context.thread_count = 1  # with more, the bytes depend on the machine
             if image.shape[:2] != (height, width):
                 raise VideoError(path, "its frames differ in size", "write")

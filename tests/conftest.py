@@ -5,7 +5,7 @@ import pytest
 import torch
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread():
     """On a busy machine, threads that wait for each other take far longer than these small sums."""
     threads = torch.get_num_threads()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from aurl import UserError, clips, config, video
+from aurl.datasets import MANIFEST
 
 STEP = 10  # grey levels between two frames: more than encoding loses
 COUNTS = [24, 12, 5]
@@ -77,6 +78,14 @@ def test_the_cache_gives_the_same_clips_as_the_files(manifest, decode, seed, cou
             assert label == same
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_videos_of_other_classes_are_passed_over(manifest, decode, cached):
+    items = clips.Clips(manifest.assign(**{"class": ["walk duck", "run ball", "walk box"]}), ["walk box", "walk duck"], clip(), 2,
+                        cache=decode() if cached else None)  # fmt: skip
+    assert items.labels == [1, 0] and items.paths == [manifest["path"][0], manifest["path"][2]]
+    assert [numbers(found) for found, _ in items] == [video.clip_indices(count, 4, 2, 2).tolist() for count in (24, 5)]
+
+
 def test_random_starts_are_those_of_seed_epoch_and_place(manifest, decode):
     frames = decode()
 
@@ -87,7 +96,8 @@ def test_random_starts_are_those_of_seed_epoch_and_place(manifest, decode):
 
     assert starts(0, 1) == starts(0, 1)
     assert starts(0, 1) != starts(0, 2) and starts(0, 1) != starts(1, 1)
-    assert starts(0, 1)[0][:5] != starts(0, 1)[1][:5]
+    manifest, frames = pd.concat([manifest[:1]] * 2, ignore_index=True), np.concatenate([frames[:24]] * 2)  # one video, in two places
+    assert starts(0, 1)[0] != starts(0, 1)[1]
     assert starts(None, 1) == starts(None, 2)  # no seed, no chance
 
 
@@ -124,14 +134,12 @@ def test_a_shuffle_follows_its_generator(decode, manifest):
 @pytest.mark.parametrize("cached", [True, False])
 def test_an_error_comes_whole_out_of_a_batch(manifest, decode, cached):
     """From a worker process, torch brings an error's text and traceback only."""
-    frames = decode() if cached else None
-    items = clips.Clips(manifest, CLASSES, clip(), cache=frames)
-    if cached:
-        def broken(i):
-            raise video.VideoError(manifest["path"][1], "it is empty")
-        items.__class__ = type("Broken", (clips.Clips,), {"__getitem__": lambda self, i: broken(i)})
-    else:
-        open(manifest["path"][1], "wb").close()
+    class Broken(clips.Clips):
+        def __getitem__(self, i):
+            return video.read_frames(self.paths[i]), 0
+
+    items = Broken(manifest, CLASSES, clip(), cache=decode() if cached else None)  # with a cache there are no workers
+    empty(manifest["path"][1])
     with pytest.raises(video.VideoError) as caught:
         list(items.batches(2))
     assert str(caught.value) == f"cannot read the video {manifest['path'][1]}: it is empty"
@@ -157,6 +165,8 @@ def test_the_cache_is_made_again_for_other_videos_or_another_size(decode, manife
     decode()
     movie(manifest["path"][2], 5, shade=100)
     assert numbers(decode())[-5:] == [10, 11, 12, 13, 14] and decode.decoded == 3
+    os.utime(manifest["path"][2], ns=(0, 0))  # another video may be as large
+    assert len(decode()) == 41 and decode.decoded == 3
     assert decode(size=32).shape == (41, 32, 32, 3) and decode.decoded == 3
     assert len(decode(manifest[:2], 32)) == 36 and decode.decoded == 2
     assert len(decode(manifest[1::-1], 32)) == 36 and decode.decoded == 2  # in another order
@@ -245,8 +255,8 @@ def project(manifest, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = manifest.assign(set=["mocap-seen", "mocap-seen", "mocap-novel"], split=["train", "val", "test"], status="ok")
     bad = table[:1].assign(path="nowhere.mp4", frames=0, status="it does not exist")
-    clips.MANIFEST.parent.mkdir()
-    pd.concat([bad, table]).to_csv(clips.MANIFEST, index=False)
+    MANIFEST.parent.mkdir()
+    pd.concat([bad, table]).to_csv(MANIFEST, index=False)
     params = config.load(os.path.join(os.path.dirname(__file__), os.pardir, "params.yaml"), sections=["clip", "compute"])
     params.clip = clip()
     return params
@@ -265,7 +275,7 @@ def test_open_set(project, manifest):
 def test_sets_that_are_not_there(project):
     with pytest.raises(UserError, match=r"manifest\.csv has no test videos of mocap-composed: [^.]*\.$"):
         clips.open_set(project, "mocap-composed", "test", CLASSES)
-    os.unlink(clips.MANIFEST)
+    os.unlink(MANIFEST)
     with pytest.raises(UserError, match=r"manifest\.csv is missing: [^.]*\.$"):
         clips.open_set(project, "mocap-seen", "train", CLASSES)
     assert not clips.FRAMES.exists()

@@ -83,14 +83,14 @@ def test_every_value_has_a_comment():
 # --- variants and sections -------------------------------------------------------------------------
 
 def test_a_variant_is_laid_over_the_base(write, raw):
-    variants = {"aurl": {}, "short": {"train": {"epochs": 3}, "loss": {"terms": ["semantic"]}, "generator": {"num_classes": 7}}}
+    variants = {"aurl": {}, "e2e": {}, "short": {"train": {"epochs": 3}, "loss": {"terms": ["semantic"]}, "generator": {"num_classes": 7}}}
     raw["run"]["variants"] = ["aurl"]
     path = write("variants", variants)
     base, short = config.load(path), config.load(path, "short", seed=5)
     assert short.train.epochs == 3 and short.loss.terms == ["semantic"] and short.generator.num_classes == 7
     assert short.train.model_dump() == base.train.model_dump() | {"epochs": 3}  # a section's other values stay
     assert short.model == base.model and base.train.epochs == raw["train"]["epochs"]
-    assert (short.variant, short.seed, base.variant, base.seed) == ("short", 5, "aurl", 0)
+    assert (short.variant, short.seed, base.variant, base.seed) == ("short", 5, None, 0)
 
 
 def test_sections_gives_these_and_no_others():
@@ -173,8 +173,22 @@ def test_missing_keys(write, place):
 
 
 def test_unknown_variants(write, raw):
-    assert re.search(r"no variant 'contrastiv' .*there are aurl, contrastive, e2e.*; did you mean contrastive\?", said(PARAMS, "contrastiv"))
+    assert re.search(r"no variant 'contrastiv' .*there are aurl, contrastive, e2e, e2e_linear; did you mean contrastive\?", said(PARAMS, "contrastiv"))
     assert "run.variants names 'aulr'" in said(write("run.variants", ["aulr"]), "e2e")
+
+
+def test_a_variant_keeps_to_its_sections(write):
+    sentence = said(write("variants.e2e", {"mocap": {"size": 32}}), "e2e")
+    assert "variants.e2e.mocap: a variant cannot change the section mocap" in sentence and "model, loss, generator, train" in sentence
+
+
+@pytest.mark.parametrize("place, value", [("run.variants", ["aurl", "aurl"]), ("run.seeds", [1, 1]), ("loss.terms", ["semantic", "semantic"])])
+def test_lists_name_nothing_twice(write, place, value):
+    assert f"{place} names something twice: {value[0]}, {value[1]}." in said(write(place, value))
+
+
+def test_unknown_baseline_of_the_sphere(write):
+    assert "sphere.baseline names 'e2', which is not under `variants`" in said(write("sphere.baseline", "e2"))
 
 
 def test_files_that_cannot_be_read(tmp_path):

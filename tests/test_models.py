@@ -373,3 +373,27 @@ def test_files_that_are_missing_or_cut_short(released, tmp_path):
 
 def test_examples():
     assert doctest.testmod(models).failed == 0
+
+
+# --- a wrong gradient in the libraries below --------------------------------------------------------
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("frames", [1, 2, 3, 4])
+def test_rough_gradient_of_a_temporal_convolution(frames, stride):
+    """oneDNN's bfloat16 weight gradient of a padded temporal convolution is wrong for clips of two frames."""
+    rng = torch.Generator().manual_seed(frames)
+    conv = models._Conv2Plus1D(8, 16, 8, stride)[3].to(memory_format=torch.channels_last_3d)
+    reference = torch.nn.Conv3d(8, 16, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False)
+    reference.weight.data.copy_(conv.weight.data)
+    x = torch.randn(4, 8, frames, 6, 6, generator=rng)
+    rough, exact = (x.contiguous(memory_format=torch.channels_last_3d) for _ in range(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = conv(rough)
+    expected = reference(exact)
+    assert found.shape == expected.shape and torch.allclose(found.float(), expected, atol=0.05)
+    upstream = torch.randn(expected.shape, generator=rng)
+    found.backward(upstream.to(found.dtype))
+    expected.backward(upstream)
+    gradients = conv.weight.grad, reference.weight.grad
+    assert gradients[0].isfinite().all()
+    assert (gradients[0] - gradients[1]).norm() < 0.02 * gradients[1].norm()

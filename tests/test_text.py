@@ -2,6 +2,7 @@
 
 import doctest
 import struct
+import time
 from pathlib import Path
 
 import fasttext
@@ -149,3 +150,75 @@ def test_overlapping_equals_a_naive_loop(seed, threshold):
         assert table.loc[name, "nearest"] == nearest
         assert np.isclose(table.loc[name, "distance"], distance)
         assert table.loc[name, "removed"] == (distance < threshold)
+
+
+# Classes in a file
+
+SETS = {"seen": (["walk duck", "get up ring"], np.float32([[1, 2, 3], [4, 5, 6]])),
+        "novel": (["走る"], np.float32([[7, 8, 9]]))}
+
+
+def test_saved_classes_come_back(tmp_path):
+    text.save_classes(tmp_path / "new" / "classes.npz", SETS)
+    for name, (names, vectors) in SETS.items():
+        found, numbers = text.load_classes(tmp_path / "new" / "classes.npz", name)
+        assert found == names and all(type(each) is str for each in found) and numbers.dtype == np.float32
+        np.testing.assert_array_equal(numbers, vectors)
+
+
+def test_the_same_classes_give_the_same_bytes(tmp_path, monkeypatch):
+    text.save_classes(tmp_path / "a.npz", SETS)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 1e6)
+    text.save_classes(str(tmp_path / "b.npz"), SETS)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_missing_classes_are_said(tmp_path):
+    text.save_classes(tmp_path / "classes.npz", SETS)
+    for file, name in (("nowhere.npz", "seen"), ("classes.npz", "composed")):
+        with pytest.raises(UserError, match=f"{file} with the classes of {name} is missing: embed the class names") as caught:
+            text.load_classes(tmp_path / file, name)
+        assert "\n" not in str(caught.value)
+
+
+def test_other_files_are_no_classes(tmp_path):
+    path = tmp_path / "classes.npz"
+    text.save_classes(path, SETS)
+    whole = path.read_bytes()
+    np.save(tmp_path / "array.npy", np.ones(3))
+    np.savez(tmp_path / "objects.npz", **{"seen/names": np.array([{}]), "seen/vectors": np.ones(1)})
+    for content in (whole[:len(whole) // 2], b"", b"a text", (tmp_path / "array.npy").read_bytes(),
+                    (tmp_path / "objects.npz").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"classes\.npz holds no classes") as caught:
+            text.load_classes(path, "seen")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_failed_save_leaves_the_old_classes(tmp_path):
+    text.save_classes(tmp_path / "a.npz", SETS)
+    before = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").rename(tmp_path / "b.npz")
+    (tmp_path / "a.npz").mkdir()
+    with pytest.raises(UserError, match="a.npz cannot be written"):
+        text.save_classes(tmp_path / "a.npz", SETS)
+    assert (tmp_path / "b.npz").read_bytes() == before and len(list(tmp_path.iterdir())) == 2
+
+
+def test_select_keeps_the_order_asked_for_and_names_a_class_that_is_not_there():
+    names, vectors = ["walk duck", "kick ball", "spin box"], np.arange(6.0).reshape(3, 2)
+    assert text.select(names, vectors, ["spin box", "walk duck"]).tolist() == [[4, 5], [0, 1]]
+    with pytest.raises(UserError, match='no class "walk dock"; did you mean "walk duck"'):
+        text.select(names, vectors, ["walk dock"])
+
+
+def test_principal_components_keep_distances_of_vectors_that_lie_in_few_dimensions():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(10, 3)) @ rng.normal(size=(3, 20))
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = text.principal(7 * vectors, 3)  # lengths do not matter
+    distances = lambda x: np.linalg.norm(x[:, None] - x[None], axis=2)
+    assert np.allclose(distances(found), distances(unit), atol=1e-5)
+    assert np.allclose(found.mean(axis=0), 0, atol=1e-6)
+    assert np.allclose(text.principal(vectors[:, ::-1], 3), found, atol=1e-5)  # nor does the order of dimensions, signs included

@@ -9,18 +9,18 @@ the ``pybullet`` package carries (``DATA.md`` states their origin). Three sets c
 """
 import json
 import os
+import shutil
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 
-from aurl.progress import bar
-from aurl.video import write_video
+from aurl.progress import parallel
+from aurl.video import probe, write_video
 
 ACTIONS = {  # the action's words -> its motion clips
     "backflip": ["backflip"],
@@ -84,23 +84,24 @@ def build(folder, params):
     ``params`` is the ``mocap`` section of ``params.yaml``. Columns: ``id, path, set, split, class, action,
     companion, motion, frames, fps, width, height, status``; ``path`` begins with ``folder``.
     """
+    for name in SETS:
+        shutil.rmtree(Path(folder, name), ignore_errors=True)  # videos of other parameters
     todo = videos(params.train_videos, params.val_videos, params.test_videos)
     todo.sort(key=lambda video: video.companion)  # a process loads a companion once, not for every video
-    work = (joblib.delayed(_render_file)(Path(folder), video, params.seed, params.size, params.frames, params.fps) for video in todo)
-    rows = joblib.Parallel(n_jobs=-1, return_as="generator")(work)
-    manifest = pd.DataFrame(bar(rows, total=len(todo), desc="rendering", unit="video"))
+    calls = [(Path(folder), video, params.seed, params.size, params.frames, params.fps) for video in todo]
+    manifest = pd.DataFrame(parallel(_render_file, calls, "rendering", "video"))
     return manifest.sort_values("id", ignore_index=True)
 
 
 def _render_file(folder, video, seed, size, frames, fps):
     motion, pictures = render(video, seed, size, frames, fps)
     path = folder / f"{video.id}.mp4"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_video(path, pictures, fps)
+    written = probe(path)
     return {
         "id": video.id, "path": path.as_posix(), "set": video.set, "split": video.split,
         "class": video.name, "action": video.action, "companion": video.companion, "motion": motion,
-        "frames": frames, "fps": fps, "width": size, "height": size, "status": "ok",
+        **{key: written[key] for key in ("frames", "fps", "width", "height", "status")},
     }  # fmt: skip
 
 

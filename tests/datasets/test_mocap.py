@@ -1,0 +1,224 @@
+"""The embedded benchmark: which classes are shared, that a video is its own, and files that agree with their manifest."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aurl import config, text, video
+from aurl.datasets import mocap
+
+VECTORS = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.bin"
+CLIPS = [name for names in mocap.ACTIONS.values() for name in names]
+
+
+def one(action="walk", companion="duck", index=0, name=None):
+    return mocap.Video("mocap-seen", "train", name or f"{action} {companion}", action, companion, index)
+
+
+def pictures(video, seed=0, size=32, frames=6):
+    return mocap.render(video, seed, size, frames, fps=6)[1]
+
+
+def pairs(*sets):
+    return {(action, companion) for name, action, companion in mocap.classes() if name in sets}
+
+
+# --- classes and splits ----------------------------------------------------------------------------
+
+def test_no_class_is_shared():
+    assert [len(pairs(name)) for name in mocap.SETS] == [56, 24, 24]
+    assert len(mocap.classes()) == len(pairs(*mocap.SETS)) == len(mocap.ACTIONS) * len(mocap.COMPANIONS) == 104
+    assert len({f"{action} {companion}" for _, action, companion in mocap.classes()}) == 104
+
+
+def test_composed_classes_are_new_pairs_of_what_was_seen():
+    actions, companions = ({pair[i] for pair in pairs("mocap-seen")} for i in (0, 1))
+    assert companions == set(mocap.COMPANIONS) and len(actions) == 10
+    for action, companion in pairs("mocap-composed"):
+        assert action in actions and companion in companions
+
+
+def test_novel_shares_no_action_no_word_and_no_motion_with_training():
+    seen, novel = ({action for action, _ in pairs(name)} for name in ("mocap-seen", "mocap-novel"))
+    assert novel == set(mocap.NOVEL_ACTIONS) and len(pairs("mocap-novel")) == len(novel) * len(mocap.COMPANIONS)
+    assert not {word for action in seen for word in action.split()} & {word for action in novel for word in action.split()}
+    motions = [{name for action in actions for name in mocap.ACTIONS[action]} for actions in (seen, novel)]
+    assert not motions[0] & motions[1] and len(CLIPS) == len(set(CLIPS))
+    frames = [{tuple(pose) for name in names for pose in mocap.load_motion(name).poses[:, 7:].round(4)} for names in motions]
+    assert not frames[0] & frames[1]  # nor does the same recording go by two names
+
+
+def test_videos_of_each_class():
+    everything = mocap.videos(train=3, val=2, test=4)
+    assert len(everything) == 56 * 5 + 48 * 4 and len({video.id for video in everything}) == len(everything)
+    kinds = {}
+    for v in everything:
+        assert v.name == f"{v.action} {v.companion}" and (v.set, v.action, v.companion) in mocap.classes()
+        kinds.setdefault((v.set, v.name), []).append((v.index, v.split))
+    for (name, _), found in kinds.items():
+        expected = ["train"] * 3 + ["val"] * 2 if name == "mocap-seen" else ["test"] * 4
+        assert found == list(enumerate(expected))
+
+
+def test_every_class_name_has_a_vector_of_its_own():
+    names = [f"{action} {companion}" for _, action, companion in mocap.classes()]
+    vectors = text.WordVectors.load(VECTORS).embed(names)
+    cosines = vectors @ vectors.T / np.outer(*[np.linalg.norm(vectors, axis=1)] * 2)
+    assert np.triu(cosines, 1).max() < 0.99
+
+
+# --- motions ---------------------------------------------------------------------------------------
+
+def turns(poses):
+    """(frames, 9) angles between the body's turns in one frame and the next, degrees."""
+    columns = [slice(i, i + 4) for i in (3, 7, 11, 15, 20, 24, 29, 34, 38)]
+    cosines = np.stack([(poses[1:, q] * poses[:-1, q]).sum(1) for q in columns], 1)
+    return np.degrees(2 * np.arccos(np.clip(abs(cosines), 0, 1)))
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_motions_are_loaded_whole(name):
+    motion = mocap.load_motion(name)
+    assert motion.poses.shape == (len(motion.times), 43) and motion.times[0] == 0 and (np.diff(motion.times) > 0).all()
+    assert 0.5 < motion.times[-1] < 5 and np.isfinite(motion.poses).all()
+    assert 0 < motion.poses[:, 1].max() < 2  # the height of the hips, metres
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_sampled_motions(name):
+    motion = mocap.load_motion(name)
+    for seed in range(5):
+        poses = mocap.sample_motion(motion, 24, 12, np.random.default_rng(seed))
+        assert poses.shape == (24, 43) and np.isfinite(poses).all()
+        np.testing.assert_allclose(poses[:, [0, 2]].mean(0), 0, atol=1e-12)
+        for first in (3, 7, 11, 15, 20, 24, 29, 34, 38):
+            np.testing.assert_allclose(np.linalg.norm(poses[:, first:first + 4], axis=1), 1, atol=1e-12)
+        np.testing.assert_array_equal(poses, mocap.sample_motion(motion, 24, 12, np.random.default_rng(seed)))
+    assert not np.array_equal(poses, mocap.sample_motion(motion, 24, 12, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_sampled_motions_are_continuous(name):
+    """At 240 frames a second, a step is small; only where a motion begins again may the body turn at once."""
+    motion = mocap.load_motion(name)
+    for seed in range(3):
+        poses = mocap.sample_motion(motion, 480, 240, np.random.default_rng(seed))
+        assert np.linalg.norm(np.diff(poses[:, :3], axis=0), axis=1).max() < 0.05
+        jumps = (turns(poses).max(axis=1) > 12).sum()
+        assert jumps <= (1.2 * max(2 / motion.times[-1], 1) + 1 if motion.loops else 0)
+
+
+def line(loops):
+    """A motion that walks a metre a second for two seconds, and whose knee bends all the while."""
+    poses = np.zeros((5, 43))
+    poses[:, [3, 7, 11, 15, 20, 24, 29, 34, 38]] = 1
+    poses[:, 2] = poses[:, 19] = np.linspace(0, 2, 5)
+    return mocap.Motion(np.linspace(0, 2, 5), poses, loops)
+
+
+def test_only_motions_that_loop_begin_again():
+    for seed in range(20):
+        once = mocap.sample_motion(line(False), 24, 12, np.random.default_rng(seed))[:, 19]
+        assert (np.diff(once) >= 0).all() and once[0] == 0 and once[-1] > 1.3
+        again = mocap.sample_motion(line(True), 24, 12, np.random.default_rng(seed))
+        assert (np.diff(again[:, 19]) < 0).sum() in (1, 2) and (np.diff(again[:, 2]) > 0).all()  # the walk goes on
+
+
+def test_a_motion_is_covered_and_little_of_its_travel_is_kept():
+    speeds = []
+    for seed in range(50):
+        poses = mocap.sample_motion(line(False), 24, 12, np.random.default_rng(seed))
+        speeds.append(np.diff(poses[:, 19]).max() * 12)
+        travelled, bent = np.ptp(poses[:, 2]), np.ptp(poses[:, 19])
+        assert travelled < 0.5 * bent
+    assert 0.85 <= min(speeds) < 0.92 and 1.12 < max(speeds) <= 1.2
+    long = mocap.sample_motion(line(False), 6, 12, np.random.default_rng(0))[:, 19]  # two seconds in half a second
+    assert np.ptp(long) > 1.2
+
+
+# --- pictures --------------------------------------------------------------------------------------
+
+def test_a_video_depends_on_nothing_that_was_rendered_before():
+    first = {v: pictures(v) for v in (one("walk", "duck"), one("kick", "table"), one("roll", "box", 3))}
+    for v in reversed(first):
+        np.testing.assert_array_equal(pictures(v), first[v])
+    np.testing.assert_array_equal(pictures(one("walk", "duck")), first[one("walk", "duck")])
+
+
+def test_videos_differ_by_number_class_and_seed():
+    base = pictures(one())
+    assert base.shape == (6, 32, 32, 3) and base.dtype == np.uint8
+    for other in (pictures(one(index=1)), pictures(one(), seed=1), pictures(one("run")), pictures(one(companion="bear"))):
+        assert abs(other.astype(int) - base).mean() > 5
+    assert abs(np.diff(base.astype(int), axis=0)).max(axis=(1, 2, 3)).min() > 10  # every frame shows another moment
+
+
+def test_both_clips_of_an_action_are_used():
+    for action, names in mocap.ACTIONS.items():
+        assert {mocap.render(one(action, index=i), 0, 16, 1, 12)[0] for i in range(12 if len(names) > 1 else 1)} == set(names)
+
+
+@pytest.mark.parametrize("companion", mocap.COMPANIONS)
+def test_the_companion_is_in_the_picture(companion, monkeypatch):
+    """A video's random numbers come from its class name alone, so that another companion changes nothing else."""
+    monkeypatch.setitem(mocap._BOXES, "nothing", [])
+    monkeypatch.setitem(mocap._COLOURS, "nothing", (0, 0, 0))
+    shares = []
+    for index in range(6):
+        with_it, without = (pictures(one("walk", thing, index, name="x"), size=48, frames=3).astype(int) for thing in (companion, "nothing"))
+        shares.append((abs(with_it - without).max(axis=-1) > 20).mean())
+    assert np.median(shares) > 0.01 and max(shares) < 0.4 and sum(share > 0.003 for share in shares) >= 5
+
+
+@pytest.mark.parametrize("action", mocap.ACTIONS)
+def test_the_actor_is_in_the_picture(action, monkeypatch):
+    """What moves is the actor: enough of it, in the middle, and never cut off by the frame for good."""
+    monkeypatch.setitem(mocap._BOXES, "nothing", [])
+    monkeypatch.setitem(mocap._COLOURS, "nothing", (0, 0, 0))
+    frames = np.concatenate([pictures(one(action, "nothing", i), size=48, frames=12).astype(int)[None] for i in range(3)])
+    moved = (abs(frames - np.median(frames, axis=1, keepdims=True)).max(axis=-1) > 20).mean(axis=(1, 2, 3))
+    assert (moved > 0.01).all() and (moved < 0.5).all()
+
+
+def test_nothing_is_printed(capfd):
+    pictures(one("walk", "rabbit"))
+    pictures(one("walk", "ball"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_repeats_itself_to_the_byte(tmp_path):
+    """An encoder that reads memory never written finds something else there every time."""
+    rng, rubbish = np.random.default_rng(0), []
+    for action, companion in [("backflip", "duck"), ("jump", "duck"), ("walk", "ring"), ("punch", "ball"), ("run", "pole"), ("get up", "box")]:
+        _, frames = mocap.render(one(action, companion), 3, 96, 8, 12)
+        found = set()
+        for _ in range(12):
+            rubbish = [*rubbish[-4:], rng.integers(0, 255, rng.integers(1000, 200_000), dtype=np.uint8)]
+            video.write_video(tmp_path / "a.mp4", frames, 12)
+            found.add((tmp_path / "a.mp4").read_bytes())
+        assert len(found) == 1, (action, companion)
+
+
+# --- the set as files ------------------------------------------------------------------------------
+
+def test_build_writes_what_the_manifest_says(tmp_path, monkeypatch):
+    chosen = [v for v in mocap.videos(1, 1, 1) if v.name in ("walk duck", "walk ball", "spin kick table", "punch box")]
+    monkeypatch.setattr(mocap, "videos", lambda train, val, test: list(chosen))
+    monkeypatch.chdir(tmp_path)
+    params = config.Mocap(seed=3, size=32, frames=5, fps=12, train_videos=1, val_videos=1, test_videos=1)
+    manifest = mocap.build("data/mocap", params)
+    assert manifest["id"].tolist() == sorted(v.id for v in chosen) and (manifest["status"] == "ok").all()
+    assert sorted(manifest["path"]) == sorted(path.as_posix() for path in Path("data").rglob("*") if path.is_file())
+    for v in chosen:
+        row = manifest.set_index("id").loc[v.id]
+        assert (row["set"], row["split"], row["class"], row["action"], row["companion"]) == (v.set, v.split, v.name, v.action, v.companion)
+        assert row["path"] == f"data/mocap/{v.set}/{v.name.replace(' ', '_')}/{v.index:03d}.mp4"
+        probed = video.probe(row["path"])
+        assert {name: row[name] for name in ("frames", "fps", "width", "height", "status")} == {
+            "frames": 5, "fps": 12, "width": 32, "height": 32, "status": "ok"} == {name: probed[name] for name in ("frames", "fps", "width", "height", "status")}  # fmt: skip
+        motion, expected = mocap.render(v, 3, 32, 5, 12)  # in another process than the file's
+        assert row["motion"] == motion in mocap.ACTIONS[v.action]
+        video.write_video("again.mp4", expected, 12)
+        assert Path("again.mp4").read_bytes() == Path(row["path"]).read_bytes()
+        assert abs(video.read_frames(row["path"]).astype(int) - expected).mean() < 6

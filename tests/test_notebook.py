@@ -1,0 +1,101 @@
+"""Stages run notebooks to the same bytes, show progress, and turn a user's mistake into one sentence."""
+import os
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from aurl import UserError, notebook
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notebooks").mkdir()
+
+    def write(*cells, name="demo"):
+        parameters = new_code_cell("x = 1", metadata={"tags": ["parameters"]})
+        document = new_notebook(cells=[new_markdown_cell("# Demo"), parameters, *map(new_code_cell, cells)])
+        document.metadata = {"kernelspec": {"name": "python3", "display_name": "Mine"}, "language_info": {"name": "python", "version": "3"}}
+        nbformat.write(document, tmp_path / "notebooks" / f"{name}.ipynb")
+        notebook.strip(name)
+
+    return write
+
+
+def outputs(path):
+    return [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+
+
+def test_run_gives_parameters_and_the_same_bytes(project, tmp_path):
+    project("x * 10")
+    notebook.run("demo", {"x": 4, "who": "me"})
+    result = tmp_path / "reports/notebooks/demo-4-me.ipynb"
+    assert outputs(result)[0].data["text/plain"] == "40"
+    first = result.read_bytes()
+    notebook.run("demo", {"x": 4, "who": "me"})
+    assert result.read_bytes() == first
+    assert b"papermill" not in first and b"T00:" not in first
+
+
+def test_progress_goes_to_the_terminal_and_not_into_the_notebook(project, tmp_path, capfd):
+    project("from aurl.progress import bar\nfor _ in bar(range(3), desc='working'):\n    pass")
+    notebook.run("demo", {})
+    assert "working: 100%" in capfd.readouterr().err
+    assert not outputs(tmp_path / "reports/notebooks/demo.ipynb")
+
+
+@pytest.mark.parametrize(("raised", "sentence"), [("UserError('mend this')", "mend this"), ("VideoError('a.mp4', 'it is empty')", "cannot read the video a.mp4: it is empty")])
+def test_users_mistake_is_one_sentence_and_no_file(project, tmp_path, raised, sentence):
+    project(f"from aurl import UserError\nfrom aurl.video import VideoError\nraise {raised}")
+    done = subprocess.run([sys.executable, "-m", "aurl.notebook", "demo"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, f"aurl: {sentence}\n")
+    assert not (tmp_path / "reports").exists()
+
+
+def test_programming_error_keeps_its_traceback_and_leaves_no_file(project, tmp_path):
+    import papermill
+
+    project("1 / 0")
+    with pytest.raises(papermill.PapermillExecutionError, match="ZeroDivisionError"):
+        notebook.run("demo", {})
+    assert not (tmp_path / "reports").exists()
+
+
+def test_strip_is_blind_to_what_an_editor_adds(project, tmp_path):
+    project("1 + 1")
+    staged = tmp_path / "build/notebooks/demo.ipynb"
+    before = staged.read_bytes()
+    path = tmp_path / "notebooks/demo.ipynb"
+    document = nbformat.read(path, as_version=4)
+    document.cells[2].outputs = [nbformat.v4.new_output("stream", text="2")]
+    document.cells[2].execution_count = 3
+    document.cells[2].metadata = {"scrolled": True, "execution": {"iopub.status.idle": "2026"}}
+    document.metadata = {"kernelspec": {"name": "other", "display_name": "Other"}, "language_info": {"name": "python", "version": "3.13"}}
+    document.cells[2]["id"] = "another"
+    nbformat.write(document, path)
+    notebook.strip("demo")
+    assert staged.read_bytes() == before
+    document.cells[2].source = "2 + 2"
+    nbformat.write(document, path)
+    notebook.strip("demo")
+    assert staged.read_bytes() != before
+
+
+@pytest.mark.parametrize("content", [None, "not json"])
+def test_missing_or_broken_notebook_is_one_sentence(project, tmp_path, content):
+    if content:
+        (tmp_path / "notebooks/gone.ipynb").write_text(content)
+    with pytest.raises(UserError, match="notebooks/gone.ipynb"):
+        notebook.strip("gone")
+
+
+def test_memory_settings_reach_the_notebook_but_do_not_override_the_users(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "7")
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    project("import os\nos.environ['MALLOC_TOP_PAD_'], os.environ['MALLOC_TRIM_THRESHOLD_']")
+    notebook.run("demo", {})
+    assert outputs(tmp_path / "reports/notebooks/demo.ipynb")[0].data["text/plain"] == "('7', '17179869184')"
+    monkeypatch.setattr(os, "environ", os.environ)

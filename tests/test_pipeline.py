@@ -1,0 +1,226 @@
+"""dvc.yaml is true to the notebooks, and the whole pipeline runs, stays as it is, and fails in one sentence."""
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+SMOKE = {
+    "mocap": {"size": 32, "frames": 8, "train_videos": 2, "val_videos": 1, "test_videos": 1},
+    "clip": {"frames": 4, "stride": 2, "size": 16},
+    "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
+    "train": {"epochs": 2, "batch": 16},
+    "evaluate": {"bootstrap": 100},
+    "sphere": {"epochs": 1},
+    "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
+    "data": {"train": "mocap-seen", "test": ["mocap-composed", "mocap-novel"]},
+}
+
+
+def code(name):
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def stage(name):
+    return PIPELINE[name].get("do", PIPELINE[name])
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_stage_declares_the_sections_its_notebook_reads(name):
+    calls = [node for node in ast.walk(ast.parse(code(name))) if isinstance(node, ast.Call) and ast.unparse(node.func) == "config.load"]
+    assert calls
+    read = set()
+    for call in calls:
+        arguments = {keyword.arg: keyword.value for keyword in call.keywords}
+        read |= set(ast.literal_eval(arguments["sections"]))
+        if "variant" in arguments:
+            read.add("variants")
+    declared = {parameter.split(".")[0] for parameter in stage(name)["params"]}
+    assert declared == read
+
+
+def imports(path):
+    """The modules of the package that a file's code imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "aurl":
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "aurl"}
+    files = {name.replace(".", "/") + end for name in found for end in (".py", "/__init__.py")}
+    return {file for file in files if (ROOT / file).is_file()}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_stage_depends_on_every_module_that_its_notebook_uses(name):
+    needed, waiting = {"aurl/__init__.py", "aurl/notebook.py"}, imports(code(name)) | {"aurl/notebook.py"}
+    while waiting:
+        file = waiting.pop()
+        needed.add(file)
+        waiting |= imports((ROOT / file).read_text()) - needed
+    declared = {dep for dep in stage(name)["deps"] if dep.startswith("aurl/")}
+    assert declared == needed
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebook_is_committed_without_outputs_and_is_a_stage(name):
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    assert all(not cell.outputs and cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+    assert name in PIPELINE["strip"]["foreach"] and f"build/notebooks/{name}.ipynb" in stage(name)["deps"]
+    prose = sum(cell.cell_type == "markdown" for cell in notebook.cells)
+    assert prose >= 3 and notebook.cells[0].source.startswith("# ")
+
+
+# --- the whole of it, on a smoke-sized parameter file --------------------------------------------------
+
+
+def dvc(*arguments, cwd, check=True):
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(cwd), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A small copy of the project in a git repository of its own, its pipeline run once."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("aurl", "notebooks", "data/vectors", ".dvc/config", "dvc.yaml", ".dvcignore", ".gitignore"):
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    write(folder, SMOKE)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run([*git, "init", "-q"], cwd=folder, check=True)
+    dvc("repro", "-q", cwd=folder)
+    subprocess.run([*git, "add", "-A"], cwd=folder, check=True)
+    subprocess.run([*git, "commit", "-qm", "smoke"], cwd=folder, check=True)
+    return folder
+
+
+def write(folder, change):
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section, values in change.items():
+        params[section] = params.get(section, {}) | values
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+@pytest.fixture
+def restored(project):
+    """The project, whose parameters and notebooks a test may change."""
+    yield project
+    subprocess.run(["git", "checkout", "-q", "params.yaml", "notebooks", "aurl", "dvc.lock"], cwd=project, check=True)
+
+
+def stale(project):
+    return {name.split(" ")[0] for name in json.loads(dvc("status", "--json", cwd=project).stdout)}
+
+
+def test_pipeline_leaves_its_reports(project):
+    for variant in ("aurl", "e2e"):
+        metrics = json.loads((project / f"reports/metrics/{variant}-0.json").read_text())
+        assert set(metrics) == {"mocap-seen", "mocap-composed", "mocap-novel"}
+        assert all(0 <= report["top1_low"] <= report["top1"] <= report["top1_high"] <= 1 for report in metrics.values())
+    assert (project / "reports/figures/figure1.png").stat().st_size > 10_000
+    assert len((project / "reports/tables/main.md").read_text().splitlines()) == 2 + 2 * 2
+    assert stale(project) == set()
+
+
+def test_executed_notebooks_carry_no_times_paths_or_warnings(project):
+    for path in (project / "reports/notebooks").glob("*.ipynb"):
+        text = path.read_text()
+        assert str(project) not in text and "papermill" not in text.replace('"papermill"', "")
+        outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+        assert outputs and not [output for output in outputs if output.output_type in ("stream", "error")], path
+
+
+@pytest.mark.parametrize("name", ["01_prepare_data", "02_embed_class_names", "03_train@e2e-0", "04_evaluate@aurl-0", "06_paper"])
+def test_forced_stage_gives_the_same_bytes(project, name):
+    before = (project / "dvc.lock").read_bytes()
+    dvc("repro", "-q", "--force", "--single-item", name, cwd=project)
+    assert (project / "dvc.lock").read_bytes() == before
+
+
+def test_scale_reruns_training_and_what_follows_only(restored):
+    write(restored, SMOKE | {"loss": {"scale": 5.0}})
+    behind = stale(restored)
+    assert {"03_train@aurl-0", "03_train@e2e-0", "06_paper"} <= behind
+    assert not {"01_prepare_data", "02_embed_class_names"} & behind
+
+
+def test_running_and_saving_a_notebook_repeats_only_its_strip(restored):
+    path = restored / "notebooks/03_train.ipynb"
+    executed = nbformat.read(restored / "reports/notebooks/03_train-aurl-0.ipynb", as_version=4)
+    notebook = nbformat.read(path, as_version=4)
+    results = [cell for cell in executed.cells if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])]
+    for cell, result in zip([cell for cell in notebook.cells if cell.cell_type == "code"], results, strict=True):
+        cell.outputs, cell.execution_count = result.outputs, 7
+        cell.metadata |= {"execution": {"iopub.execute_input": "2026-01-01"}, "scrolled": True}
+    notebook.metadata |= {"kernelspec": {"name": "mine", "display_name": "Mine"}, "language_info": {"name": "python", "version": "3.13"}}
+    nbformat.write(notebook, path)
+    assert stale(restored) == {"strip@03_train"}
+    dvc("repro", "-q", "strip@03_train", cwd=restored)
+    assert stale(restored) == set()
+
+
+def test_experiment_with_another_parameter(restored):
+    dvc("exp", "run", "-q", "-S", "train.epochs=1", "03_train@aurl-0", cwd=restored)
+    assert len((restored / "reports/history/aurl-0.csv").read_text().splitlines()) == 2
+    subprocess.run(["git", "checkout", "-q", "."], cwd=restored, check=True)
+    dvc("checkout", "-q", cwd=restored)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"train": {"epocks": 3}}, "params.yaml: train.epocks is not a parameter; did you mean epochs?"),
+        ({"train": {"lr": -1}}, "params.yaml: train.lr is -1: input should be greater than 0."),
+        ({"run": {"variants": ["aurll"]}}, "did you mean aurl?"),
+    ],
+)
+def test_slip_in_the_parameters_stops_before_anything_runs(restored, change, sentence):
+    write(restored, SMOKE | change)
+    done = dvc("repro", cwd=restored, check=False)
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if line.startswith("aurl: ")]
+    assert len(said) == 1 and sentence in said[0]
+    assert "Traceback" not in done.stderr and "01_prepare_data" not in done.stdout.split("Running stage", 1)[-1]
+
+
+def test_error_in_a_notebook_is_one_sentence_and_leaves_no_output(restored):
+    (restored / "reports/notebooks/02_embed_class_names.ipynb").unlink()
+    vectors = restored / "data/vectors/glove-6b-100d-actions.bin"
+    kept = vectors.read_bytes()
+    vectors.write_bytes(b"not a model")
+    done = subprocess.run([sys.executable, "-m", "aurl.notebook", "02_embed_class_names"], cwd=restored, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(restored)})  # fmt: skip
+    vectors.write_bytes(kept)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1 and "this is not a fastText model" in done.stderr
+    assert not (restored / "reports/notebooks/02_embed_class_names.ipynb").exists()
+    subprocess.run(["git", "checkout", "-q", "reports"], cwd=restored, check=True)
+
+
+def test_video_that_cannot_be_decoded_is_named_and_leaves_no_output(restored):
+    video = next((restored / "data/mocap/mocap-seen/walk_box").glob("*.mp4"))
+    kept = video.read_bytes()
+    video.chmod(0o644)
+    video.write_bytes(kept[: len(kept) // 2])
+    shutil.rmtree(restored / "runs/aurl-0")
+    done = subprocess.run([sys.executable, "-m", "aurl.notebook", "03_train", "-p", "variant", "aurl", "-p", "seed", "0"], cwd=restored, capture_output=True,
+                          text=True, env=os.environ | {"PYTHONPATH": str(restored)})  # fmt: skip
+    video.write_bytes(kept)
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if line.startswith("aurl: cannot read the video data/mocap/mocap-seen/walk_box/")]
+    assert "Traceback" not in done.stderr and not (restored / "runs/aurl-0").exists()
+    dvc("checkout", "-q", "--force", cwd=restored)

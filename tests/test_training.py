@@ -1,0 +1,351 @@
+"""The training loop on videos of coloured noise: it learns, repeats itself to the byte, and survives being killed."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from aurl import UserError, config, losses, models, training, video
+from aurl.clips import Clips
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+NAMES = ["red", "green", "blue", "dark"]
+COLOURS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])
+WORDS = np.eye(4, 6, dtype=np.float32) + 0.3
+MODEL = dict(width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=8, dim=8, dropout=0.05)
+LOSS = dict(terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1)
+TRAIN = dict(epochs=4, batch=16, optimizer="adamw", lr=1e-2, weight_decay=1e-2, schedule="cosine", warmup_epochs=1)
+FILES = ("model.safetensors", "model.json")
+
+
+@pytest.fixture(autouse=True)
+def no_lasting_settings():
+    """Training asks torch for deterministic algorithms; other tests are not to notice."""
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def compute(precision):
+    return config.Compute(precision=precision, channels_last="auto", cache_gb=1)
+
+
+def settings(seed=0, precision="float32", model={}, loss={}, **train):
+    return SimpleNamespace(
+        model=config.Model(**MODEL | model), loss=config.Loss(**LOSS | loss), train=config.Train(**TRAIN | train),
+        generator=config.Generator(mode="released", num_classes=None, beta=1.0),
+        compute=compute(precision), variant="aurl", seed=seed)  # fmt: skip
+
+
+def videos(per_class, seed, random=None):
+    """Clips whose class is their colour, 5 frames a video, in mixed order."""
+    rng = np.random.default_rng(seed)
+    labels = np.tile(np.arange(4), per_class)
+    frames = np.repeat(COLOURS[labels], 5, axis=0)[:, None, None] + rng.normal(0, 25, (5 * len(labels), 16, 16, 3))
+    manifest = pd.DataFrame({"path": [f"{seed}-{i}.mp4" for i in range(len(labels))], "class": [NAMES[i] for i in labels], "frames": 5})
+    return Clips(manifest, NAMES, config.Clip(frames=4, stride=1, size=16), seed=random, cache=frames.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return videos(16, 1, random=0), videos(4, 2)
+
+
+@pytest.fixture
+def run(data, tmp_path):
+    def train(params=None, name="run", words=WORDS, clips=None):
+        return training.train(params or settings(), clips or data[0], data[1], NAMES, words, tmp_path / name, tmp_path / "scratch")
+    return train
+
+
+@pytest.fixture
+def written(tmp_path):
+    """The bytes of both files of a run."""
+    return lambda name="run": [(tmp_path / name / file).read_bytes() for file in FILES]
+
+
+def left(tmp_path):
+    """The files of unfinished runs."""
+    return [path.name for path in tmp_path.glob("scratch/*")]
+
+
+# --- learning --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("change", [
+    dict(),
+    dict(loss=dict(terms=["semantic"])),
+    dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.01),
+    dict(loss=dict(terms=["regression"]), model=dict(projection="linear", semantic="words")),
+], ids=["aurl", "contrastive", "sgd", "e2e"])
+def test_it_learns(run, change, tmp_path):
+    history = run(settings(**dict(epochs=12, batch=8) | change))
+    assert history["epoch"].tolist() == list(range(1, len(history) + 1)) and len(history) == 12
+    assert history["total"].iloc[-1] < 0.8 * history["total"].iloc[0]
+    assert history["val_top1"].max() > (0.4 if "lr" in change else 0.6)  # chance is 0.25, and SGD is slow here
+    terms = change.get("loss", LOSS)["terms"]
+    assert set(history) == {"epoch", "lr", "total", "alignment", "uniformity", "val_top1", "val_closeness", "val_dispersion", *terms}
+    np.testing.assert_allclose(history["total"], history[terms].sum(axis=1), rtol=1e-5)
+    assert np.isfinite(history).all(axis=None) and history["val_top1"].between(0, 1).all()
+    assert left(tmp_path) == []
+
+
+def test_the_history_is_the_mean_over_steps(run, monkeypatch):
+    totals, total = [], losses.total
+
+    def watching(*arguments, **options):
+        totals.append(total(*arguments, **options))
+        return totals[-1]
+
+    monkeypatch.setattr(losses, "total", watching)
+    history = run(settings(epochs=2))
+    assert len(totals) == 8
+    for name in ("total", "synthetic", "alignment"):
+        means = np.reshape([step[name].item() for step in totals], (2, 4)).mean(axis=1)
+        np.testing.assert_allclose(history[name], means, rtol=1e-5)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero(run, monkeypatch):
+    rates, step = [], torch.optim.AdamW.step
+
+    def watching(self, *arguments):
+        rates.append({group["lr"] for group in self.param_groups})
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watching)
+    history = run(settings(epochs=3, warmup_epochs=1, lr=0.02))
+    expected = [0.02 * at for at in (0, 0.25, 0.5, 0.75)]  # four steps an epoch
+    expected += [0.01 * (1 + math.cos(math.pi * i / 8)) for i in range(8)]
+    np.testing.assert_allclose([rate for rate, in rates], expected, atol=1e-12)
+    np.testing.assert_allclose(history["lr"], [0.02, 0.01, 0], atol=1e-12)  # as each epoch ends
+
+
+def test_a_constant_schedule_stays_at_the_peak(run):
+    assert run(settings(epochs=3, schedule="constant", warmup_epochs=1, lr=0.02))["lr"].tolist() == [0.02] * 3
+
+
+def test_every_epoch_has_random_numbers_of_its_own(run, data, monkeypatch):
+    epochs, seeds, total = [], [], losses.total
+
+    def watching(*arguments, rng, **options):
+        epochs.append(data[0].epoch)
+        seeds.append(rng.initial_seed())
+        return total(*arguments, rng=rng, **options)
+
+    monkeypatch.setattr(losses, "total", watching)
+    run(settings(epochs=3, batch=32))
+    assert epochs == [0, 0, 1, 1, 2, 2]  # on which the clips' random starts hang
+    assert seeds[::2] == seeds[1::2] and len(set(seeds)) == 3
+
+
+@pytest.mark.parametrize("warmup, first", [(0, 0.02), (2, 0.0), (5, 0.0)])
+def test_warm_up_of_any_length(run, warmup, first, monkeypatch):
+    rates, step = [], torch.optim.AdamW.step
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: rates.append(self.param_groups[0]["lr"]) or step(self))
+    run(settings(epochs=2, warmup_epochs=warmup, lr=0.02))
+    assert rates[0] == pytest.approx(first) and max(rates) <= 0.02 and len(rates) == 8
+    assert rates == sorted(rates, reverse=not warmup)
+
+
+# --- the same parameters, the same bytes -----------------------------------------------------------
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(run, written):
+    first = run(settings(epochs=2), "first")
+    torch.rand(7), np.random.rand(7)  # what ran before is of no matter
+    second = run(settings(epochs=2), "second")
+    other = run(settings(seed=1, epochs=2), "other")
+    assert written("first") == written("second") and first.to_csv() == second.to_csv()
+    assert written("first")[0] != written("other")[0] and first.to_csv() != other.to_csv()
+
+
+def interrupt(monkeypatch, epoch):
+    """Be killed in the middle of an epoch, after its steps."""
+    calls, validate = [], training.validate
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) == epoch:
+            monkeypatch.setattr(training, "validate", validate)
+            raise KeyboardInterrupt
+        return validate(*arguments)
+
+    monkeypatch.setattr(training, "validate", failing)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 4])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(run, written, tmp_path, monkeypatch, epoch, optimizer):
+    params = settings(optimizer=optimizer)
+    whole = run(params, "whole")
+    interrupt(monkeypatch, epoch)
+    with pytest.raises(KeyboardInterrupt):
+        run(params)
+    assert not (tmp_path / "run").exists() and left(tmp_path) == (["aurl-0.pt"] if epoch > 1 else [])
+    steps, step = [], torch.Tensor.backward
+    monkeypatch.setattr(torch.Tensor, "backward", lambda self: steps.append(1) or step(self))
+    assert run(params).to_csv() == whole.to_csv() and written() == written("whole")
+    assert len(steps) == 4 * (4 - epoch + 1)  # whole epochs were not repeated
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("change", ["lr", "seed", "words", "clips", "model"])
+def test_an_unfinished_run_of_something_else_is_left_alone(run, written, monkeypatch, change):
+    interrupt(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(epochs=2))
+    options = {
+        "lr": dict(params=settings(epochs=2, lr=5e-3)), "seed": dict(params=settings(epochs=2, seed=1)),
+        "words": dict(words=WORDS + np.eye(4, 6, 1, dtype=np.float32)), "clips": dict(clips=videos(17, 3, random=0)),
+        "model": dict(params=settings(epochs=2, model=dict(width=8))),
+    }[change]  # fmt: skip
+    options = dict(params=settings(epochs=2)) | options
+    run(name="after", **options)
+    run(name="alone", **options)
+    assert written("after") == written("alone")
+
+
+@pytest.mark.parametrize("harm", [
+    lambda path: path.write_bytes(path.read_bytes()[:5000]),
+    lambda path: path.write_bytes(b""),
+    lambda path: path.write_bytes(b"not a state" * 100),
+    lambda path: torch.save([1, 2], path),
+    lambda path: torch.save({"weights": torch.ones(2)}, path),
+], ids=["cut", "empty", "text", "list", "foreign"])
+def test_an_unfinished_run_that_cannot_be_read_is_begun_anew(run, written, tmp_path, monkeypatch, harm):
+    params = settings(epochs=2)
+    run(params, "whole")
+    interrupt(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        run(params)
+    harm(tmp_path / "scratch" / "aurl-0.pt")
+    run(params)
+    assert written() == written("whole") and left(tmp_path) == []
+
+
+# --- the checkpoint --------------------------------------------------------------------------------
+
+def test_the_checkpoint_is_the_best_on_validation_and_the_first_of_equals(run, tmp_path, monkeypatch):
+    scores, weights = iter([0.2, 0.7, 0.3, 0.7]), []
+
+    def validate(model, *_):
+        weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return {"val_top1": next(scores)}
+
+    monkeypatch.setattr(training, "validate", validate)
+    run()
+    model, facts = training.load(tmp_path / "run")
+    assert facts["epoch"] == 2 and facts["val_top1"] == 0.7
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, weights[1][name]), name
+    assert not torch.equal(model.centers, weights[3]["centers"])
+
+
+def test_the_recorded_score_is_that_of_the_checkpoint(run, tmp_path, data):
+    history = run()
+    model, facts = training.load(tmp_path / "run")
+    found = training.validate(model, data[1], torch.from_numpy(WORDS), settings())
+    row = history.set_index("epoch").loc[facts["epoch"]]
+    assert facts["val_top1"] == found["val_top1"] == history["val_top1"].max() == row["val_top1"]
+    assert found["val_closeness"] == pytest.approx(row["val_closeness"], abs=1e-6)
+    assert found["val_dispersion"] == pytest.approx(row["val_dispersion"], abs=1e-6)
+    assert facts["classes"] == NAMES and facts["word_dim"] == 6 and facts["model"] == MODEL
+
+
+def test_saved_and_loaded_features_are_equal(tmp_path, data):
+    torch.manual_seed(0)
+    model = models.build(config.Model(**MODEL), 4, 6).eval()
+    training.save(tmp_path / "new" / "folder", model.state_dict(), config.Model(**MODEL), NAMES, WORDS, note="x")
+    model = model.to(memory_format=torch.channels_last_3d)
+    loaded, facts = training.load(tmp_path / "new" / "folder")
+    assert not loaded.training and facts["note"] == "x"
+    for a, b in zip(training.encode(model, data[1], 5, compute("float32")), training.encode(loaded, data[1], 5, compute("float32")), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with torch.no_grad():
+        assert torch.equal(model.encode_class(torch.from_numpy(WORDS)), loaded.encode_class(torch.from_numpy(WORDS)))
+
+
+@pytest.mark.parametrize("file, content", [
+    ("model.safetensors", b"\x07" * 500), ("model.safetensors", b""), ("model.json", b"{"), ("model.json", b"[1, 2]"),
+    ("model.json", b'{"model": {"width": 4}}'), ("model.json", b"\xff\xfe"),
+    ("model.json", json.dumps({"model": MODEL, "word_dim": 6, "classes": ["a"]}).encode()),
+])
+def test_a_checkpoint_of_another_kind_is_refused(tmp_path, file, content):
+    model = models.build(config.Model(**MODEL), 4, 6)
+    training.save(tmp_path, model.state_dict(), config.Model(**MODEL), NAMES, WORDS)
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        training.load(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path} holds no checkpoint of this project (") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_missing_checkpoint_is_said(tmp_path, file):
+    model = models.build(config.Model(**MODEL), 4, 6)
+    training.save(tmp_path / "run", model.state_dict(), config.Model(**MODEL), NAMES, WORDS)
+    (tmp_path / "run" / file).unlink()
+    with pytest.raises(UserError, match=rf"^{tmp_path}/run\S* is missing: train the variant first"):
+        training.load(tmp_path / "run")
+
+
+# --- features --------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    training.train(settings(epochs=12, batch=8), *data, NAMES, WORDS, folder, folder / "scratch")
+    return training.load(folder)[0]
+
+
+def test_encode_is_in_order_and_equals_encoding_one_by_one(trained, data):
+    several = Clips(pd.DataFrame({"path": data[1].paths, "class": [NAMES[i] for i in data[1].labels], "frames": 5}), NAMES,
+                    config.Clip(frames=2, stride=1, size=16), count=2, cache=data[1].cache)  # fmt: skip
+    for clips, batch in ((data[1], 3), (several, 5)):
+        features, labels = training.encode(trained, clips, batch, compute("float32"))
+        assert features.dtype == np.float32 and features.shape == (16, 8) and labels.tolist() == clips.labels
+        with torch.no_grad():
+            for feature, (clip, _) in zip(features, clips, strict=True):
+                colours = torch.from_numpy(clip / 255.0).float()
+                colours = (colours - torch.tensor(video.MEAN)) / torch.tensor(video.STD)
+                expected = trained.encode_video(colours.permute(0, 4, 1, 2, 3)[None])[0]
+                np.testing.assert_allclose(feature, expected, atol=1e-5)
+    assert not trained.training and np.ptp(features, axis=0).max() > 0.5  # the videos differ, so something was compared
+
+
+def test_rough_arithmetic_is_close_to_exact(trained, data):
+    exact, _ = training.encode(trained, data[1], 16, compute("float32"))
+    rough, _ = training.encode(trained, data[1], 16, compute("bf16"))
+    automatic, _ = training.encode(trained, data[1], 16, compute("auto"))
+    np.testing.assert_allclose(np.linalg.norm(rough, axis=1), 1, atol=1e-5)
+    assert 0 < abs(rough - exact).max() and (rough * exact).sum(axis=1).min() > 0.98
+    assert any(np.array_equal(automatic, features) for features in (rough, exact))
+
+
+def test_it_learns_in_rough_arithmetic(run):
+    history = run(settings(precision="bf16", epochs=12, batch=8))
+    assert history["val_top1"].max() > 0.6 and history["total"].iloc[-1] < 0.8 * history["total"].iloc[0]
+
+
+# --- mistakes --------------------------------------------------------------------------------------
+
+def test_a_batch_above_the_number_of_videos_is_said(run, tmp_path):
+    with pytest.raises(UserError, match=r"^train\.batch is 65 but there are only 64 training videos: [^.]*\.$"):
+        run(settings(batch=65))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_explodes_is_said(run, tmp_path):
+    with pytest.raises(UserError, match=r"^aurl: the loss is no longer a number in epoch 1: lower train\.lr \(1e\+30\)\.$"):
+        run(settings(optimizer="sgd", lr=1e30))
+    assert not (tmp_path / "run").exists() and left(tmp_path) == []
+
+
+@pytest.mark.parametrize("features", [0.0, float("nan")])
+def test_features_that_explode_are_said(run, monkeypatch, features):
+    """The loss of the last step may still be a number when the features in eval mode are none."""
+    encode = training.encode
+    monkeypatch.setattr(training, "encode", lambda *arguments: (encode(*arguments)[0] * np.float32(features), encode(*arguments)[1]))
+    with pytest.raises(UserError, match=r"^aurl: the features of the validation videos are no longer numbers: lower train\.lr \(0\.01\)\.$"):
+        run(settings(epochs=1))
