@@ -105,7 +105,7 @@ class Evaluate(Section):
 
 
 class Sphere(Section):
-    baseline: str
+    variants: Annotated[list[str], Field(min_length=1)]
     classes: Annotated[list[str], Field(min_length=2)]
     epochs: Count
 
@@ -204,13 +204,16 @@ def _check(raw, where):
         params = Params.model_validate(raw)
     except pydantic.ValidationError as error:
         raise UserError(_sentence(error.errors()[0], where)) from None
-    for key, names in (("run.variants", params.run.variants), ("sphere.baseline", [params.sphere.baseline])):
-        for name in names:
-            if name not in params.variants:
-                raise UserError(f"{where}: {key} names {name!r}, which is not under `variants`; there are {_list(params.variants)}{_nearest(name, params.variants)}.")
     for key, values in (("run.variants", params.run.variants), ("run.seeds", params.run.seeds), ("data.test", params.data.test), ("loss.terms", params.loss.terms)):
         if len(set(values)) < len(values):
             raise UserError(f"{where}: {key} names something twice: {_list(map(str, values))}.")
+    for key, names in (("run.variants", params.run.variants), ("sphere.variants", params.sphere.variants)):
+        for name in names:
+            if name not in params.variants:
+                raise UserError(f"{where}: {key} names {name!r}, which is not under `variants`; there are {_list(params.variants)}{_nearest(name, params.variants)}.")
+    for name in params.sphere.variants:
+        if name not in params.run.variants:
+            raise UserError(f"{where}: sphere.variants names {name!r}, which run.variants does not train; it trains {_list(params.run.variants)}.")
     return params
 
 

@@ -65,7 +65,7 @@ def report(features, bootstrap, seed=0):
 
 
 def markdown(table):
-    """The main table as Markdown: test sets below each other, accuracies in percent with their 95 % interval."""
+    """The main table as Markdown, accuracies in percent with their 95 % interval, and below it what `verdicts` says."""
     lines = ["| test set | variant | top-1 % (95 % interval) | times chance | top-5 % | closeness ↓ | dispersion ↑ |", "|---|---|---|---|---|---|---|"]
     for row in table.itertuples():
         seed = f", seed {row.seed}" if table["seed"].nunique() > 1 else ""
@@ -73,4 +73,21 @@ def markdown(table):
             f"| {row.set} | {row.variant}{seed} | {100 * row.top1:.1f} ({100 * row.top1_low:.1f}–{100 * row.top1_high:.1f}) | {row.top1 / row.chance:.1f} "
             f"| {100 * row.top5:.1f} | {row.closeness:.3f} | {row.dispersion:.3f} |"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *(f"- {sentence}" for sentence in verdicts(table))]) + "\n"
+
+
+def verdicts(table, method="aurl"):
+    """One sentence per test set, seed and other variant: is ``method`` above it, and do the intervals overlap?"""
+    sentences = []
+    for (name, seed), rows in table.groupby(["set", "seed"], sort=False):
+        rows = rows.set_index("variant")
+        if method not in rows.index:
+            continue
+        ours = rows.loc[method]
+        for variant, other in rows.drop(index=method).iterrows():
+            points = 100 * (ours["top1"] - other["top1"])
+            apart = ours["top1_low"] > other["top1_high"] or other["top1_low"] > ours["top1_high"]
+            which = f"{name}, seed {seed}" if table["seed"].nunique() > 1 else name
+            side = "above" if points > 0 else "below"
+            sentences.append(f"{which}: `{method}` is {abs(points):.1f} points {side} `{variant}`; their intervals {'do not overlap' if apart else 'overlap'}.")
+    return sentences

@@ -79,6 +79,7 @@ def learning_curves(history, chance):
             ax.yaxis.set_major_formatter(PercentFormatter(1))
         ax.set(title=title, ylabel=unit)
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    figure.get_layout_engine().set(h_pad=0.15)
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -117,8 +118,8 @@ def sphere(panels, names):
 
     ``panels`` maps a title to ``video`` (N, 3), ``classes`` (C, 3) and ``labels`` (N,), features of unit length.
     """
-    colours = sns.color_palette("husl", len(names))
-    figure = plt.figure(figsize=(5.4 * len(panels), 6.4))
+    colours = sns.color_palette("tab10" if len(names) <= 10 else "husl", len(names))
+    figure = plt.figure(figsize=(5 * len(panels), 6))
     grid = np.linspace(0, np.pi, 60)
     around, down = np.meshgrid(2 * grid, grid)
     for place, (title, features) in enumerate(panels.items(), start=1):
@@ -129,17 +130,17 @@ def sphere(panels, names):
             own = features["video"][features["labels"] == label]
             star = features["classes"][label]
             hidden = own @ toward < 0  # behind the sphere: fainter
-            ax.scatter(*own[hidden].T, color=colour, s=22, alpha=0.25, zorder=2)
-            ax.scatter(*own[~hidden].T, color=colour, s=22, zorder=3)
-            ax.scatter(*star, color=colour, marker="*", s=260, edgecolor="black", linewidth=0.8, alpha=0.4 if star @ toward < 0 else 1, zorder=4)
-        ax.set_box_aspect((1, 1, 1), zoom=1.35)
+            ax.scatter(*own[hidden].T, color=colour, s=36, alpha=0.4, zorder=2, depthshade=False)
+            ax.scatter(*own[~hidden].T, color=colour, s=36, zorder=3, depthshade=False)
+            ax.scatter(*star, color=colour, marker="*", s=260, edgecolor="black", linewidth=0.8, alpha=0.5 if star @ toward < 0 else 1, zorder=4, depthshade=False)
+        ax.set_box_aspect((1, 1, 1), zoom=1.75)
         ax.view_init(20, -60)
         ax.set_axis_off()
         ax.set_title(title)
     handles = [plt.Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in zip(names, colours)]
     handles += [plt.Line2D([], [], marker="o", linestyle="", color="0.4", label="a video"), plt.Line2D([], [], marker="*", linestyle="", color="0.4", markersize=13, label="a class name")]
     figure.legend(handles=handles, loc="lower center", ncol=4, frameon=False)
-    figure.subplots_adjust(left=0, right=1, bottom=0.2, top=0.9, wspace=0)
+    figure.subplots_adjust(left=0, right=1, bottom=0.18, top=0.88, wspace=0)
     return figure
 
 

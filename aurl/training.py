@@ -20,7 +20,7 @@ from aurl.progress import bar
 from aurl.video import to_input
 
 
-def train(params, clips, val, names, words, folder, scratch):
+def train(params, clips, val, names, words, folder, scratch, start=None):
     """Train one variant and return its history, one row an epoch.
 
     The checkpoint kept is the one with the best top-1 on ``val``, the held-back videos of the *training* classes
@@ -35,6 +35,7 @@ def train(params, clips, val, names, words, folder, scratch):
         words: (C, W) word vectors of the classes.
         folder: where ``model.safetensors`` and ``model.json`` go.
         scratch: where the state of an unfinished run is kept.
+        start: a folder that `save` wrote, whose video backbone the run begins with instead of random weights.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA refuses to be deterministic
     torch.use_deterministic_algorithms(True)
@@ -42,6 +43,8 @@ def train(params, clips, val, names, words, folder, scratch):
     device = _device()
     words = torch.as_tensor(words, dtype=torch.float32, device=device)
     model = aurl.models.build(params.model, len(names), words.shape[1]).to(device, memory_format=memory_format(device, params.compute))
+    if start is not None:
+        model.backbone.load_state_dict(load(start)[0].backbone.state_dict())
     generator = ClassGenerator(params.generator.mode, params.generator.num_classes, params.generator.beta)
     optimizer = _optimizer(params.train, model)
     steps = len(clips) // params.train.batch
@@ -107,8 +110,8 @@ def encode(model, clips, batch, compute, desc=None):
 
     ``compute`` is the section of that name in ``params.yaml``.
     """
-    model.eval()
     device = next(model.parameters()).device
+    model.eval().to(memory_format=memory_format(device, compute))
     features, labels = [], []
     for video, label in bar(clips.batches(batch), desc=desc, unit="batch", disable=desc is None):
         with autocast(device, compute):

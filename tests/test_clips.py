@@ -268,7 +268,7 @@ def test_open_set(project, manifest):
     assert len(train) == len(novel) == 1 and train.labels == [1] and train.cache is not None  # the bad video is left out
     assert novel[0][0].shape == (2, 4, 16, 16, 3) and train.paths == [manifest["path"][0]]
     assert sorted(os.listdir(clips.FRAMES)) == [f"mocap-{name}.{end}" for name in ("novel-test", "seen-train") for end in ("json", "npy")]
-    project.compute = config.Compute(precision="auto", cache_gb=0)
+    project.compute = config.Compute(precision="auto", channels_last="auto", cache_gb=0)
     assert clips.open_set(project, "mocap-seen", "val", CLASSES).cache is None
 
 

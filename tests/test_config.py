@@ -56,7 +56,7 @@ def test_the_committed_file_is_valid_with_every_variant(raw):
         config.load(PARAMS, variant)
     base = config.load(PARAMS)
     assert set(base.loss.terms) == {"semantic", "visual", "synthetic"} and base.loss.scale == 10
-    assert base.sphere.baseline in raw["variants"]
+    assert set(base.sphere.variants) <= set(base.run.variants)
 
 
 def test_every_value_has_a_comment():
@@ -83,8 +83,8 @@ def test_every_value_has_a_comment():
 # --- variants and sections -------------------------------------------------------------------------
 
 def test_a_variant_is_laid_over_the_base(write, raw):
-    variants = {"aurl": {}, "e2e": {}, "short": {"train": {"epochs": 3}, "loss": {"terms": ["semantic"]}, "generator": {"num_classes": 7}}}
-    raw["run"]["variants"] = ["aurl"]
+    variants = {"aurl": {}, "short": {"train": {"epochs": 3}, "loss": {"terms": ["semantic"]}, "generator": {"num_classes": 7}}}
+    raw["run"]["variants"] = raw["sphere"]["variants"] = ["aurl"]
     path = write("variants", variants)
     base, short = config.load(path), config.load(path, "short", seed=5)
     assert short.train.epochs == 3 and short.loss.terms == ["semantic"] and short.generator.num_classes == 7
@@ -124,7 +124,7 @@ def test_unknown_keys(write, place, value, expected):
 @pytest.mark.parametrize("place, value, reason", [
     ("train.lr", 0, "greater than 0"),
     ("train.lr", -0.1, "greater than 0"),
-    ("train.lr", float("nan"), "greater than 0"),
+    ("train.lr", float("nan"), "finite number"), ("train.lr", float("inf"), "finite number"),
     ("train.epochs", 0, "greater than or equal to 1"),
     ("train.batch", 1, "greater than or equal to 2"),
     ("train.optimizer", "adam", "'adamw' or 'sgd'"),
@@ -187,8 +187,9 @@ def test_lists_name_nothing_twice(write, place, value):
     assert f"{place} names something twice: {value[0]}, {value[1]}." in said(write(place, value))
 
 
-def test_unknown_baseline_of_the_sphere(write):
-    assert "sphere.baseline names 'e2', which is not under `variants`" in said(write("sphere.baseline", "e2"))
+def test_the_sphere_shows_variants_that_are_trained(write):
+    assert "sphere.variants names 'e2', which is not under `variants`" in said(write("sphere.variants", ["e2"]))
+    assert "sphere.variants names 'e2e_linear', which run.variants does not train" in said(write("sphere.variants", ["e2e_linear"]))
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -74,8 +74,18 @@ def test_features_are_the_models(tmp_path):
 
 def test_markdown_has_a_row_per_result_and_says_percent():
     table = pd.DataFrame([{"set": "s", "variant": "aurl", "seed": 0, "chance": 0.05, "top1": 0.5, "top1_low": 0.4, "top1_high": 0.6, "top5": 0.9, "closeness": 0.1, "dispersion": 0.2}])
-    head, rule, row = evaluation.markdown(table).splitlines()
+    head, rule, row, _ = evaluation.markdown(table).splitlines()
     assert "top-1 %" in head and head.count("|") == rule.count("|") == row.count("|")
     assert "| 50.0 (40.0–60.0) | 10.0 | 90.0 | 0.100 | 0.200 |" in row
     both = evaluation.markdown(pd.concat([table, table.assign(seed=1)]))
     assert "aurl, seed 1" in both
+
+
+def test_verdicts_say_who_is_above_and_whether_intervals_overlap():
+    rows = [("s", "aurl", 0.5, 0.45, 0.55), ("s", "e2e", 0.3, 0.25, 0.35), ("t", "aurl", 0.2, 0.1, 0.3), ("t", "e2e", 0.25, 0.15, 0.35)]
+    table = pd.DataFrame(rows, columns=["set", "variant", "top1", "top1_low", "top1_high"]).assign(seed=0)
+    assert evaluation.verdicts(table) == [
+        "s: `aurl` is 20.0 points above `e2e`; their intervals do not overlap.",
+        "t: `aurl` is 5.0 points below `e2e`; their intervals overlap.",
+    ]
+    assert evaluation.verdicts(table[table["variant"] == "e2e"]) == []

@@ -20,7 +20,7 @@ SMOKE = {
     "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
     "train": {"epochs": 2, "batch": 16},
     "evaluate": {"bootstrap": 100},
-    "sphere": {"epochs": 1},
+    "sphere": {"variants": ["e2e", "aurl"], "epochs": 1},
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
     "data": {"train": "mocap-seen", "test": ["mocap-composed", "mocap-novel"]},
 }
@@ -132,7 +132,7 @@ def test_pipeline_leaves_its_reports(project):
         assert set(metrics) == {"mocap-seen", "mocap-composed", "mocap-novel"}
         assert all(0 <= report["top1_low"] <= report["top1"] <= report["top1_high"] <= 1 for report in metrics.values())
     assert (project / "reports/figures/figure1.png").stat().st_size > 10_000
-    assert len((project / "reports/tables/main.md").read_text().splitlines()) == 2 + 2 * 2
+    assert (project / "reports/tables/main.md").read_text().count("\n| mocap") == 2 * 2
     assert stale(project) == set()
 
 

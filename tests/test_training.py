@@ -349,3 +349,12 @@ def test_features_that_explode_are_said(run, monkeypatch, features):
     monkeypatch.setattr(training, "encode", lambda *arguments: (encode(*arguments)[0] * np.float32(features), encode(*arguments)[1]))
     with pytest.raises(UserError, match=r"^aurl: the features of the validation videos are no longer numbers: lower train\.lr \(0\.01\)\.$"):
         run(settings(epochs=1))
+
+
+def test_a_run_can_start_from_the_backbone_of_another(run, data, tmp_path):
+    run(name="first")
+    training.train(settings(lr=1e-12, epochs=1), *data, NAMES, WORDS, tmp_path / "second", tmp_path / "scratch", start=tmp_path / "first")
+    (first, _), (second, _) = training.load(tmp_path / "first"), training.load(tmp_path / "second")
+    for (name, weight), (_, other) in zip(first.backbone.named_parameters(), second.backbone.named_parameters(), strict=True):
+        assert torch.allclose(weight, other, atol=1e-6), name
+    assert not torch.allclose(first.projection[0].weight, second.projection[0].weight, atol=1e-3)

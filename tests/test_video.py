@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurl import UserError, video
+from aurl import UserError, files, video
 
 STEP = 10  # grey levels between two frames: more than encoding loses
 
