@@ -203,7 +203,8 @@ def _check(raw, where):
     try:
         params = Params.model_validate(raw)
     except pydantic.ValidationError as error:
-        raise UserError(_sentence(error.errors()[0], where)) from None
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")  # a misspelt key is missing, too
+        raise UserError(_sentence(problems[0], where)) from None
     for key, values in (("run.variants", params.run.variants), ("run.seeds", params.run.seeds), ("data.test", params.data.test), ("loss.terms", params.loss.terms)):
         if len(set(values)) < len(values):
             raise UserError(f"{where}: {key} names something twice: {_list(map(str, values))}.")

@@ -172,6 +172,11 @@ def test_missing_keys(write, place):
     assert f"params.yaml: {place} is missing" in said(write(place, remove=True))
 
 
+def test_a_misspelt_key_is_named_rather_than_the_one_it_leaves_missing(write, raw):
+    del raw["train"]["epochs"]
+    assert "train.epocks is not a parameter; did you mean epochs?" in said(write("train.epocks", 3))
+
+
 def test_unknown_variants(write, raw):
     assert re.search(r"no variant 'contrastiv' .*there are aurl, contrastive, e2e, e2e_linear; did you mean contrastive\?", said(PARAMS, "contrastiv"))
     assert "run.variants names 'aulr'" in said(write("run.variants", ["aulr"]), "e2e")
