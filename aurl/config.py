@@ -148,7 +148,7 @@ def load(path="params.yaml", variant=None, seed=0, sections=None):
     params = _check(raw, path)
     if variant is not None:
         if variant not in params.variants:
-            raise UserError(f"{path}: there is no variant {variant!r} under `variants`; there are {_list(params.variants)}{_nearest(variant, params.variants)}.")
+            raise UserError(f"{path}: there is no variant {variant!r} under `variants`; there are {_list(params.variants)}{_nearest(variant, params.variants)}")
         where = f"{path}: variants.{variant}"
         for section in params.variants[variant]:
             if section in Params.model_fields and section not in VARIED:
@@ -192,7 +192,7 @@ def _overlay(base, over, where):
         raise UserError(f"{where} must be parameters to change, as `section: {{name: value}}`, not {over!r}.")
     for key in over:
         if key not in base:
-            raise UserError(f"{where}.{key} is not a parameter{_nearest(key, base)}.")
+            raise UserError(f"{where}.{key} is not a parameter{_nearest(key, base)}")
     return {
         key: _overlay(value, over[key], f"{where}.{key}") if key in over and isinstance(value, dict) else over.get(key, value)
         for key, value in base.items()
@@ -211,7 +211,7 @@ def _check(raw, where):
     for key, names in (("run.variants", params.run.variants), ("sphere.variants", params.sphere.variants)):
         for name in names:
             if name not in params.variants:
-                raise UserError(f"{where}: {key} names {name!r}, which is not under `variants`; there are {_list(params.variants)}{_nearest(name, params.variants)}.")
+                raise UserError(f"{where}: {key} names {name!r}, which is not under `variants`; there are {_list(params.variants)}{_nearest(name, params.variants)}")
     for name in params.sphere.variants:
         if name not in params.run.variants:
             raise UserError(f"{where}: sphere.variants names {name!r}, which run.variants does not train; it trains {_list(params.run.variants)}.")
@@ -223,7 +223,7 @@ def _sentence(problem, where):
     if problem["type"] == "extra_forbidden":
         *section, key = problem["loc"]
         known = reduce(lambda model, part: model.model_fields[part].annotation, section, Params).model_fields
-        return f"{where}: {name} is not a parameter{_nearest(key, known)}."
+        return f"{where}: {name} is not a parameter{_nearest(key, known)}"
     if problem["type"] == "missing":
         return f"{where}: {name} is missing: add it, as the comments of params.yaml describe."
     return f"{where}: {name} is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."
@@ -231,7 +231,7 @@ def _sentence(problem, where):
 
 def _nearest(key, known):
     near = difflib.get_close_matches(str(key), list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {near[0]}?" if near else "."
 
 
 def _list(names):
