@@ -1,5 +1,4 @@
 """Stages run notebooks to the same bytes, show progress, and turn a user's mistake into one sentence."""
-import os
 import subprocess
 import sys
 
@@ -98,4 +97,3 @@ def test_memory_settings_reach_the_notebook_but_do_not_override_the_users(projec
     project("import os\nos.environ['MALLOC_TOP_PAD_'], os.environ['MALLOC_TRIM_THRESHOLD_']")
     notebook.run("demo", {})
     assert outputs(tmp_path / "reports/notebooks/demo.ipynb")[0].data["text/plain"] == "('7', '17179869184')"
-    monkeypatch.setattr(os, "environ", os.environ)
