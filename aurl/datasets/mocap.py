@@ -7,18 +7,15 @@ the ``pybullet`` package carries (``DATA.md`` states their origin). Three sets c
 ``mocap-composed``  unseen pairs of a seen action and a seen companion
 ``mocap-novel``     actions whose word and whose motion were never seen in training
 """
-import json
-import os
 import shutil
 import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from aurl.datasets.stage import Stage, load_motion, sample_motion
 from aurl.progress import parallel
 from aurl.video import probe, write_video
 
@@ -110,215 +107,9 @@ def render(video, seed, size, frames, fps):
     rng = np.random.default_rng([seed, zlib.crc32(video.name.encode()), video.index])
     motion = rng.choice(ACTIONS[video.action])
     poses = sample_motion(load_motion(motion), frames, fps, rng)
-    stage = _Stage(video.companion, 2 * size, rng)
+    stage = Stage(video.companion, 2 * size, rng)
     pictures = np.stack([stage.picture(pose) for pose in poses])
     pictures = sum(pictures[:, i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4  # 2 x 2 samples a pixel against jagged edges
     if rng.random() < 0.5:
         pictures = pictures[:, :, ::-1]
     return str(motion), np.rint(pictures).astype(np.uint8)
-
-
-def _data_folder():
-    import pybullet_data
-
-    return pybullet_data.getDataPath()
-
-
-# --- motion ---------------------------------------------------------------------------------------------
-
-_ROOT, _ROOT_TURN = slice(0, 3), slice(3, 7)
-_JOINTS = {  # joint of the humanoid model -> its columns in a frame; four are a quaternion (w x y z), one an angle
-    "chest": slice(7, 11), "neck": slice(11, 15),
-    "right_hip": slice(15, 19), "right_knee": slice(19, 20), "right_ankle": slice(20, 24),
-    "right_shoulder": slice(24, 28), "right_elbow": slice(28, 29),
-    "left_hip": slice(29, 33), "left_knee": slice(33, 34), "left_ankle": slice(34, 38),
-    "left_shoulder": slice(38, 42), "left_elbow": slice(42, 43),
-}  # fmt: skip
-_QUATERNIONS = [_ROOT_TURN, *(columns for columns in _JOINTS.values() if columns.stop - columns.start == 4)]
-_KEPT_TRAVEL = 0.3  # share of a motion's travel over the ground that is kept, so that actor and companion stay in view
-
-
-@dataclass(frozen=True)
-class Motion:
-    times: np.ndarray  # (F,) seconds from the start
-    poses: np.ndarray  # (F, 43) root position, root quaternion, joints
-    loops: bool
-
-
-@cache
-def load_motion(name):
-    """A DeepMimic motion clip of the ``pybullet_data`` package."""
-    clip = json.loads(Path(_data_folder(), f"data/motions/humanoid3d_{name}.txt").read_text())
-    table = np.array(clip["Frames"])
-    return Motion(np.concatenate([[0], np.cumsum(table[:-1, 0])]), table[:, 1:], clip["Loop"] == "wrap")
-
-
-def sample_motion(motion, frames, fps, rng):
-    """``(frames, 43)`` poses that cover the motion at about its own speed, from a random phase if it loops."""
-    length = motion.times[-1]
-    speed = max(1.0, length / (frames / fps)) * rng.uniform(0.85, 1.2)
-    times = np.arange(frames) / fps * speed
-    if motion.loops:
-        times += rng.uniform(0, length)
-        rounds, times = np.divmod(times, length)
-    else:
-        rounds, times = np.zeros(frames), np.clip(times - rng.uniform(0, 0.1) * length, 0, length)
-    after = np.clip(np.searchsorted(motion.times, times, side="right"), 1, len(motion.times) - 1)
-    share = ((times - motion.times[after - 1]) / (motion.times[after] - motion.times[after - 1]))[:, None]
-    a, b = motion.poses[after - 1], motion.poses[after].copy()
-    for q in _QUATERNIONS:  # q and -q are the same turn: take the nearer one before mixing
-        b[:, q] *= np.where((a[:, q] * b[:, q]).sum(1, keepdims=True) < 0, -1, 1)
-    poses = (1 - share) * a + share * b
-    for q in _QUATERNIONS:
-        poses[:, q] /= np.linalg.norm(poses[:, q], axis=1, keepdims=True)
-    ground = [0, 2]  # the clips' y axis points up
-    step = motion.poses[-1, ground] - motion.poses[0, ground]
-    place = poses[:, ground] + rounds[:, None] * step
-    trend = np.linspace(0, 1, frames)[:, None] * (place[-1] - place[0])
-    place -= (1 - _KEPT_TRAVEL) * trend
-    poses[:, ground] = place - place.mean(0)
-    return poses
-
-
-# --- pictures -------------------------------------------------------------------------------------------
-
-_COLOURS = {  # companion -> its usual red, green and blue; a video's own differs a little
-    "ball": (0.85, 0.85, 0.85), "bear": (0.5, 0.3, 0.15), "box": (0.8, 0.6, 0.35), "duck": (0.95, 0.85, 0.15),
-    "pole": (0.85, 0.2, 0.2), "rabbit": (0.75, 0.75, 0.85), "ring": (0.2, 0.6, 0.85), "table": (0.35, 0.65, 0.3),
-}  # fmt: skip
-_MESHES = {  # companion -> mesh file of pybullet_data, turn that stands it on the ground (Euler angles), longest side in metres
-    "ball": ("soccerball.obj", (0, 0, 0), 0.6),
-    "bear": ("teddy2_VHACD_CHs.obj", (np.pi / 2, 0, 0), 1.1),
-    "duck": ("duck.obj", (np.pi / 2, 0, 0), 0.95),
-    "rabbit": ("bunny.obj", (np.pi / 2, 0, 0), 0.95),
-    "ring": ("torus/torus_textured.obj", (0, 0, 0), 1.1),
-}
-_BOXES = {  # companion -> boxes as (half extents, middle) in metres, standing on the ground
-    "box": [((0.3, 0.3, 0.3), (0, 0, 0.3))],
-    "pole": [((0.05, 0.05, 1.0), (0, 0, 1.0))],
-    "table": [((0.5, 0.35, 0.03), (0, 0, 0.62)), *(((0.03, 0.03, 0.3), (x, y, 0.3)) for x in (-0.45, 0.45) for y in (-0.3, 0.3))],
-}
-_SKIN, _SHIRT = {"neck", "right_wrist", "left_wrist"}, {"root", "chest", "right_shoulder", "left_shoulder"}  # the rest: trousers
-
-
-class _World:
-    """A pybullet simulation with the humanoid and, one at a time, a companion; one of them a process."""
-
-    def __init__(self):
-        with _quiet():
-            import pybullet
-
-            pybullet.connect(pybullet.DIRECT)
-            pybullet.setAdditionalSearchPath(_data_folder())
-            self.body = pybullet.loadURDF("humanoid/humanoid.urdf", globalScaling=0.25, useFixedBase=True)
-        self.bullet, self.companion, self.parts = pybullet, None, []
-        self.joints = {pybullet.getJointInfo(self.body, j)[1].decode(): j for j in range(pybullet.getNumJoints(self.body))}
-
-    def parts_of(self, companion):
-        """The companion's bodies as ``(id, turn, offset)``, which together stand on the ground at the origin."""
-        if companion != self.companion:
-            for part, *_ in self.parts:
-                self.bullet.removeBody(part)
-            with _quiet():
-                shapes = self._boxes(companion) if companion in _BOXES else self._mesh(companion)
-                self.parts = [(self.bullet.createMultiBody(0, -1, shape), turn, offset) for shape, turn, offset in shapes]
-            self.companion = companion
-        return self.parts
-
-    def _boxes(self, companion):
-        for half, middle in _BOXES[companion]:
-            yield self.bullet.createVisualShape(self.bullet.GEOM_BOX, halfExtents=half), (0, 0, 0, 1), middle
-
-    def _mesh(self, companion):
-        file, euler, side = _MESHES[companion]
-        lines = Path(_data_folder(), file).read_text().splitlines()
-        points = np.array([line.split()[1:4] for line in lines if line.startswith("v ")], float)
-        turn = self.bullet.getQuaternionFromEuler(euler)
-        points = points @ np.reshape(self.bullet.getMatrixFromQuaternion(turn), (3, 3)).T
-        scale = side / np.ptp(points, axis=0).max()
-        middle = scale * (points.min(0) + points.max(0)) / 2
-        shape = self.bullet.createVisualShape(self.bullet.GEOM_MESH, fileName=file, meshScale=[scale] * 3)
-        yield shape, turn, (-middle[0], -middle[1], -scale * points[:, 2].min())
-
-
-_world = cache(_World)
-
-
-@contextmanager
-def _quiet():
-    """pybullet writes loader warnings straight to the process's output; keep them off the terminal."""
-    saved, nowhere = [os.dup(fd) for fd in (1, 2)], os.open(os.devnull, os.O_WRONLY)
-    try:
-        for fd in (1, 2):
-            os.dup2(nowhere, fd)
-        yield
-    finally:
-        for fd, copy in zip((1, 2), saved, strict=True):
-            os.dup2(copy, fd)
-            os.close(copy)
-        os.close(nowhere)
-
-
-class _Stage:
-    """Camera, light, colours and companion of one video, drawn from ``rng``; turns poses into pictures."""
-
-    def __init__(self, companion, size, rng):
-        self.world, self.size = _world(), size
-        bullet = self.world.bullet
-        self.facing = bullet.getQuaternionFromEuler([np.pi / 2, 0, rng.uniform(0, 2 * np.pi)])
-        shirt, trousers, skin = rng.uniform(0.15, 0.95, 3), rng.uniform(0.15, 0.95, 3), rng.uniform([0.5, 0.35, 0.25], [0.95, 0.75, 0.6])
-        for joint, link in self.world.joints.items():
-            colour = skin if joint in _SKIN else shirt if joint in _SHIRT else trousers
-            bullet.changeVisualShape(self.world.body, link, rgbaColor=[*colour, 1])
-
-        angle, spin = rng.uniform(0, 2 * np.pi, 2)
-        self.thing_at = rng.uniform(0.75, 1.1) * np.array([np.cos(angle), np.sin(angle)])
-        spin = bullet.getQuaternionFromEuler([0, 0, spin])
-        colour = np.clip(_COLOURS[companion] + rng.uniform(-0.15, 0.15, 3), 0, 1)
-        for part, turn, offset in self.world.parts_of(companion):
-            bullet.resetBasePositionAndOrientation(part, *bullet.multiplyTransforms([*self.thing_at, 0], spin, offset, turn))
-            bullet.changeVisualShape(part, -1, rgbaColor=[*colour, 1])
-
-        view, distance, azimuth, elevation = 50, rng.uniform(2.4, 2.9), rng.uniform(0, 360), rng.uniform(10, 28)
-        self.view = bullet.computeViewMatrixFromYawPitchRoll([*(0.35 * self.thing_at), 0.75], distance, azimuth, -elevation, 0, 2)
-        self.projection = bullet.computeProjectionMatrixFOV(view, 1, 0.1, 30)
-        self.light = [*rng.uniform(-3, 3, 2), rng.uniform(3, 6)]
-        self.ground, sky = self._ground(view)
-        floor, air = 0.35 + 0.4 * rng.uniform(0, 1, 3), rng.uniform(0.65, 1, 3)
-        tiles = (np.floor(self.ground).sum(-1) % 2)[..., None]
-        fade = np.clip(np.linalg.norm(self.ground, axis=-1, keepdims=True) / 9, 0, 1)
-        background = 255 * np.where(sky[..., None], air, floor * (0.85 + 0.15 * tiles) * (1 - fade) + air * fade)
-        self.background = (background * self._shadow(self.thing_at, 0.35)).astype(np.float32)
-
-    def _ground(self, view):
-        """Where each pixel's ray meets the ground, ``(size, size, 2)`` metres, and which pixels are sky."""
-        camera = np.reshape(self.view, (4, 4), order="F")
-        across = (np.arange(self.size) + 0.5) / self.size * 2 - 1
-        x, y = np.meshgrid(across, -across)
-        half = np.tan(np.radians(view) / 2)
-        rays = np.stack([x * half, y * half, -np.ones_like(x)], -1) @ camera[:3, :3]
-        eye = -camera[:3, :3].T @ camera[:3, 3]
-        sky = rays[..., 2] > -1e-3
-        reach = eye[2] / np.where(sky, 1, -rays[..., 2])
-        return np.where(sky[..., None], 1e3, eye[:2] + reach[..., None] * rays[..., :2]).astype(np.float32), sky
-
-    def _shadow(self, at, depth):
-        """How much of its light the ground keeps around ``at``, ``(size, size, 1)``."""
-        across = self.ground - np.asarray(at, np.float32)
-        return 1 - depth * np.exp(np.einsum("ijk,ijk->ij", across, across) / -0.25)[..., None]
-
-    def picture(self, pose):
-        """float32 ``(size, size, 3)`` in [0, 255]."""
-        bullet, body = self.world.bullet, self.world.body
-        w, *xyz = pose[_ROOT_TURN]
-        place, turn = bullet.multiplyTransforms([0, 0, 0], self.facing, pose[_ROOT], [*xyz, w])
-        bullet.resetBasePositionAndOrientation(body, place, turn)
-        for joint, columns in _JOINTS.items():
-            value = pose[columns]
-            bullet.resetJointStateMultiDof(body, self.world.joints[joint], value if len(value) == 1 else [*value[1:], value[0]])
-        _, _, rgba, _, bodies = bullet.getCameraImage(
-            self.size, self.size, self.view, self.projection, shadow=0, lightDirection=self.light, renderer=bullet.ER_TINY_RENDERER
-        )
-        scene = np.reshape(rgba, (self.size, self.size, 4))[..., :3]
-        nothing = np.reshape(bodies, (self.size, self.size, 1)) < 0
-        return np.where(nothing, self.background * self._shadow(place[:2], 0.45), scene)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aurl import config, text, video
-from aurl.datasets import mocap
+from aurl.datasets import mocap, stage
 
 VECTORS = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.bin"
 CLIPS = [name for names in mocap.ACTIONS.values() for name in names]
@@ -68,75 +68,6 @@ def test_every_class_name_has_a_vector_of_its_own():
     assert np.triu(cosines, 1).max() < 0.99
 
 
-# --- motions ---------------------------------------------------------------------------------------
-
-def turns(poses):
-    """(frames, 9) angles between the body's turns in one frame and the next, degrees."""
-    columns = [slice(i, i + 4) for i in (3, 7, 11, 15, 20, 24, 29, 34, 38)]
-    cosines = np.stack([(poses[1:, q] * poses[:-1, q]).sum(1) for q in columns], 1)
-    return np.degrees(2 * np.arccos(np.clip(abs(cosines), 0, 1)))
-
-
-@pytest.mark.parametrize("name", CLIPS)
-def test_motions_are_loaded_whole(name):
-    motion = mocap.load_motion(name)
-    assert motion.poses.shape == (len(motion.times), 43) and motion.times[0] == 0 and (np.diff(motion.times) > 0).all()
-    assert 0.5 < motion.times[-1] < 5 and np.isfinite(motion.poses).all()
-    assert 0 < motion.poses[:, 1].max() < 2  # the height of the hips, metres
-
-
-@pytest.mark.parametrize("name", CLIPS)
-def test_sampled_motions(name):
-    motion = mocap.load_motion(name)
-    for seed in range(5):
-        poses = mocap.sample_motion(motion, 24, 12, np.random.default_rng(seed))
-        assert poses.shape == (24, 43) and np.isfinite(poses).all()
-        np.testing.assert_allclose(poses[:, [0, 2]].mean(0), 0, atol=1e-12)
-        for first in (3, 7, 11, 15, 20, 24, 29, 34, 38):
-            np.testing.assert_allclose(np.linalg.norm(poses[:, first:first + 4], axis=1), 1, atol=1e-12)
-        np.testing.assert_array_equal(poses, mocap.sample_motion(motion, 24, 12, np.random.default_rng(seed)))
-    assert not np.array_equal(poses, mocap.sample_motion(motion, 24, 12, np.random.default_rng(0)))
-
-
-@pytest.mark.parametrize("name", CLIPS)
-def test_sampled_motions_are_continuous(name):
-    """At 240 frames a second, a step is small; only where a motion begins again may the body turn at once."""
-    motion = mocap.load_motion(name)
-    for seed in range(3):
-        poses = mocap.sample_motion(motion, 480, 240, np.random.default_rng(seed))
-        assert np.linalg.norm(np.diff(poses[:, :3], axis=0), axis=1).max() < 0.05
-        jumps = (turns(poses).max(axis=1) > 12).sum()
-        assert jumps <= (1.2 * max(2 / motion.times[-1], 1) + 1 if motion.loops else 0)
-
-
-def line(loops):
-    """A motion that walks a metre a second for two seconds, and whose knee bends all the while."""
-    poses = np.zeros((5, 43))
-    poses[:, [3, 7, 11, 15, 20, 24, 29, 34, 38]] = 1
-    poses[:, 2] = poses[:, 19] = np.linspace(0, 2, 5)
-    return mocap.Motion(np.linspace(0, 2, 5), poses, loops)
-
-
-def test_only_motions_that_loop_begin_again():
-    for seed in range(20):
-        once = mocap.sample_motion(line(False), 24, 12, np.random.default_rng(seed))[:, 19]
-        assert (np.diff(once) >= 0).all() and once[0] == 0 and once[-1] > 1.3
-        again = mocap.sample_motion(line(True), 24, 12, np.random.default_rng(seed))
-        assert (np.diff(again[:, 19]) < 0).sum() in (1, 2) and (np.diff(again[:, 2]) > 0).all()  # the walk goes on
-
-
-def test_a_motion_is_covered_and_little_of_its_travel_is_kept():
-    speeds = []
-    for seed in range(50):
-        poses = mocap.sample_motion(line(False), 24, 12, np.random.default_rng(seed))
-        speeds.append(np.diff(poses[:, 19]).max() * 12)
-        travelled, bent = np.ptp(poses[:, 2]), np.ptp(poses[:, 19])
-        assert travelled < 0.5 * bent
-    assert 0.85 <= min(speeds) < 0.92 and 1.12 < max(speeds) <= 1.2
-    long = mocap.sample_motion(line(False), 6, 12, np.random.default_rng(0))[:, 19]  # two seconds in half a second
-    assert np.ptp(long) > 1.2
-
-
 # --- pictures --------------------------------------------------------------------------------------
 
 def test_a_video_depends_on_nothing_that_was_rendered_before():
@@ -162,8 +93,8 @@ def test_both_clips_of_an_action_are_used():
 @pytest.mark.parametrize("companion", mocap.COMPANIONS)
 def test_the_companion_is_in_the_picture(companion, monkeypatch):
     """A video's random numbers come from its class name alone, so that another companion changes nothing else."""
-    monkeypatch.setitem(mocap._BOXES, "nothing", [])
-    monkeypatch.setitem(mocap._COLOURS, "nothing", (0, 0, 0))
+    monkeypatch.setitem(stage._BOXES, "nothing", [])
+    monkeypatch.setitem(stage._COLOURS, "nothing", (0, 0, 0))
     shares = []
     for index in range(6):
         with_it, without = (pictures(one("walk", thing, index, name="x"), size=48, frames=3).astype(int) for thing in (companion, "nothing"))
@@ -174,8 +105,8 @@ def test_the_companion_is_in_the_picture(companion, monkeypatch):
 @pytest.mark.parametrize("action", mocap.ACTIONS)
 def test_the_actor_is_in_the_picture(action, monkeypatch):
     """What moves is the actor: enough of it, in the middle, and never cut off by the frame for good."""
-    monkeypatch.setitem(mocap._BOXES, "nothing", [])
-    monkeypatch.setitem(mocap._COLOURS, "nothing", (0, 0, 0))
+    monkeypatch.setitem(stage._BOXES, "nothing", [])
+    monkeypatch.setitem(stage._COLOURS, "nothing", (0, 0, 0))
     frames = np.concatenate([pictures(one(action, "nothing", i), size=48, frames=12).astype(int)[None] for i in range(3)])
     moved = (abs(frames - np.median(frames, axis=1, keepdims=True)).max(axis=-1) > 20).mean(axis=(1, 2, 3))
     assert (moved > 0.01).all() and (moved < 0.5).all()
