@@ -16,14 +16,15 @@ from aurl.video import VideoError, clip_indices, read_clips, read_frames
 FRAMES = Path("build/frames")
 
 
-def open_set(params, name, split, classes, count=1, seed=None):
-    """`Clips` of one split of a data set in the manifest, decoded once if small enough.
+def open_set(params, names, split, classes, count=1, seed=None):
+    """`Clips` of one split of one data set in the manifest, or of a list of them, decoded once if small enough.
 
     ``params`` has the sections ``clip`` and ``compute``; the other arguments are those of `Clips`. Raises UserError
     if the manifest is missing or has no such videos.
     """
-    manifest = read_manifest(name, split)
-    cache = decode_once(manifest, params.clip.size, FRAMES / f"{name}-{split}.npy", params.compute.cache_gb)
+    manifest = read_manifest(names, split)
+    file = FRAMES / f"{'+'.join(manifest['set'].unique())}-{split}.npy"
+    cache = decode_once(manifest, params.clip.size, file, params.compute.cache_gb)
     return Clips(manifest, classes, params.clip, count, seed, cache)
 
 
@@ -112,7 +113,7 @@ def decode_once(manifest, size, file, limit_gb):
 
 
 def _decode(paths, counts, shape, file):
-    part = file.with_name(f".{file.name}.part")
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")  # its own, as runs side by side may decode at the same time
     try:
         with part.open("wb") as cache:  # written rather than mapped: on a full disk a mapped file kills the process
             np.lib.format.write_array_header_2_0(cache, {"descr": "|u1", "fortran_order": False, "shape": shape})

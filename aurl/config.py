@@ -33,8 +33,13 @@ class Run(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
+class Ablations(Section):
+    variants: Annotated[list[str], Field(min_length=1)] | None
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
 class Data(Section):
-    train: Set
+    train: Annotated[list[Set], Field(min_length=1)]
     test: Annotated[list[Set], Field(min_length=1)]
 
 
@@ -93,6 +98,7 @@ class Train(Section):
 
 
 class Compute(Section):
+    threads: Count | None
     precision: Literal["auto", "bf16", "float32"]
     channels_last: Literal["auto", "always", "never"]
     cache_gb: NotNegative
@@ -114,6 +120,7 @@ class Params(Section):
     """All of ``params.yaml``; see that file for what each value means."""
 
     run: Run
+    ablations: Ablations
     data: Data
     mocap: Mocap
     clip: Clip
@@ -205,10 +212,16 @@ def _check(raw, where):
     except pydantic.ValidationError as error:
         problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")  # a misspelt key is missing, too
         raise UserError(_sentence(problems[0], where)) from None
-    for key, values in (("run.variants", params.run.variants), ("run.seeds", params.run.seeds), ("data.test", params.data.test), ("loss.terms", params.loss.terms)):
+    ablations = params.ablations.variants or []
+    for key, values in (
+        ("run.variants", params.run.variants), ("run.seeds", params.run.seeds), ("ablations.variants", ablations), ("ablations.seeds", params.ablations.seeds),
+        ("data.train", params.data.train), ("data.test", params.data.test), ("loss.terms", params.loss.terms),
+    ):  # fmt: skip
         if len(set(values)) < len(values):
             raise UserError(f"{where}: {key} names something twice: {_list(map(str, values))}.")
-    for key, names in (("run.variants", params.run.variants), ("sphere.variants", params.sphere.variants)):
+    for name in set(params.data.train) & set(params.data.test):
+        raise UserError(f"{where}: data.train and data.test both name {name}: its classes would not be unseen, so leave it out of one.")
+    for key, names in (("run.variants", params.run.variants), ("ablations.variants", ablations), ("sphere.variants", params.sphere.variants)):
         for name in names:
             if name not in params.variants:
                 raise UserError(f"{where}: {key} names {name!r}, which is not under `variants`; there are {_list(params.variants)}{_nearest(name, params.variants)}")

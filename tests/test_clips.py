@@ -268,8 +268,19 @@ def test_open_set(project, manifest):
     assert len(train) == len(novel) == 1 and train.labels == [1] and train.cache is not None  # the bad video is left out
     assert novel[0][0].shape == (2, 4, 16, 16, 3) and train.paths == [manifest["path"][0]]
     assert sorted(os.listdir(clips.FRAMES)) == [f"mocap-{name}.{end}" for name in ("novel-test", "seen-train") for end in ("json", "npy")]
-    project.compute = config.Compute(precision="auto", channels_last="auto", cache_gb=0)
+    project.compute = project.compute.model_copy(update={"cache_gb": 0})
     assert clips.open_set(project, "mocap-seen", "val", CLASSES).cache is None
+
+
+def test_several_sets_are_one_with_their_classes_merged_by_name(project, manifest):
+    rows = pd.read_csv(MANIFEST)
+    both = pd.concat([rows, rows[rows["split"] == "train"].assign(set="mocap-composed")])
+    both.to_csv(MANIFEST, index=False)
+    one, two = (clips.open_set(project, names, "train", CLASSES) for names in ("mocap-seen", ["mocap-seen", "mocap-composed"]))
+    assert len(two) == 2 * len(one) and two.labels == 2 * one.labels
+    assert (two.cache[slice(*two.spans[1])] == one.cache[slice(*one.spans[0])]).all()
+    with pytest.raises(UserError, match="has no train videos of mocap-novel"):
+        clips.open_set(project, ["mocap-seen", "mocap-novel"], "train", CLASSES)
 
 
 def test_sets_that_are_not_there(project):

@@ -131,7 +131,9 @@ def test_unknown_keys(write, place, value, expected):
     ("mocap.size", 97, "multiple of 2"),
     ("mocap.size", 1000, "less than or equal to 512"),
     ("model.dropout", 1.0, "less than 1"),
-    ("data.train", "ucf101", "'mocap-seen'"),
+    ("data.train", [], "at least 1 item"),
+    ("ablations.seeds", [], "at least 1 item"),
+    ("compute.threads", 0, "greater than or equal to 1"),
     ("run.seeds", [], "at least 1 item"),
     ("evaluate.bootstrap", 10, "greater than or equal to 100"),
 ])
@@ -153,6 +155,8 @@ def test_wrong_items_of_a_list_are_named(write, raw):
     raw["loss"]["terms"] = ["semantic", "visaul"]
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
     raw["loss"]["terms"] = ["semantic"]
+    assert "data.train.0 is 'ucf101': input should be 'mocap-seen'" in said(write("data.train", ["ucf101"]))
+    raw["data"]["train"] = ["mocap-seen"]
     assert "run.seeds.1 is -1" in said(write("run.seeds", [0, -1]))
 
 
@@ -178,8 +182,14 @@ def test_a_misspelt_key_is_named_rather_than_the_one_it_leaves_missing(write, ra
 
 
 def test_unknown_variants(write, raw):
-    assert re.search(r"no variant 'contrastiv' .*there are aurl, contrastive, e2e, e2e_linear; did you mean contrastive\?", said(PARAMS, "contrastiv"))
+    assert re.search(r"no variant 'contrastiv' .*there are aurl, .*contrastive, .*e2e, e2e_linear; did you mean contrastive\?", said(PARAMS, "contrastiv"))
+    assert "ablations.variants names 'alignmnt', which is not under `variants`" in said(write("ablations.variants", ["alignmnt"]))
+    write("ablations.variants", None)
     assert "run.variants names 'aulr'" in said(write("run.variants", ["aulr"]), "e2e")
+
+
+def test_a_set_is_not_trained_and_tested_on(write):
+    assert "data.train and data.test both name mocap-novel: its classes" in said(write("data.train", ["mocap-novel", "mocap-seen"]))
 
 
 def test_a_variant_keeps_to_its_sections(write):
@@ -187,7 +197,7 @@ def test_a_variant_keeps_to_its_sections(write):
     assert "variants.e2e.mocap: a variant cannot change the section mocap" in sentence and "model, loss, generator, train" in sentence
 
 
-@pytest.mark.parametrize("place, value", [("run.variants", ["aurl", "aurl"]), ("run.seeds", [1, 1]), ("loss.terms", ["semantic", "semantic"])])
+@pytest.mark.parametrize("place, value", [("run.variants", ["aurl", "aurl"]), ("run.seeds", [1, 1]), ("ablations.variants", ["e2e", "e2e"]), ("loss.terms", ["semantic", "semantic"]), ("data.train", ["mocap-seen"] * 2)])
 def test_lists_name_nothing_twice(write, place, value):
     assert f"{place} names something twice: {value[0]}, {value[1]}." in said(write(place, value))
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,7 +32,7 @@ def no_lasting_settings():
 
 
 def compute(precision):
-    return config.Compute(precision=precision, channels_last="auto", cache_gb=1)
+    return config.Compute(threads=1, precision=precision, channels_last="auto", cache_gb=1)
 
 
 def settings(seed=0, precision="float32", model={}, loss={}, **train):
@@ -358,3 +359,12 @@ def test_a_run_can_start_from_the_backbone_of_another(run, data, tmp_path):
     for (name, weight), (_, other) in zip(first.backbone.named_parameters(), second.backbone.named_parameters(), strict=True):
         assert torch.allclose(weight, other, atol=1e-6), name
     assert not torch.allclose(first.projection[0].weight, second.projection[0].weight, atol=1e-3)
+
+
+def test_threads_are_limited_to_the_parameter(one_thread):
+    training.limit_threads(compute("float32"))
+    assert torch.get_num_threads() == 1
+    training.limit_threads(compute("float32").model_copy(update={"threads": 2}))
+    assert torch.get_num_threads() == 2
+    training.limit_threads(compute("float32").model_copy(update={"threads": None}))
+    assert torch.get_num_threads() == os.cpu_count()
