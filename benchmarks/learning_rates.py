@@ -1,13 +1,16 @@
 """How each variant's learning rate was chosen: the same grid, budget and seed for all, judged on validation videos.
 
-    python benchmarks/learning_rates.py [VARIANT ...]      # about 2 minutes a run on two cores; writes reports/tables/learning_rates.csv
+    python benchmarks/learning_rates.py [VARIANT ...]      # writes reports/tables/learning_rates.csv and .md
 
-The score is top-1 on held-back videos of the training classes; no unseen class is looked at. Needs the pipeline's
-first two stages (`dvc repro 02_embed_class_names`). Runs that the file already holds are not repeated.
+Every variant of `params.yaml` is trained at three rates, then at the next one outwards for as long as its best lies at an
+edge. The score is top-1 on held-back videos of the training classes; no unseen class is looked at. Variants that differ in
+their class generator alone share the rate of `aurl`. Trainings run side by side, one a core, for some 3 minutes each. Runs
+that the file already holds are not repeated. Needs the pipeline's first two stages (`dvc repro 02_embed_class_names`).
 """
 import sys
 from pathlib import Path
 
+import joblib
 import pandas as pd
 
 from aurl import config, text, training
@@ -19,21 +22,41 @@ TABLE = Path("reports/tables/learning_rates.csv")
 
 
 def main(variants):
-    rows = pd.read_csv(TABLE).to_dict("records") if TABLE.exists() else []
-    for variant in variants or config.load(sections=["variants"]).variants:
-        for lr in GRID:
-            params = config.load(variant=variant)
-            if any(row["variant"] == variant and row["lr"] == lr and row["epochs"] == params.train.epochs for row in rows):
-                continue
-            params.train = params.train.model_copy(update={"lr": lr})
-            names, vectors = text.load_classes("data/class_vectors.npz", params.data.train)
-            clips = open_set(params, params.data.train, "train", names, seed=params.seed)
-            val = open_set(params, params.data.train, "val", names)
-            history = training.train(params, clips, val, names, vectors, f"build/learning_rates/{variant}-{lr:g}", "build/learning_rates")
-            rows.append({"variant": variant, "lr": lr, "epochs": params.train.epochs, "val_top1": round(history["val_top1"].max(), 4)})
-            table = pd.DataFrame(rows)
+    lines = config.load(sections=["variants"]).variants
+    variants = variants or [name for name in lines if set(lines[name]) != {"generator"}]
+    table = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["variant", "lr", "epochs", "val_top1"])
+    dataset(config.load(variant=variants[0]))  # decoded once, here, and not by every process
+    todo = [(variant, lr) for variant in variants for lr in GRID[1:4]]
+    while todo:
+        known = set(zip(table["variant"], table["lr"]))
+        calls = [joblib.delayed(measure)(*run) for run in todo if run not in known]
+        for row in joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(calls):
+            table = pd.concat([table, pd.DataFrame([row])]).sort_values(["variant", "lr"], ignore_index=True)
             write_bytes(TABLE, table.to_csv(index=False).encode())
             write_bytes(TABLE.with_suffix(".md"), markdown(table).encode())
+        todo = [(variant, lr) for variant in variants if (lr := outwards(table[table["variant"] == variant]))]
+
+
+def measure(variant, lr):
+    """A row of the table: the best epoch's top-1 on validation videos of one training."""
+    params = config.load(variant=variant)
+    params.train = params.train.model_copy(update={"lr": lr})
+    folder = f"build/learning_rates/{variant}-{lr:g}"
+    history = training.train(params, *dataset(params), folder, folder)
+    return {"variant": variant, "lr": lr, "epochs": params.train.epochs, "val_top1": round(history["val_top1"].max(), 4)}
+
+
+def dataset(params):
+    """Training clips, validation clips, class names and their vectors."""
+    names, vectors = text.load_classes("data/class_vectors.npz", params.data.train)
+    return open_set(params, params.data.train, "train", names, seed=params.seed), open_set(params, params.data.train, "val", names), names, vectors
+
+
+def outwards(rows):
+    """The next rate of the grid beyond the best one if that is the lowest or highest measured, else None."""
+    best = GRID.index(rows.loc[rows["val_top1"].idxmax(), "lr"])
+    beyond = [GRID[i] for i in (best - 1, best + 1) if 0 <= i < len(GRID) and GRID[i] not in set(rows["lr"])]
+    return beyond[0] if beyond else None
 
 
 def markdown(table):
