@@ -1,4 +1,5 @@
 # make reproduce   the environment, then the whole pipeline (up to date in seconds when nothing changed)
+# make ablations   every variant with several seeds: hours
 # make test        the tests
 # make lab         JupyterLab on the notebooks
 # make clean       remove what the pipeline made, but not DVC's cache and the reports in git
@@ -8,11 +9,15 @@ SHELL := /bin/bash
 INSTALLED := .venv/installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test lab readme lock clean
+.PHONY: reproduce ablations test lab readme lock clean
 
 reproduce: $(INSTALLED)
 	@python -m aurl.config
 	dvc repro
+
+ablations: $(INSTALLED)
+	@python -m aurl.config
+	python -m aurl.ablations
 
 test: $(INSTALLED)
 	python -m pytest

@@ -46,11 +46,13 @@ def scores(features):
 def report(features, bootstrap, seed=0):
     """Every figure of one data set, as a dict of floats.
 
-    ``chance``, ``top1`` with its 95 % interval ``top1_low``, ``top1_high``, ``top5``, ``mean_per_class`` (all in [0, 1]),
-    ``closeness`` (cosine distance, smaller is better aligned), ``dispersion`` (cosine distance, larger is more uniform).
+    ``chance``, ``top1`` with its 95 % interval ``top1_low``, ``top1_high``, ``top5``, ``mean_per_class``; ``half_top1``, the mean
+    over ten draws of half the classes with its standard deviation ``half_top1_std`` (all in [0, 1]); ``closeness`` (smaller
+    is better aligned) and ``dispersion`` (larger is more uniform), as cosine distances and, with ``_euclidean``, as Euclidean.
     """
     score, labels = scores(features), features["labels"]
     low, high = metrics.bootstrap_interval(metrics.hits(score, labels), labels, np.random.default_rng(seed), bootstrap)
+    half = metrics.split_accuracy(score, labels, "half")
     figures = {
         "chance": 1 / score.shape[1],
         "top1": metrics.topk_accuracy(score, labels, 1),
@@ -58,36 +60,28 @@ def report(features, bootstrap, seed=0):
         "top1_high": high,
         "top5": metrics.topk_accuracy(score, labels, min(5, score.shape[1])),
         "mean_per_class": np.nanmean(metrics.per_class_accuracy(score, labels)),
-        "closeness": metrics.closeness(features["video"], features["classes"], labels),
-        "dispersion": metrics.dispersion(features["classes"]),
+        "half_top1": half["top1"],
+        "half_top1_std": half["top1_std"],
     }
+    for distance, suffix in (("cosine", ""), ("euclidean", "_euclidean")):
+        figures[f"closeness{suffix}"] = metrics.closeness(features["video"], features["classes"], labels, distance)
+        figures[f"dispersion{suffix}"] = metrics.dispersion(features["classes"], distance)
+    return rounded(figures)
+
+
+def generalised(seen, unseen):
+    """Generalised zero-shot accuracies, where seen and unseen classes compete for every video, as a dict of floats in [0, 1].
+
+    ``seen`` are the features of held-back videos of training classes, ``unseen`` those of a test set. ``gzsl_seen`` and
+    ``gzsl_unseen`` are means over the classes of each, ``gzsl_harmonic`` is their harmonic mean.
+    """
+    classes = np.concatenate([seen["classes"], unseen["classes"]])
+    accuracy = {}
+    for name, features, first in (("gzsl_seen", seen, 0), ("gzsl_unseen", unseen, len(seen["classes"]))):
+        accuracy[name] = np.nanmean(metrics.per_class_accuracy(features["video"] @ classes.T, features["labels"] + first))
+    return rounded(accuracy | {"gzsl_harmonic": metrics.harmonic_mean(*accuracy.values())})
+
+
+def rounded(figures):
+    """As floats of four digits, which is what files keep."""
     return {name: round(float(value), 4) for name, value in figures.items()}
-
-
-def markdown(table):
-    """The main table as Markdown, accuracies in percent with their 95 % interval, and below it what `verdicts` says."""
-    lines = ["| test set | variant | top-1 % (95 % interval) | times chance | top-5 % | closeness ↓ | dispersion ↑ |", "|---|---|---|---|---|---|---|"]
-    for row in table.itertuples():
-        seed = f", seed {row.seed}" if table["seed"].nunique() > 1 else ""
-        lines.append(
-            f"| {row.set} | {row.variant}{seed} | {100 * row.top1:.1f} ({100 * row.top1_low:.1f}–{100 * row.top1_high:.1f}) | {row.top1 / row.chance:.1f} "
-            f"| {100 * row.top5:.1f} | {row.closeness:.3f} | {row.dispersion:.3f} |"
-        )
-    return "\n".join([*lines, "", *(f"- {sentence}" for sentence in verdicts(table))]) + "\n"
-
-
-def verdicts(table, method="aurl"):
-    """One sentence per test set, seed and other variant: is ``method`` above it, and do the intervals overlap?"""
-    sentences = []
-    for (name, seed), rows in table.groupby(["set", "seed"], sort=False):
-        rows = rows.set_index("variant")
-        if method not in rows.index:
-            continue
-        ours = rows.loc[method]
-        for variant, other in rows.drop(index=method).iterrows():
-            points = 100 * (ours["top1"] - other["top1"])
-            apart = ours["top1_low"] > other["top1_high"] or other["top1_low"] > ours["top1_high"]
-            which = f"{name}, seed {seed}" if table["seed"].nunique() > 1 else name
-            side = "above" if points > 0 else "below"
-            sentences.append(f"{which}: `{method}` is {abs(points):.1f} points {side} `{variant}`; their intervals {'do not overlap' if apart else 'overlap'}.")
-    return sentences

@@ -1,5 +1,6 @@
 """The figures of the notebooks. Each function draws one and returns it; `save` keeps it in ``reports/figures/``."""
 import io
+import itertools
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -28,7 +29,7 @@ def save(figure, name):
 
 def table(frame):
     """A data frame as a notebook shows it: shares as percentages, other fractions with three digits, the same bytes every time."""
-    shares = {"chance", "top1", "top1_low", "top1_high", "top5", "mean_per_class", "accuracy", "val_top1"}
+    shares = {"chance", "top1", "top1_low", "top1_high", "top1_std", "top5", "mean_per_class", "half_top1", "half_top1_std", "accuracy", "val_top1", "gzsl_seen", "gzsl_unseen", "gzsl_harmonic"}
     formats = {column: "{:.1%}" if shares & set(np.atleast_1d(column)) else "{:.3f}" for column in frame.select_dtypes("float").columns}
     return HTML(frame.style.format(formats).set_uuid("table").to_html())
 
@@ -144,22 +145,50 @@ def sphere(panels, names):
     return figure
 
 
-def comparison(table):
-    """Top-1 of every variant on every test set, with 95 % intervals and chance.
+def comparison(runs, table):
+    """Top-1 of every variant on every test set: the mean over seeds with its 95 % interval, every run as a dot, and chance.
 
-    ``table`` has the columns ``set, variant, seed, top1, top1_low, top1_high, chance``.
+    ``runs`` and ``table`` are what `aurl.comparison.collect` and `summary` return.
     """
-    sets = table["set"].unique()
-    figure, axes = plt.subplots(1, len(sets), figsize=(4.6 * len(sets), 4), sharey=True, squeeze=False, layout="constrained")
+    sets, variants = table["set"].unique(), list(table["variant"].unique())
+    figure, axes = plt.subplots(1, len(sets), figsize=(5.2 * len(sets), 0.42 * len(variants) + 1.6), sharey=True, squeeze=False, layout="constrained")
     for ax, name in zip(axes[0], sets):
-        rows = table[table["set"] == name].reset_index(drop=True)
-        labels = rows["variant"] + (" seed " + rows["seed"].astype(str) if rows["seed"].nunique() > 1 else "")
-        ax.bar(labels, rows["top1"], color=[f"C{i % 10}" for i in range(len(rows))], width=0.6)
-        ax.errorbar(labels, rows["top1"], [rows["top1"] - rows["top1_low"], rows["top1_high"] - rows["top1"]], fmt="none", color="black", capsize=4)
-        ax.axhline(rows["chance"].iloc[0], color="grey", linestyle="--", label=f"chance, {rows['chance'].iloc[0]:.1%}")
-        ax.set(title=name, ylim=(0, 1))
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
-        ax.grid(axis="x", visible=False)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
-    axes[0][0].set_ylabel("zero-shot top-1 accuracy")
+        rows, dots = table[table["set"] == name], runs[runs["set"] == name]
+        ax.barh(rows["variant"], rows["top1"], color="C0", alpha=0.55, height=0.7)
+        ax.errorbar(rows["top1"], rows["variant"], xerr=[(rows["top1"] - rows["top1_low"]).clip(0), (rows["top1_high"] - rows["top1"]).clip(0)], fmt="none", color="black", capsize=3, label="95 % interval over videos")
+        ax.scatter(dots["top1"], dots["variant"], color="C1", edgecolor="black", linewidth=0.5, s=22, zorder=3, label="one training run")
+        ax.axvline(rows["chance"].iloc[0], color="grey", linestyle="--", label=f"chance, {rows['chance'].iloc[0]:.1%}")
+        ax.set(title=name, xlim=(0, 1), xlabel="zero-shot top-1 accuracy")
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        ax.grid(axis="y", visible=False)
+    axes[0][0].invert_yaxis()
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncol=3, frameon=False)
+    return figure
+
+
+def tradeoff(runs):
+    """Closeness against dispersion of every run, per test set; a mark a variant. ``runs`` is what `aurl.comparison.collect` returns."""
+    sets = runs["set"].unique()
+    variants = list(runs["variant"].unique())
+    marks = dict(zip(variants, itertools.cycle("osD^v<>PX*hp")))
+    figure, axes = plt.subplots(1, len(sets), figsize=(4.6 * len(sets) + 2, 4.4), sharex=True, sharey=True, squeeze=False, layout="constrained")
+    for ax, name in zip(axes[0], sets):
+        for place, variant in enumerate(variants):
+            rows = runs[(runs["set"] == name) & (runs["variant"] == variant)]
+            ax.scatter(rows["closeness"], rows["dispersion"], color=sns.color_palette("husl", len(variants))[place], marker=marks[variant], s=55, edgecolor="black", linewidth=0.5, label=variant)
+        ax.set(title=name, xlabel="closeness: video to its class name\n(cosine distance, smaller is better aligned)")
+    axes[0][0].set_ylabel("dispersion: class name to the nearest other\n(cosine distance, larger is more uniform)")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+    return figure
+
+
+def spread(panels, xlabel):
+    """Box plots side by side: ``panels`` maps a title to ``{name: values}``. Boxes hold the middle half, whiskers 90 %, a dot is the mean."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.6), sharex=True, squeeze=False, layout="constrained")
+    for ax, (title, groups) in zip(axes[0], panels.items()):
+        ax.boxplot(list(groups.values()), orientation="horizontal", tick_labels=list(groups), whis=(5, 95), showfliers=False, showmeans=True, patch_artist=True, widths=0.6,
+                   boxprops={"facecolor": "C0", "alpha": 0.5}, medianprops={"color": "black"}, meanprops={"marker": "o", "markerfacecolor": "C1", "markeredgecolor": "black"})  # fmt: skip
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+        ax.set(title=title, xlabel=xlabel)
     return figure

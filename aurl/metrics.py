@@ -95,21 +95,22 @@ def harmonic_mean(seen, unseen):
 def bootstrap_interval(correct, labels, rng, resamples=1000, level=0.95):
     """Percentile bootstrap interval ``(low, high)`` of an accuracy, over videos.
 
-    ``correct`` (N,) is what `hits` returns, ``rng`` a numpy.random.Generator. Videos are redrawn
-    within their class, as a dataset fixes its classes and how many videos each has: the interval
-    speaks of other videos of the same classes, not of other classes or other training runs. A class
-    that is all right or all wrong varies nothing, so an accuracy of 1 has the interval (1, 1).
+    ``correct`` (N,) in [0, 1] is what `hits` returns, or its mean over several training runs; ``rng``
+    a numpy.random.Generator. Videos are redrawn within their class, as a dataset fixes its classes
+    and how many videos each has: the interval speaks of other videos of the same classes, not of
+    other classes or other training runs. A class that is all right or all wrong varies nothing, so
+    an accuracy of 1 has the interval (1, 1).
 
     >>> bootstrap_interval([True, True], [0, 1], np.random.default_rng(0))
     (1.0, 1.0)
     """
     correct = _finite(correct, "correct", ndim=1)
-    if not np.isin(correct, (0, 1)).all() or not 0 < level < 1 or resamples < 1:
-        raise ValueError("A bootstrap needs correct as 0 or 1, a level between 0 and 1, and one or more resamples.")
-    _, which, counts = np.unique(_labels(labels, len(correct)), return_inverse=True, return_counts=True)
-    share = np.bincount(which, weights=correct) / counts
-    # Drawing n of n videos, each right with the class's share, is one binomial draw.
-    accuracies = rng.binomial(counts, share, size=(resamples, len(counts))).sum(axis=1) / len(correct)
+    if correct.min() < 0 or correct.max() > 1 or not 0 < level < 1 or resamples < 1:
+        raise ValueError("A bootstrap needs correct in [0, 1], a level between 0 and 1, and one or more resamples.")
+    labels, accuracies = _labels(labels, len(correct)), np.zeros(resamples)
+    for label in np.unique(labels):
+        own = correct[labels == label]
+        accuracies += own[rng.integers(len(own), size=(resamples, len(own)))].sum(axis=1) / len(correct)
     low, high = np.quantile(accuracies, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

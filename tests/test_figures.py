@@ -35,11 +35,13 @@ def draw(name, tmp_path):
     if name == "sphere":
         features = {"video": unit(rng.normal(size=(30, 3))), "classes": unit(rng.normal(size=(3, 3))), "labels": labels}
         return figures.sphere({"a": features, "b": features}, names)
-    table = pd.DataFrame({"set": ["s", "s", "t", "t"], "variant": ["aurl", "e2e"] * 2, "seed": 0, "top1": 0.5, "top1_low": 0.4, "top1_high": 0.7, "chance": 0.1})
-    return figures.comparison(table)
+    if name == "spread":
+        return figures.spread({"a": {"x": rng.random(9), "y": rng.random(9)}, "b": {"x": rng.random(9)}}, "cosine")
+    table = pd.DataFrame({"set": ["s", "s", "t", "t"], "variant": ["aurl", "e2e"] * 2, "seed": 0, "top1": 0.5, "top1_low": 0.4, "top1_high": 0.7, "chance": 0.1, "closeness": 0.2, "dispersion": 0.3})
+    return figures.tradeoff(table) if name == "tradeoff" else figures.comparison(table, table)
 
 
-ALL = ["contact_sheet", "similarity", "learning_curves", "per_class", "confusion", "sphere", "comparison"]
+ALL = ["contact_sheet", "similarity", "learning_curves", "per_class", "confusion", "sphere", "comparison", "tradeoff", "spread"]
 
 
 @pytest.mark.parametrize("name", ALL)

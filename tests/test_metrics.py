@@ -139,6 +139,13 @@ def test_interval_is_that_of_redrawing_videos_within_classes():
     assert unstratified[1] - unstratified[0] > found[1] - found[0] + 0.02
 
 
+def test_interval_of_a_mean_over_runs_is_narrower_than_of_one():
+    rng = np.random.default_rng(0)
+    runs, labels = rng.random((4, 400)) < 0.5, np.arange(400) % 5
+    one, mean = (metrics.bootstrap_interval(correct, labels, np.random.default_rng(1)) for correct in (runs[0], runs.mean(axis=0)))
+    assert (mean[1] - mean[0]) / (one[1] - one[0]) == pytest.approx(1 / 2, abs=0.1)  # four independent runs
+
+
 def test_interval_covers_the_truth_as_often_as_it_says():
     rng, truth = np.random.default_rng(0), np.array([0.8, 0.6, 0.3, 0.5])
     labels, covered = np.repeat(range(4), 60), 0
@@ -241,7 +248,8 @@ def test_nan_is_refused_everywhere():
     (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 2], [1, 1]), "different"),
     (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 2], [3]), "Labels must lie"),
     (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 1], [2]), "No video"),
-    (lambda: metrics.bootstrap_interval([0.5, 1], [0, 1], np.random.default_rng(0)), "0 or 1"),
+    (lambda: metrics.bootstrap_interval([1.5, 1], [0, 1], np.random.default_rng(0)), "0, 1"),
+    (lambda: metrics.bootstrap_interval([-0.5, 1], [0, 1], np.random.default_rng(0)), "0, 1"),
 ])
 def test_mistakes_are_named(call, message):
     with pytest.raises(ValueError, match=message):

@@ -22,7 +22,8 @@ SMOKE = {
     "evaluate": {"bootstrap": 100},
     "sphere": {"variants": ["e2e", "aurl"], "epochs": 1},
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
-    "data": {"train": "mocap-seen", "test": ["mocap-composed", "mocap-novel"]},
+    "ablations": {"variants": ["aurl", "alignment"], "seeds": [0]},
+    "data": {"train": ["mocap-seen"], "test": ["mocap-composed", "mocap-novel"]},
 }
 
 
@@ -132,7 +133,7 @@ def test_pipeline_leaves_its_reports(project):
         assert set(metrics) == {"mocap-seen", "mocap-composed", "mocap-novel"}
         assert all(0 <= report["top1_low"] <= report["top1"] <= report["top1_high"] <= 1 for report in metrics.values())
     assert (project / "reports/figures/figure1.png").stat().st_size > 10_000
-    assert (project / "reports/tables/main.md").read_text().count("\n| mocap") == 2 * 2
+    assert (project / "reports/tables/ablations.md").read_text().count("\n| mocap") == 2 * 2
     assert stale(project) == set()
 
 
@@ -144,7 +145,7 @@ def test_executed_notebooks_carry_no_times_paths_or_warnings(project):
         assert outputs and not [output for output in outputs if output.output_type in ("stream", "error")], path
 
 
-@pytest.mark.parametrize("name", ["01_prepare_data", "02_embed_class_names", "03_train@e2e-0", "04_evaluate@aurl-0", "06_paper"])
+@pytest.mark.parametrize("name", ["01_prepare_data", "02_embed_class_names", "03_train@e2e-0", "04_evaluate@aurl-0", "05_ablations", "06_paper"])
 def test_forced_stage_gives_the_same_bytes(project, name):
     before = (project / "dvc.lock").read_bytes()
     dvc("repro", "-q", "--force", "--single-item", name, cwd=project)
@@ -178,6 +179,22 @@ def test_experiment_with_another_parameter(restored):
     assert len((restored / "reports/history/aurl-0.csv").read_text().splitlines()) == 2
     subprocess.run(["git", "checkout", "-q", "."], cwd=restored, check=True)
     dvc("checkout", "-q", cwd=restored)
+
+
+def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(restored):
+    command = [sys.executable, "-m", "aurl.ablations"]
+    options = {"cwd": restored, "capture_output": True, "text": True, "env": os.environ | {"PYTHONPATH": str(restored), "OMP_NUM_THREADS": "1"}}
+    done = subprocess.run(command, **options)
+    assert done.returncode == 0, done.stderr
+    rows = (restored / "reports/ablations/ablations.md").read_text().splitlines()[2:]
+    assert [row.split(" | ")[0:2] for row in rows] == [["| mocap-composed", "aurl"], ["| mocap-composed", "alignment"], ["| mocap-novel", "aurl"], ["| mocap-novel", "alignment"]]
+    again, here = restored / "build/ablations/runs/aurl-0", restored / "runs/aurl-0"
+    assert (again / "model.safetensors").read_bytes() == (here / "model.safetensors").read_bytes()
+    assert stale(restored) == set() and not (restored / "runs/alignment-0").exists()
+
+    write(restored, SMOKE | {"ablations": {"variants": ["aurl"], "seeds": [0]}, "train": {"batch": 5000}})
+    done = subprocess.run(command, **options)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("aurl: train.batch is 5000 but there are only")
 
 
 @pytest.mark.parametrize(
