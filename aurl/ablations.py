@@ -21,7 +21,7 @@ from aurl.files import write_bytes
 from aurl.progress import bar
 
 WORKSPACE, RESULTS = Path("build/ablations"), Path("reports/ablations")
-PROJECT = ["aurl", "notebooks", "data/vectors", "dvc.yaml", "dvc.lock", ".dvc/config", ".dvcignore"]
+PROJECT = ["aurl", "notebooks", "data/vectors", "data/descriptions.yaml", "dvc.yaml", "dvc.lock", ".dvc/config", ".dvcignore"]
 CHAPTER = {
     "reports/tables/ablations.csv": "ablations.csv",
     "reports/tables/ablations.md": "ablations.md",

@@ -61,6 +61,7 @@ class Clip(Section):
 
 class Text(Section):
     vectors: str
+    describe: str | None
 
 
 class Model(Section):

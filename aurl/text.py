@@ -14,6 +14,7 @@ from pathlib import Path
 import fasttext
 import numpy as np
 import pandas as pd
+import yaml
 
 from aurl import UserError
 from aurl.files import write_bytes
@@ -36,6 +37,42 @@ def words(name: str, rules: Rules = Rules()) -> list[str]:
     (['walk', 'duck'], ['flute'])
     """
     return rules.substitutions.get(name, name).lower().split()
+
+
+STOP_WORDS = frozenset("a an and are as at by for from in into is it its off on or over that the to up with".split())
+
+
+def describe(name: str, sentences: Mapping[str, str]) -> list[str]:
+    """The words that describe a class: of its own sentence, or of those of its parts; without stop words and the name's words.
+
+    ``sentences`` maps a class name, or the longest parts that it is made of, to a description. Raises
+    UserError for a class that cannot be described so.
+
+    >>> describe("spin kick duck", {"spin kick": "turn around and hit", "spin": "turn", "duck": "a yellow bird"})
+    ['turn', 'around', 'hit', 'yellow', 'bird']
+    """
+    left, found = words(name), []
+    while left:
+        sizes = [size for size in range(len(left), 0, -1) if " ".join(left[:size]) in sentences]
+        if not sizes:
+            raise UserError(f'there is no description of "{" ".join(left)}" in the class "{name}": add one to the file of text.describe')
+        found += words(sentences[" ".join(left[: sizes[0]])])
+        left = left[sizes[0] :]
+    kept = [word for word in found if word not in STOP_WORDS and word not in words(name)]
+    if not kept:
+        raise UserError(f'the description of the class "{name}" says nothing beyond its name: write it with other words')
+    return kept
+
+
+def load_sentences(path: str | Path) -> dict[str, str]:
+    """Descriptions from a YAML file of ``name: sentence``. Raises UserError if it is missing or another kind of file."""
+    try:
+        found = yaml.safe_load(Path(path).read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"the descriptions {path} cannot be read ({type(error).__name__}): text.describe must be a YAML file of `name: sentence`, or null") from None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for pair in found.items() for value in pair):
+        raise UserError(f"the descriptions {path} are not `name: sentence` throughout: put sentences with a colon or a comma between quotes")
+    return found
 
 
 class WordVectors:
@@ -62,12 +99,16 @@ class WordVectors:
             raise UserError(f"the word vectors {path} cannot be loaded by fastText: {reason}") from None
         return cls(model.get_word_vector, model.get_dimension(), str(path))
 
-    def embed(self, names: Sequence[str], rules: Rules = Rules()) -> np.ndarray:
+    def embed(self, names: Sequence[str], rules: Rules = Rules(), sentences: Mapping[str, str] | None = None) -> np.ndarray:
         """(C, W) float32: for each class name the mean of its words' vectors, each of unit length first.
 
-        The mean itself is not normalised. Raises UserError that names every class, with its word, for
-        which there is no vector.
+        With ``sentences`` (see `describe`) it is the mean of two such means, the name's and its
+        description's. No mean is normalised. Raises UserError that names every class, with its word,
+        for which there is no vector.
         """
+        if sentences is not None:
+            described = [" ".join(describe(name, sentences)) for name in names]
+            return (self.embed(names, rules) + self.embed(described)) / 2
         vectors, missing = np.zeros((len(names), self.dim), np.float32), []
         for row, name in zip(vectors, names):
             found = words(name, rules)

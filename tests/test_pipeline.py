@@ -96,7 +96,7 @@ def dvc(*arguments, cwd, check=True):
 def project(tmp_path_factory):
     """A small copy of the project in a git repository of its own, its pipeline run once."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("aurl", "notebooks", "data/vectors", ".dvc/config", "dvc.yaml", ".dvcignore", ".gitignore"):
+    for name in ("aurl", "notebooks", "data/vectors", "data/descriptions.yaml", ".dvc/config", "dvc.yaml", ".dvcignore", ".gitignore"):
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)

@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aurl import UserError, text
+from aurl.datasets import mocap
+
+DATA = Path(__file__).parents[1] / "data"
 
 MODEL = Path(__file__).parents[1] / "data" / "vectors" / "glove-6b-100d-actions.bin"
 NAMES = ["walk duck", "get up ring", "cartwheel table", "jump"]
@@ -222,3 +225,43 @@ def test_principal_components_keep_distances_of_vectors_that_lie_in_few_dimensio
     assert np.allclose(distances(found), distances(unit), atol=1e-5)
     assert np.allclose(found.mean(axis=0), 0, atol=1e-6)
     assert np.allclose(text.principal(vectors[:, ::-1], 3), found, atol=1e-5)  # nor does the order of dimensions, signs included
+
+
+# --- descriptions ----------------------------------------------------------------------------------
+
+SENTENCES = {"walk": "move on foot", "walk duck": "a bird on foot that will walk", "duck": "a yellow bird", "spin kick": "turn and hit"}
+
+
+def test_described_class_is_the_mean_of_name_and_description():
+    table = {word: np.random.default_rng([i]).normal(size=5) for i, word in enumerate("walk duck kick spin move foot bird yellow turn hit".split())}
+    vectors = text.WordVectors(lambda word: table.get(word, np.zeros(5)), 5, "table")
+    mean = lambda chosen: sum(table[word] / np.linalg.norm(table[word]) for word in chosen.split()) / len(chosen.split())
+    found = vectors.embed(["walk", "spin kick duck"], sentences=SENTENCES)
+    expected = [(mean("walk") + mean("move foot")) / 2, (mean("spin kick duck") + mean("turn hit yellow bird")) / 2]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert not np.allclose(found, vectors.embed(["walk", "spin kick duck"]))
+
+
+def test_longest_part_describes_and_the_names_own_words_do_not():
+    assert text.describe("walk duck", SENTENCES) == ["bird", "foot", "will"]
+    with pytest.raises(UserError, match='no description of "kick" in the class "walk kick"'):
+        text.describe("walk kick", SENTENCES)
+    with pytest.raises(UserError, match='description of the class "a" says nothing beyond its name'):
+        text.describe("a", {"a": "the a"})
+
+
+def test_every_class_of_the_benchmark_has_a_description_with_vectors():
+    sentences = text.load_sentences(DATA / "descriptions.yaml")
+    names = [f"{action} {companion}" for _, action, companion in mocap.classes()]
+    vectors = text.WordVectors.load(DATA / "vectors/glove-6b-100d-actions.bin")
+    assert set(sentences) == {*mocap.ACTIONS, *mocap.COMPANIONS}
+    found = vectors.embed(names, sentences=sentences)
+    assert len(np.unique(found.round(6), axis=0)) == len(names)
+
+
+@pytest.mark.parametrize("content, reason", [(b"walk: [1]", "not `name: sentence`"), (b"- a", "not `name: sentence`"), (b"a: b: c", "cannot be read"), (b"\xff", "cannot be read"), (None, "cannot be read")])
+def test_descriptions_that_are_none(tmp_path, content, reason):
+    if content is not None:
+        (tmp_path / "d.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=f"d.yaml.*{reason}"):
+        text.load_sentences(tmp_path / "d.yaml")

@@ -1,0 +1,52 @@
+"""The ablations' workspace is the project with another `run`; test_pipeline runs it."""
+import configparser
+import shutil
+from pathlib import Path
+
+import pytest
+
+from aurl import UserError, ablations, config
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    for name in ("aurl", "notebooks", "dvc.yaml", "params.yaml", ".dvc/config", ".dvcignore"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copytree(ROOT / name, tmp_path / name) if (ROOT / name).is_dir() else shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "data/vectors").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
+    ablations.lay_out(["frozen", "center"], [3, 4])
+    ours, theirs = (config.load(folder / "params.yaml") for folder in (project, project / "build/ablations"))
+    assert (theirs.run.variants, theirs.run.seeds, theirs.sphere.variants) == (["frozen", "center"], [3, 4], ["frozen"])
+    assert all(getattr(theirs, name) == value for name, value in vars(ours).items() if name not in ("run", "sphere"))
+    settings = configparser.ConfigParser()
+    settings.read(project / "build/ablations/.dvc/config.local")
+    assert Path(settings["cache"]["dir"]) == project / ".dvc/cache"
+    assert (project / "build/ablations/aurl/losses.py").read_bytes() == (project / "aurl/losses.py").read_bytes()
+
+
+def test_what_was_made_stays_and_what_was_removed_goes(project):
+    ablations.lay_out(["aurl"], [0])
+    made = project / "build/ablations/runs/aurl-0/model.json"
+    made.parent.mkdir(parents=True)
+    made.touch()
+    (project / "notebooks/06_paper.ipynb").unlink()
+    ablations.lay_out(["aurl"], [0])
+    assert made.exists() and not (project / "build/ablations/notebooks/06_paper.ipynb").exists()
+
+
+def test_failing_stage_is_said_with_its_own_sentence(project, capfd):
+    ablations.lay_out(["aurl"], [0])
+    file = project / "build/ablations/params.yaml"
+    file.write_text(file.read_text().replace("epochs: 10", "epochs: -1"))
+    with pytest.raises(UserError, match=r"^params\.yaml: train\.epochs is -1: "):
+        ablations.dvc("repro", "check")
+    with pytest.raises(UserError, match=r"`dvc repro no_such_stage` failed in build/ablations, as shown above\.$"):
+        ablations.dvc("repro", "no_such_stage")
+    assert "no_such_stage" in capfd.readouterr().err
