@@ -67,12 +67,17 @@ class Clips(torch.utils.data.Dataset):
         except UserError as error:
             return error
 
-    def batches(self, size, shuffle=None, drop_last=False):
-        """A DataLoader of uint8 ``(N, clips, T, size, size, 3)`` and labels ``(N,)``; ``shuffle`` is a torch.Generator."""
+    def batches(self, size, shuffle=None, limit=None):
+        """A DataLoader of uint8 ``(N, clips, T, size, size, 3)`` and labels ``(N,)``.
+
+        ``shuffle``, a torch.Generator, draws the order, of which only whole batches are given, ``limit`` at most.
+        """
+        sampler = None
+        if shuffle is not None:
+            steps = min(len(self) // size, limit or len(self))
+            sampler = torch.utils.data.RandomSampler(self, num_samples=steps * size, generator=shuffle)
         workers = 0 if self.cache is not None else os.cpu_count()
-        return _Loader(
-            self, size, shuffle=shuffle is not None, generator=shuffle, drop_last=drop_last, num_workers=workers, collate_fn=_collate
-        )
+        return _Loader(self, size, sampler=sampler, generator=shuffle, num_workers=workers, collate_fn=_collate)
 
 
 class _Loader(torch.utils.data.DataLoader):

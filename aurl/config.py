@@ -20,7 +20,7 @@ from aurl.files import write_bytes
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Set = Literal["mocap-seen", "mocap-composed", "mocap-novel"]
+MOCAP = ("mocap-seen", "mocap-composed", "mocap-novel")  # the sets of the embedded benchmark
 Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center"]
 
 
@@ -38,9 +38,36 @@ class Ablations(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
+class Dataset(Section):
+    """A data set on disk: see ``aurl.datasets.readers`` for what its parameters mean."""
+
+    reader: Literal["activitynet", "folders", "hmdb51", "kinetics", "ucf101"]
+    root: str
+    annotations: str | list[str] | None = None
+    classes: Count | None = None
+    split: Literal["train", "val", "test"] | None = None
+    names: str | None = None
+
+
 class Data(Section):
-    train: Annotated[list[Set], Field(min_length=1)]
-    test: Annotated[list[Set], Field(min_length=1)]
+    train: Annotated[list[str], Field(min_length=1)]
+    test: Annotated[list[str], Field(min_length=1)]
+    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], Dataset]
+
+
+class Proxies(Section):
+    folder: str
+    side: Annotated[int, Field(ge=16, multiple_of=2)]
+    keyframe: Count
+    crf: Annotated[int, Field(ge=0, le=51)]
+
+
+class Prepare(Section):
+    val_videos: Count
+    least_frames: Count
+    broken: Annotated[float, Field(ge=0, le=1)]
+    proxies: Proxies | None
+    scheduler: str | None
 
 
 class Mocap(Section):
@@ -57,11 +84,13 @@ class Clip(Section):
     frames: Count
     stride: Count
     size: Annotated[int, Field(ge=16)]
+    crop: Literal["squash", "crop"]
 
 
 class Text(Section):
     vectors: str
     describe: str | None
+    overlap: Annotated[float, Field(ge=0, le=2)]
 
 
 class Model(Section):
@@ -90,6 +119,7 @@ class Generator(Section):
 
 class Train(Section):
     epochs: Count
+    steps: Count | None
     batch: Annotated[int, Field(ge=2)]
     optimizer: Literal["adamw", "sgd"]
     lr: Positive
@@ -123,6 +153,7 @@ class Params(Section):
     run: Run
     ablations: Ablations
     data: Data
+    prepare: Prepare
     mocap: Mocap
     clip: Clip
     text: Text
@@ -220,6 +251,13 @@ def _check(raw, where):
     ):  # fmt: skip
         if len(set(values)) < len(values):
             raise UserError(f"{where}: {key} names something twice: {_list(map(str, values))}.")
+    known = [*MOCAP, *params.data.datasets]
+    for key, names in (("data.train", params.data.train), ("data.test", params.data.test)):
+        for name in names:
+            if name not in known:
+                raise UserError(f"{where}: {key} names {name!r}, which is not under data.datasets; there are {_list(known)}{_nearest(name, known)}")
+    for name in set(params.data.datasets) & set(MOCAP):
+        raise UserError(f"{where}: data.datasets.{name} has the name of a set of the embedded benchmark: give it another.")
     for name in set(params.data.train) & set(params.data.test):
         raise UserError(f"{where}: data.train and data.test both name {name}: its classes would not be unseen, so leave it out of one.")
     for key, names in (("run.variants", params.run.variants), ("ablations.variants", ablations), ("sphere.variants", params.sphere.variants)):

@@ -147,6 +147,25 @@ def overlapping(train: tuple[Sequence[str], np.ndarray], test: tuple[Sequence[st
     return table.sort_values("distance", kind="stable", ignore_index=True)
 
 
+def without_overlap(train: tuple[Sequence[str], np.ndarray], tests: Mapping[str, tuple[Sequence[str], np.ndarray]],
+                    threshold: float) -> tuple[tuple[list[str], np.ndarray], pd.DataFrame]:
+    """The training classes (names, vectors) that are no nearer than ``threshold`` to a class of any test set, and why.
+
+    The table is that of `overlapping` against all test sets together, with the column ``set``, of the nearest test class.
+    Raises UserError if no class is left, or if one has the name of a test class and the threshold keeps it.
+    """
+    nearest = [overlapping(train, test, threshold).assign(set=name) for name, test in tests.items()]
+    table = pd.concat(nearest).sort_values("distance", kind="stable").drop_duplicates("class", ignore_index=True)
+    kept = set(table.loc[~table["removed"], "class"])
+    for name, (classes, _) in tests.items():
+        for same in kept & set(classes):
+            raise UserError(f'the training class "{same}" is also a class of {name}, which would not be unseen: set text.overlap, 0.05 in the paper')
+    if not kept:
+        raise UserError(f"text.overlap {threshold} leaves no training class: lower it")
+    names = [name for name in train[0] if name in kept]
+    return (names, select(list(train[0]), train[1], names)), table
+
+
 def select(names: Sequence[str], vectors: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
     """The vectors (len(wanted), W) of some of the classes. Raises UserError for a class that is not among ``names``."""
     for name in wanted:

@@ -48,7 +48,7 @@ def train(params, clips, val, names, words, folder, scratch, start=None):
         model.backbone.load_state_dict(load(start)[0].backbone.state_dict())
     generator = ClassGenerator(params.generator.mode, params.generator.num_classes, params.generator.beta)
     optimizer = _optimizer(params.train, model)
-    steps = len(clips) // params.train.batch
+    steps = min(len(clips) // params.train.batch, params.train.steps or len(clips))
     if not steps:
         raise UserError(f"train.batch is {params.train.batch} but there are only {len(clips)} training videos: lower it.")
 
@@ -61,7 +61,7 @@ def train(params, clips, val, names, words, folder, scratch, start=None):
         clips.epoch = epoch
         model.train()
         sums = {}
-        batches = clips.batches(params.train.batch, shuffle, drop_last=True)
+        batches = clips.batches(params.train.batch, shuffle, params.train.steps)
         label = f"{params.variant} seed {params.seed} epoch {epoch + 1}/{params.train.epochs}"
         for step, (video, labels) in enumerate(bar(batches, desc=label, unit="step")):
             for group in optimizer.param_groups:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("in_process")
 
 
 def clip(frames=4, stride=2, size=16):
-    return config.Clip(frames=frames, stride=stride, size=size)
+    return config.Clip(frames=frames, stride=stride, size=size, crop="squash")
 
 
 def movie(path, count, shade=0):
@@ -118,7 +118,9 @@ def test_batches(manifest, decode, cached):
     assert batches[0][0].dtype == torch.uint8 and batches[0][1].dtype == torch.int64
     assert torch.cat([labels for _, labels in batches]).tolist() == [1, 0, 1]
     np.testing.assert_array_equal(torch.cat([found for found, _ in batches]).numpy(), np.stack([found for found, _ in items]))
-    assert len(items.batches(2)) == 2 and len(items.batches(2, drop_last=True)) == len(list(items.batches(2, drop_last=True))) == 1
+    shuffle = torch.Generator().manual_seed(0)
+    assert len(items.batches(2)) == 2 and len(items.batches(2, shuffle)) == len(list(items.batches(2, shuffle))) == 1  # whole ones
+    assert len(list(items.batches(1, shuffle))) == 3 and len(items.batches(1, shuffle, limit=2)) == len(list(items.batches(1, shuffle, limit=2))) == 2
 
 
 def test_a_shuffle_follows_its_generator(decode, manifest):
@@ -126,7 +128,7 @@ def test_a_shuffle_follows_its_generator(decode, manifest):
     items = clips.Clips(many, CLASSES, clip(), cache=np.concatenate([decode()] * 5))
 
     def order(seed):
-        return torch.cat([found.sum(dim=(1, 2, 3, 4, 5)) for found, _ in items.batches(4, torch.Generator().manual_seed(seed))]).tolist()
+        return torch.cat([found.sum(dim=(1, 2, 3, 4, 5)) for found, _ in items.batches(5, torch.Generator().manual_seed(seed))]).tolist()
 
     assert order(0) == order(0) != order(1) and sorted(order(0)) == sorted(order(1))
 

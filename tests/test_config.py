@@ -67,7 +67,7 @@ def test_every_value_has_a_comment():
         nonlocal leaves
         for key, value in node.value:
             place = f"{name}{key.value}"
-            if isinstance(value, yaml.MappingNode):
+            if isinstance(value, yaml.MappingNode) and value.value:
                 if place != "variants":
                     check(value, f"{place}.")
                 continue
@@ -155,7 +155,7 @@ def test_wrong_items_of_a_list_are_named(write, raw):
     raw["loss"]["terms"] = ["semantic", "visaul"]
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
     raw["loss"]["terms"] = ["semantic"]
-    assert "data.train.0 is 'ucf101': input should be 'mocap-seen'" in said(write("data.train", ["ucf101"]))
+    assert "data.train names 'mocap-sen', which is not under data.datasets; there are mocap-seen, mocap-composed, mocap-novel; did you mean mocap-seen?" in said(write("data.train", ["mocap-sen"]))
     raw["data"]["train"] = ["mocap-seen"]
     assert "run.seeds.1 is -1" in said(write("run.seeds", [0, -1]))
 

@@ -265,3 +265,25 @@ def test_descriptions_that_are_none(tmp_path, content, reason):
         (tmp_path / "d.yaml").write_bytes(content)
     with pytest.raises(UserError, match=f"d.yaml.*{reason}"):
         text.load_sentences(tmp_path / "d.yaml")
+
+
+# --- overlap with several test sets ----------------------------------------------------------------
+
+def test_training_classes_near_any_test_class_are_left_out():
+    train = (["a", "b", "c", "d"], np.eye(4))
+    tests = {"s": (["b2", "x"], np.array([[0.05, 1, 0, 0], [1, 1, 1, 1.0]])), "t": (["c2"], np.array([[0, 0, 1, 0.1]]))}
+    (names, vectors), table = text.without_overlap(train, tests, 0.05)
+    assert names == ["a", "d"] and (vectors == np.eye(4)[[0, 3]]).all()
+    assert table["class"].tolist()[:2] == ["b", "c"] and table["removed"].tolist() == [True, True, False, False]
+    assert table["set"].tolist()[:2] == ["s", "t"] and table["nearest"].tolist()[:2] == ["b2", "c2"]
+    assert table["distance"].is_monotonic_increasing and len(table) == 4
+    assert text.without_overlap(train, tests, 0)[0][0] == train[0]
+
+
+def test_overlap_that_leaves_nothing_or_a_test_class_is_said():
+    train, test = (["a", "b"], np.eye(2)), {"s": (["a"], np.array([[1.0, 0]]))}
+    with pytest.raises(UserError, match='"a" is also a class of s.*set text.overlap'):
+        text.without_overlap(train, test, 0)
+    assert text.without_overlap(train, test, 0.05)[0][0] == ["b"]
+    with pytest.raises(UserError, match="leaves no training class"):
+        text.without_overlap(train, test, 1.5)

@@ -1,5 +1,6 @@
 """The training loop on videos of coloured noise: it learns, repeats itself to the byte, and survives being killed."""
 
+import copy
 import json
 import math
 import os
@@ -20,7 +21,7 @@ COLOURS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])
 WORDS = np.eye(4, 6, dtype=np.float32) + 0.3
 MODEL = dict(width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=8, dim=8, dropout=0.05)
 LOSS = dict(terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1)
-TRAIN = dict(epochs=4, batch=16, optimizer="adamw", lr=1e-2, weight_decay=1e-2, schedule="cosine", warmup_epochs=1)
+TRAIN = dict(epochs=4, steps=None, batch=16, optimizer="adamw", lr=1e-2, weight_decay=1e-2, schedule="cosine", warmup_epochs=1)
 FILES = ("model.safetensors", "model.json")
 
 
@@ -48,7 +49,7 @@ def videos(per_class, seed, random=None):
     labels = np.tile(np.arange(4), per_class)
     frames = np.repeat(COLOURS[labels], 5, axis=0)[:, None, None] + rng.normal(0, 25, (5 * len(labels), 16, 16, 3))
     manifest = pd.DataFrame({"path": [f"{seed}-{i}.mp4" for i in range(len(labels))], "class": [NAMES[i] for i in labels], "frames": 5})
-    return Clips(manifest, NAMES, config.Clip(frames=4, stride=1, size=16), seed=random, cache=frames.clip(0, 255).astype(np.uint8))
+    return Clips(manifest, NAMES, config.Clip(frames=4, stride=1, size=16, crop="squash"), seed=random, cache=frames.clip(0, 255).astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +303,7 @@ def trained(data, tmp_path_factory):
 
 def test_encode_is_in_order_and_equals_encoding_one_by_one(trained, data):
     several = Clips(pd.DataFrame({"path": data[1].paths, "class": [NAMES[i] for i in data[1].labels], "frames": 5}), NAMES,
-                    config.Clip(frames=2, stride=1, size=16), count=2, cache=data[1].cache)  # fmt: skip
+                    config.Clip(frames=2, stride=1, size=16, crop="squash"), count=2, cache=data[1].cache)  # fmt: skip
     for clips, batch in ((data[1], 3), (several, 5)):
         features, labels = training.encode(trained, clips, batch, compute("float32"))
         assert features.dtype == np.float32 and features.shape == (16, 8) and labels.tolist() == clips.labels
@@ -368,3 +369,17 @@ def test_threads_are_limited_to_the_parameter(one_thread):
     assert torch.get_num_threads() == 2
     training.limit_threads(compute("float32").model_copy(update={"threads": None}))
     assert torch.get_num_threads() == os.cpu_count()
+
+
+def test_epochs_of_fewer_steps_see_other_videos_each_time(data, run):
+    clips, seen = copy.copy(data[0]), []
+
+    class Watched(type(clips)):
+        def __getitem__(self, i):
+            seen.append((self.epoch, i))
+            return super().__getitem__(i)
+
+    clips.__class__ = Watched
+    run(settings(steps=1, epochs=3), clips=clips)
+    orders = [tuple(i for epoch, i in seen if epoch == number) for number in range(3)]
+    assert [len(order) for order in orders] == [16] * 3 and len(set(orders)) == 3

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from aurl.config import MOCAP as SETS
 from aurl.datasets.stage import Stage, load_motion, sample_motion
 from aurl.progress import parallel
 from aurl.video import probe, write_video
@@ -36,7 +37,6 @@ ACTIONS = {  # the action's words -> its motion clips
 }
 COMPANIONS = ["ball", "bear", "box", "duck", "pole", "rabbit", "ring", "table"]
 NOVEL_ACTIONS = ["cartwheel", "punch", "run"]  # each has a near relative among the seen: roll, kick, walk
-SETS = ("mocap-seen", "mocap-composed", "mocap-novel")
 
 
 @dataclass(frozen=True)
