@@ -78,8 +78,8 @@ def videos(train, val, test):
 def build(folder, params):
     """Render every video below ``folder`` in parallel and return the manifest, one row a video.
 
-    ``params`` is the ``mocap`` section of ``params.yaml``. Columns: ``id, path, set, split, class, action,
-    companion, motion, frames, fps, width, height, status``; ``path`` begins with ``folder``.
+    ``params`` is the ``mocap`` section of ``params.yaml``. Columns: ``id, path, set, split, class, words,
+    action, companion, motion, first, frames, fps, width, height, duration, codec, status``; ``path`` begins with ``folder``.
     """
     for name in SETS:
         shutil.rmtree(Path(folder, name), ignore_errors=True)  # videos of other parameters
@@ -97,8 +97,8 @@ def _render_file(folder, video, seed, size, frames, fps):
     written = probe(path)
     return {
         "id": video.id, "path": path.as_posix(), "set": video.set, "split": video.split,
-        "class": video.name, "action": video.action, "companion": video.companion, "motion": motion,
-        **{key: written[key] for key in ("frames", "fps", "width", "height", "status")},
+        "class": video.name, "words": video.name, "action": video.action, "companion": video.companion, "motion": motion,
+        "first": 0, **{key: written[key] for key in ("frames", "fps", "width", "height", "duration", "codec", "status")},
     }  # fmt: skip
 
 
