@@ -1,17 +1,15 @@
 """dvc.yaml is true to the notebooks, and the whole pipeline runs, stays as it is, and fails in one sentence."""
 import ast
 import json
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from project import ROOT, commit, dvc, environment, lay_out, write
 
-ROOT = Path(__file__).parents[1]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 SMOKE = {
@@ -85,35 +83,14 @@ def test_notebook_is_committed_without_outputs_and_is_a_stage(name):
 # --- the whole of it, on a smoke-sized parameter file --------------------------------------------------
 
 
-def dvc(*arguments, cwd, check=True):
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(cwd), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
-    assert not check or done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A small copy of the project in a git repository of its own, its pipeline run once."""
+    """The project on smoke-sized parameters, its pipeline run once."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("aurl", "notebooks", "data/vectors", "data/descriptions.yaml", ".dvc/config", "dvc.yaml", ".dvcignore", ".gitignore"):
-        source, target = ROOT / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-    write(folder, SMOKE)
-    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
-    subprocess.run([*git, "init", "-q"], cwd=folder, check=True)
+    lay_out(folder, SMOKE)
     dvc("repro", "-q", cwd=folder)
-    subprocess.run([*git, "add", "-A"], cwd=folder, check=True)
-    subprocess.run([*git, "commit", "-qm", "smoke"], cwd=folder, check=True)
+    commit(folder)
     return folder
-
-
-def write(folder, change):
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for section, values in change.items():
-        params[section] = params.get(section, {}) | values
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
 @pytest.fixture
@@ -183,7 +160,7 @@ def test_experiment_with_another_parameter(restored):
 
 def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(restored):
     command = [sys.executable, "-m", "aurl.ablations"]
-    options = {"cwd": restored, "capture_output": True, "text": True, "env": os.environ | {"PYTHONPATH": str(restored), "OMP_NUM_THREADS": "1"}}
+    options = {"cwd": restored, "capture_output": True, "text": True, "env": environment(restored)}
     done = subprocess.run(command, **options)
     assert done.returncode == 0, done.stderr
     rows = (restored / "reports/ablations/ablations.md").read_text().splitlines()[2:]
@@ -220,7 +197,7 @@ def test_error_in_a_notebook_is_one_sentence_and_leaves_no_output(restored):
     kept = vectors.read_bytes()
     vectors.write_bytes(b"not a model")
     done = subprocess.run([sys.executable, "-m", "aurl.notebook", "02_embed_class_names"], cwd=restored, capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(restored)})  # fmt: skip
+                          env=environment(restored))  # fmt: skip
     vectors.write_bytes(kept)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1 and "this is not a fastText model" in done.stderr
@@ -235,7 +212,7 @@ def test_video_that_cannot_be_decoded_is_named_and_leaves_no_output(restored):
     video.write_bytes(kept[: len(kept) // 2])
     shutil.rmtree(restored / "runs/aurl-0")
     done = subprocess.run([sys.executable, "-m", "aurl.notebook", "03_train", "-p", "variant", "aurl", "-p", "seed", "0"], cwd=restored, capture_output=True,
-                          text=True, env=os.environ | {"PYTHONPATH": str(restored)})  # fmt: skip
+                          text=True, env=environment(restored))  # fmt: skip
     video.write_bytes(kept)
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if line.startswith("aurl: cannot read the video data/mocap/mocap-seen/walk_box/")]
