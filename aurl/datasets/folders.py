@@ -1,0 +1,103 @@
+"""Datasets that are folders of classes: UCF101, HMDB51, and any tree of the user's own."""
+
+import re
+import shlex
+from pathlib import Path
+
+from aurl.datasets.listing import Listing
+
+# "train", "videos_train", "train_256": what downloaders call a split's folder
+_SPLIT = re.compile(r"(?:videos_)?(?:(train(?:ing)?)|(val(?:id(?:ate|ation)?)?)|(test(?:ing)?))(?:_\d+p?)?", re.IGNORECASE)
+
+
+def read(root, classes=None, split=None):
+    """The table of any ``root/class/video`` or ``root/split/class/video`` tree; see `aurl.datasets.readers`."""
+    listing = Listing(root, "ROOT/CLASS/VIDEO.mp4 or ROOT/train|val|test/CLASS/VIDEO.mp4")
+    return class_folders(listing, classes, split)
+
+
+def read_ucf101(root, classes=101, split=None):
+    """The table of UCF101, from its class folders or the folder ``UCF-101`` that has them; see `aurl.datasets.readers`."""
+    listing = Listing(_inside(root, "UCF-101"), "ROOT/[UCF-101/]ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi")
+    packed = _packed(listing)
+    if packed and _has_no_video(listing):
+        unpack = f"cd {shlex.quote(listing.root)} && unrar x {shlex.quote(packed[0])}"
+        raise listing.error(f"{listing.root} is still packed, so run `{unpack}`")
+    return class_folders(listing, classes, split)
+
+
+def read_hmdb51(root, classes=51, split=None):
+    """The table of HMDB51, from the class folders of its nested archives; see `aurl.datasets.readers`."""
+    listing = Listing(_inside(root, "hmdb51_org"), "ROOT/brush_hair/VIDEO.avi")
+    folders = {folder.name for folder in listing.open(listing.top)[0]}
+    packed = _packed(listing)
+    others = ("hmdb51", "test_train")  # the archive itself, its stabilised version, and the official splits
+    inner = [name for name in packed if not name.startswith(others) and name.removesuffix(".rar") not in folders]
+    go, unpack = f"cd {shlex.quote(listing.root)}", 'for f in *.rar; do unrar x -o- "$f"; done'
+    if inner:
+        raise listing.error(f"{len(inner)} classes in {listing.root} are still packed, such as {inner[0]}, so run `{go} && {unpack}`")
+    if "hmdb51_org.rar" in packed and _has_no_video(listing):
+        both = f"{go} && unrar x hmdb51_org.rar && {unpack}"
+        raise listing.error(f"{listing.root} is still packed, as archives in an archive, so run `{both}`")
+    return class_folders(listing, classes, split)
+
+
+def class_folders(listing, classes, split, among_others=False):
+    """The table of class folders in ``listing.top``, or in folders of splits there.
+
+    Folders are splits if all of them have a split's name or, ``among_others``, if any has. Videos outside class
+    folders cannot be used; the attribute ``unlabelled`` is their number.
+    """
+    folders, loose = listing.open(listing.top)
+    splits = [folder for folder in folders if split_of(folder.name)]
+    if splits and (among_others or len(splits) == len(folders)):
+        parts = _by_split(listing, splits, split)
+    else:
+        parts = {split or "": (folders, loose)}
+    rows = []
+    for part, (classes_of_part, _) in parts.items():
+        for folder in classes_of_part:
+            videos = list(listing.videos(folder))
+            if not videos:
+                raise listing.error(f"the class folder {listing.root}/{folder.path} has no video; if it is no class, move it away")
+            rows += [(path, folder.name, part) for path in videos]
+    unlabelled = sum(len(loose) for _, loose in parts.values())
+    if unlabelled and not rows:
+        raise listing.error(f"the {unlabelled} videos in {listing.root} lie in no class folders")
+    return listing.table(rows, classes, unlabelled=unlabelled)
+
+
+def split_of(name):
+    """The split that a folder of this name holds: "train", "val", "test", or "" if it is no split's name."""
+    match = _SPLIT.fullmatch(name)
+    return ("train", "val", "test")[match.lastindex - 1] if match else ""
+
+
+def _by_split(listing, folders, wanted):
+    """Class folders and loose videos of each split that is wanted."""
+    parts, names = {}, {}
+    for folder in folders:
+        part = split_of(folder.name)
+        if part in names:
+            raise listing.error(f"{listing.root} has two folders of the split {part}, {names[part]} and {folder.name}, "
+                                "so move one away")
+        names[part] = folder.name
+        if wanted in (None, part):
+            parts[part] = listing.open(folder)
+    if wanted and wanted not in parts:
+        raise listing.error(f"{listing.root} has no folder of the split {wanted}; there are {', '.join(names.values())}")
+    return parts
+
+
+def _inside(root, name):
+    """``root``, or the folder in it that the dataset's archive makes."""
+    inner = Path(root, name)
+    return inner if inner.is_dir() else root
+
+
+def _has_no_video(listing):
+    return next(listing.videos(listing.top), None) is None
+
+
+def _packed(listing):
+    return sorted(path.name for path in Path(listing.root).glob("*.rar"))

@@ -1,0 +1,31 @@
+"""The readers of datasets on disk, by the name that a parameter file calls them.
+
+Each is one function ``read(root, classes=..., split=None)``, with ``annotations`` too where the dataset has files that say
+what its videos are. Nothing is opened but those: a reader lists folders. It returns one row for each video, or segment of
+one, sorted by ``id``:
+
+``id``      unique and the same wherever ``root`` lies: the path relative to it, without extension
+``path``    the file
+``class``   the dataset's own name of the class
+``split``   "train", "val", "test", or "" where the layout does not tell
+``begin``   where in the file the segment begins, in seconds; NaN for the whole file
+``end``     where it ends
+
+``classes`` is how many classes there must be, or a list of their names, which then also mends names that a downloader
+has changed ("playing_drums"); None takes what there is. ``split`` reads only that split; a layout that does not tell
+splits is all of it. ``table.attrs`` says what was left out: ``skipped``, a list of paths, each with its reason, and the
+counts that each reader describes.
+
+All raise UserError, with the expected layout: a root that is missing or is no folder, a folder that cannot be read, a
+class folder without videos, other classes than expected, two files with the same id, a broken annotation file.
+"""
+
+from aurl.datasets import activitynet, folders, kinetics
+
+READERS = {
+    "folders": folders.read,
+    "ucf101": folders.read_ucf101,
+    "hmdb51": folders.read_hmdb51,
+    "kinetics": kinetics.read,
+    "activitynet": activitynet.read,
+}
