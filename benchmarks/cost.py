@@ -1,0 +1,110 @@
+"""What the losses cost as classes grow: time and peak memory of L_S + L_C + L_US, forward and backward, for C up to 100,000.
+
+    python benchmarks/cost.py      # about 3 minutes; writes reports/tables/cost.csv, cost.md and reports/figures/cost.png
+
+One thread, float32, N = 256 videos, D = 128 dimensions. With a fixed number U of synthetic classes both grow linearly; with as
+many synthetic as seen classes, as the released code has it, they grow quadratically, which is why U is a parameter.
+Every point is measured in a process of its own: memory is the highest resident size that the system saw, less that of the
+same process when its inputs were ready; time is the median of five steps after one to warm up.
+"""
+import json
+import os
+import subprocess
+import sys
+import time
+from statistics import median
+
+import numpy as np
+import pandas as pd
+
+N, D, U = 256, 128, 512
+CLASSES = [100, 300, 1_000, 3_000, 10_000, 30_000, 100_000]
+SETTINGS = {  # name -> generator mode, number of synthetic classes, largest C that stays feasible
+    f"released, U = {U}": ("released", U, CLASSES[-1]),
+    f"two classes mixed, U = {U}": ("both", U, CLASSES[-1]),
+    "released, U = C": ("released", None, 10_000),
+}
+
+
+def measure(mode, synthetic, classes):
+    """Milliseconds a step and megabytes beyond the inputs, in this process."""
+    import resource
+
+    import torch
+
+    from aurl.generator import ClassGenerator
+    from aurl.losses import aurl
+
+    torch.set_num_threads(1)
+    rng = torch.Generator().manual_seed(0)
+    video, names, centers = (torch.randn(count, D, generator=rng, requires_grad=True) for count in (N, classes, classes))
+    labels = torch.randint(classes, (N,), generator=rng)
+    generator = ClassGenerator(mode, synthetic)
+    tiny = torch.randn(4, D, requires_grad=True)
+    aurl(tiny, tiny, tiny, torch.arange(4), generator, rng=rng)["total"].backward()  # what torch loads on first use is not the losses'
+
+    def step():
+        start = time.perf_counter()
+        aurl(video, names, centers, labels, generator, rng=rng)["total"].backward()
+        return time.perf_counter() - start
+
+    before = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+    open("/proc/self/clear_refs", "w").write("5")  # the highest resident size begins anew
+    step()
+    peak = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return {"ms": 1e3 * median(step() for _ in range(5)), "mb": (peak - before) / 1e6}
+
+
+def exponent(rows, column):
+    """The power of C that the column grows with, fitted from 3,000 classes on."""
+    large = rows[rows["classes"] >= 3_000]
+    return np.polyfit(np.log(large["classes"]), np.log(large[column]), 1)[0]
+
+
+def markdown(table):
+    wide = table.pivot(index="classes", columns="setting", values=["ms", "mb"])[[(unit, name) for name in SETTINGS for unit in ("ms", "mb")]]
+    lines = ["| classes C | " + " | ".join(f"{name}: {'ms' if unit == 'ms' else 'MB'}" for unit, name in wide.columns) + " |", "|---" * (len(wide.columns) + 1) + "|"]
+    for classes, row in wide.iterrows():
+        lines.append(f"| {classes:,} | " + " | ".join("–" if np.isnan(value) else f"{value:,.0f}" for value in row) + " |")
+    grown = [f"{name}: time as C^{exponent(rows, 'ms'):.2f}, memory as C^{exponent(rows, 'mb'):.2f}" for name, rows in table.groupby("setting", sort=False)]
+    return "\n".join(lines) + "\n\nFrom 3,000 classes on, " + "; ".join(grown) + ".\n"
+
+
+def draw(table):
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for ax, column, label in zip(axes, ("ms", "mb"), ("time of a step, milliseconds", "peak memory beyond the inputs, MB")):
+        for mark, (name, rows) in zip("osD", table.groupby("setting", sort=False)):
+            ax.loglog(rows["classes"], rows[column], marker=mark, label=name)
+        first = table[table["setting"] == next(iter(SETTINGS))].iloc[-1]
+        ends = np.array([CLASSES[2], CLASSES[-1]])
+        ax.loglog(ends, 0.5 * first[column] * ends / ends[-1], color="grey", linestyle="--", label="growth in proportion to C")
+        ax.set(xlabel="seen classes C", ylabel=label)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4, frameon=False)
+    return figure
+
+
+def main():
+    from aurl import figures
+    from aurl.files import write_bytes
+
+    rows = []
+    for name, (mode, synthetic, largest) in SETTINGS.items():
+        for classes in (count for count in CLASSES if count <= largest):
+            command = [sys.executable, __file__, mode, str(synthetic or 0), str(classes)]
+            found = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, capture_output=True, text=True).stdout
+            rows.append({"setting": name, "classes": classes} | json.loads(found))
+            print(f"{name}, C = {classes:,}: {rows[-1]['ms']:.1f} ms, {rows[-1]['mb']:.1f} MB", flush=True)
+    table = pd.DataFrame(rows)
+    write_bytes("reports/tables/cost.csv", table.to_csv(index=False, float_format="%.1f").encode())
+    write_bytes("reports/tables/cost.md", markdown(table).encode())
+    figures.save(draw(table), "cost")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4:
+        mode, synthetic, classes = sys.argv[1:]
+        print(json.dumps(measure(mode, int(synthetic) or None, int(classes))))
+    else:
+        main()
