@@ -229,6 +229,36 @@ def test_gradients_of_the_whole(mode):
     assert torch.autograd.gradcheck(whole, (video, classes, centers))
 
 
+def test_synthetic_term_by_loops():
+    _, classes, _ = draw()
+    centers = torch.rand(C, D, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    mix = torch.rand(3, C, generator=torch.Generator().manual_seed(5)).double().tolist()
+    z, theta = ([[sum(row[c] * hat(side[c])[d] for c in range(C)) for d in range(D)] for row in mix] for side in (classes.tolist(), centers.tolist()))
+    expected = sum(math.log(sum(math.exp(10 * cos(z[u], other)) for other in theta)) - 10 * cos(z[u], theta[u]) for u in range(3)) / 3
+    found = losses.synthetic(classes, centers, ClassGenerator("released", 3), rng=torch.Generator().manual_seed(5))
+    assert found.item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@quick
+@given(seed=seeds)
+def test_synthetic_term_does_not_mind_turns_or_the_order_of_classes(mode, seed):
+    _, classes, _ = draw(seed)
+    centers, turn = classes.flip(0) + 0.1, rotation(seed)
+
+    def synthetic(classes, centers, weights):
+        make = lambda w, s, rng: (weights @ losses.unit(w), weights @ losses.unit(s))
+        return losses.synthetic(classes, centers, make)
+
+    eye = torch.eye(C, dtype=torch.float64)
+    weights = ClassGenerator(mode, 4)(eye, eye, torch.Generator().manual_seed(seed))[1]  # on orthonormal classes, the mix itself
+    order = torch.randperm(C, generator=torch.Generator().manual_seed(seed))
+    expected = synthetic(classes, centers, weights)
+    assert torch.allclose(synthetic(classes @ turn, centers @ turn, weights), expected)
+    assert torch.allclose(synthetic(classes[order], centers[order], weights[:, order]), expected)
+    assert torch.allclose(synthetic(classes, centers, weights.flip(0)), expected)
+
+
 def test_synthetic_loss_of_collapsed_classes_is_the_log_of_their_number():
     ones = torch.ones(C, D, dtype=torch.float64)
     assert losses.synthetic(ones, ones, ClassGenerator("released", 9)).item() == pytest.approx(math.log(9))

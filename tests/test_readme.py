@@ -1,4 +1,7 @@
 """No number enters the README by hand: what stands between its markers is what the pipeline wrote."""
+import ast
+import importlib
+import inspect
 import re
 import subprocess
 from pathlib import Path
@@ -6,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aurl import config, readme
+from aurl import config, generator, losses, metrics, readme
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,3 +44,51 @@ def test_files_that_the_readme_and_data_page_point_to_exist():
 @pytest.mark.parametrize("page", ["README.md", "DATA.md", "params.yaml"])
 def test_pages_hold_nothing_left_to_do(page):
     assert "TODO" not in (ROOT / page).read_text()
+
+
+# --- the table of equations ------------------------------------------------------------------------
+
+EQUATIONS = [
+    (*re.search(r"\[`(\w+)\.(\w+)`\]\((\S+)\)", function).groups(), re.findall(r"\[`(\w+)`\]\((\S+)\)", tests))
+    for _, function, tests in re.findall(r"^\| (.+?) \| (\[`.+?) \| (\[`test_.+?) \|$", (ROOT / "README.md").read_text(), flags=re.M)
+]
+
+
+def mentioned(tree, name):
+    """Every name that the definition ``name`` of a module uses, also through other definitions of that module."""
+    defined = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            defined[node.targets[0].id] = node
+    found, waiting = set(), [name]
+    while waiting:
+        for node in ast.walk(defined[waiting.pop()]):
+            used = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else node.arg if isinstance(node, ast.arg) else None
+            if used and used not in found:
+                found.add(used)
+                waiting += [used] if used in defined else []
+    return found
+
+
+@pytest.mark.parametrize(("module", "function", "file", "tests"), EQUATIONS, ids=lambda value: value if isinstance(value, str) else "")
+def test_equation_has_its_function_and_the_tests_that_prove_it(module, function, file, tests):
+    assert file == f"aurl/{module}.py" and callable(getattr(importlib.import_module(f"aurl.{module}"), function))
+    assert tests
+    for test, path in tests:
+        tree = ast.parse((ROOT / path).read_text())
+        assert test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, f"{path} has no {test}"
+        assert function in mentioned(tree, test), f"{test} does not use {module}.{function}"
+
+
+def test_no_function_of_the_method_lacks_its_row():
+    tabled = {f"{module}.{function}" for module, function, _, _ in EQUATIONS}
+    public = {f"{module.__name__.split('.')[-1]}.{name}" for module in (losses, generator, metrics) for name, value in vars(module).items()
+              if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__ and (inspect.isfunction(value) or inspect.isclass(value))}  # fmt: skip
+    assert public - tabled == {"losses.unit", "losses.cosines"}  # what the others are made of
+
+
+def test_parameter_count_is_the_one_that_the_tests_compute():
+    stated = re.search(r"have ([\d,]+) parameters for (\d+) training classes", (ROOT / "README.md").read_text()).groups()
+    tree = ast.parse((ROOT / "tests/test_models.py").read_text())
+    test = next(node for node in tree.body if getattr(node, "name", "") == "test_parameter_count_of_the_papers_model")
+    assert {int(stated[0].replace(",", "")), int(stated[1])} <= {node.value for node in ast.walk(test) if isinstance(node, ast.Constant)}
