@@ -68,7 +68,8 @@ def test_stage_depends_on_every_module_that_its_notebook_uses(name):
         needed.add(file)
         waiting |= imports((ROOT / file).read_text()) - needed
     declared = {dep for dep in stage(name)["deps"] if dep.startswith("aurl/")}
-    assert declared == needed
+    folder = "aurl/datasets/names"  # with the data in it, and so declared as a whole
+    assert declared == {folder if file.startswith(folder) else file for file in needed}
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
