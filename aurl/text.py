@@ -7,13 +7,11 @@ dataset writes its class names is data (``Rules``), so that one path serves ever
 import difflib
 import io
 import re
-import struct
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import fasttext
 import lemminflect
 import numpy as np
 import pandas as pd
@@ -21,6 +19,7 @@ import yaml
 
 from aurl import UserError
 from aurl.files import write_bytes
+from aurl.vectors import open_vectors
 
 
 @dataclass(frozen=True)
@@ -103,25 +102,21 @@ class WordVectors:
     """Word vectors of one source.
 
     ``lookup(word)`` gives the ``dim`` numbers of a word as the source has them (not normalised), and
-    zeros for a word that it cannot tell anything about. ``source`` is named in error messages.
+    zeros for a word that it cannot tell anything about. ``fetch(words)``, where there is one, hears of all
+    words before the first is looked up. ``source`` is named in error messages.
     """
 
-    def __init__(self, lookup: Callable[[str], np.ndarray], dim: int, source: str):
-        self.lookup, self.dim, self.source = lookup, dim, source
+    def __init__(self, lookup: Callable[[str], np.ndarray], dim: int, source: str, fetch: Callable[[Iterable[str]], None] | None = None):
+        self.lookup, self.dim, self.source, self.fetch = lookup, dim, source, fetch or (lambda words: None)
 
     @classmethod
     def load(cls, path: str | Path) -> "WordVectors":
-        """Load a fastText model (``.bin``), with its subwords if it has any.
+        """The word vectors of a file of any kind that ``aurl.vectors`` reads, told apart by its content.
 
-        Raises UserError if there is no such file, or if it is not a whole fastText model.
+        Raises UserError if there is no such file, or if it is not a whole one of these.
         """
-        _check_fasttext(Path(path))
-        try:
-            model = fasttext.load_model(str(path))
-        except (ValueError, RuntimeError, MemoryError) as error:
-            reason = str(error) or "not enough memory"
-            raise UserError(f"the word vectors {path} cannot be loaded by fastText: {reason}") from None
-        return cls(model.get_word_vector, model.get_dimension(), str(path))
+        found = open_vectors(path)
+        return cls(found.lookup, found.dim, str(path), found.fetch)
 
     def embed(self, names: Sequence[str], rules: Rules = Rules(), sentences: Mapping[str, str] | None = None) -> np.ndarray:
         """(C, W) float32: for each class name the mean of its words' vectors, each of unit length first.
@@ -133,9 +128,11 @@ class WordVectors:
         if sentences is not None:
             described = [" ".join(describe(name, sentences)) for name in names]
             return (self.embed(names, rules) + self.embed(described)) / 2
-        vectors, missing = np.zeros((len(names), self.dim), np.float32), []
-        for row, name in zip(vectors, names):
-            found = words(name, rules)
+        spoken, missing = {name: words(name, rules) for name in names}, []
+        self.fetch(word for found in spoken.values() for word in found)
+        means = np.zeros((len(names), self.dim), np.float32)
+        for row, name in zip(means, names):
+            found = spoken[name]
             if not found:
                 raise UserError(f'the class name "{name}" holds no word: write it with words')
             for word in found:
@@ -149,7 +146,7 @@ class WordVectors:
             rest = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             raise UserError(f"{self.source} has no vector for {', '.join(missing[:5])}{rest}: "
                             "write the class with other words, or use vectors that have them")
-        return vectors
+        return means
 
 
 def overlapping(train: tuple[Sequence[str], np.ndarray], test: tuple[Sequence[str], np.ndarray],
@@ -234,22 +231,3 @@ def load_classes(path: str | Path, name: str) -> tuple[list[str], np.ndarray]:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     vectors = np.asarray(vectors, np.float64)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def _check_fasttext(path: Path) -> None:
-    """Refuse what fastText itself would hang on or half read: its loader does not notice a cut file."""
-    mend = "text.vectors must be the path of a whole fastText .bin model"
-    if not path.is_file():
-        reason = "is a folder" if path.is_dir() else "does not exist"
-        raise UserError(f"the word vectors {path}: this file {reason}; {mend}")
-    # The header: magic number, version, 12 settings, t, then the dictionary's counts.
-    header = struct.Struct("<14id3i")
-    with path.open("rb") as file:
-        start = file.read(header.size)
-    values = header.unpack(start) if len(start) == header.size else (0,) * 18
-    magic, dim, kind, bucket, nwords = (values[i] for i in (0, 2, 9, 10, 16))
-    if magic != 793712314:
-        raise UserError(f"the word vectors {path}: this is not a fastText model; {mend}")
-    # Classifiers (kind 3) may be compressed; an embedding model holds an input and an output matrix of floats.
-    if kind != 3 and path.stat().st_size < 4 * dim * (2 * nwords + bucket):
-        raise UserError(f"the word vectors {path}: this fastText model is cut short; fetch or copy it again")

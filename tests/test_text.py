@@ -1,7 +1,6 @@
 """Class names to vectors, and the class-overlap filter."""
 
 import doctest
-import struct
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import aurl.vectors
 from aurl import UserError, text
 from aurl.datasets import mocap
 
@@ -102,25 +102,16 @@ def test_model_with_subwords_embeds_unknown_words(tmp_path):
         text.WordVectors.load(path)
 
 
-def test_files_that_are_not_models(tmp_path, capfd):
-    whole = MODEL.read_bytes()
-    for name, content, reason in [
-        ("missing.bin", None, "does not exist"),
-        ("empty.bin", b"", "not a fastText model"),
-        ("text.bin", b"walk 0.1 0.2 0.3\n" * 50, "not a fastText model"),
-        ("header.bin", whole[:40], "not a fastText model"),
-        ("dictionary.bin", whole[:1000], "cut short"),
-        ("cut.bin", whole[:-70_000], "cut short"),
-        ("version.bin", whole[:4] + struct.pack("<i", 99) + whole[8:], "cannot be loaded by fastText"),
-    ]:
-        if content is not None:
-            (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match=reason) as caught:
-            text.WordVectors.load(tmp_path / name)
-        assert name in str(caught.value) and "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="is a folder"):
-        text.WordVectors.load(tmp_path)
-    assert capfd.readouterr() == ("", "")
+def test_classes_are_embedded_in_one_pass_over_a_file_that_lists_words(tmp_path, monkeypatch):
+    (tmp_path / "a.vec").write_text("3 2\nduck 0 0.5\nwalk 3 0\nSkyjet 0 4\n")
+    vectors = text.WordVectors.load(tmp_path / "a.vec")
+    passes, opened = [], aurl.vectors._opened
+    monkeypatch.setattr(aurl.vectors, "_opened", lambda path: passes.append(path) or opened(path))
+    np.testing.assert_array_equal(vectors.embed(["Walk duck", "skyjet", "duck"]), [[0.5, 0.5], [0, 1], [0, 1]])
+    np.testing.assert_array_equal(vectors.embed(["skyjet walk"]), [[0.5, 0.5]])
+    assert len(passes) == 1
+    with pytest.raises(UserError, match=r'a\.vec has no vector for "kick" of class "kick duck"'):
+        vectors.embed(["kick duck"])
 
 
 def test_overlapping_finds_the_nearest_test_class():

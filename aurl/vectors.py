@@ -1,0 +1,193 @@
+"""Word vectors from a file: a fastText model, word2vec's binary format, or text as GloVe and fastText write it.
+
+`open_vectors` tells them apart by what is in the file, not by its name. A fastText model goes into memory whole, for
+the sake of its subwords. The others are read in passes that keep only the words asked for, so that 7 GB of vectors
+take a few MB of memory; they may be gzipped.
+"""
+
+import gzip
+import io
+import re
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import fasttext
+import numpy as np
+
+from aurl import UserError
+
+FASTTEXT = struct.pack("<i", 793712314)  # how a fastText model begins
+GZIP = b"\x1f\x8b"
+CHUNK = 1 << 20  # bytes read at a time; no line, and no word of a binary file, is longer
+MEND = "text.vectors must be the path of a whole fastText .bin model, or of a file in word2vec's binary format or in text, gzipped or not"
+
+
+def open_vectors(path: str | Path) -> "Listed | FastText":
+    """The word vectors of a file, which is read through from its beginning to its end.
+
+    They have ``dim``; ``lookup(word)``, (dim,) float32 as in the file, zeros for a word that it cannot tell anything
+    about; and ``fetch(words)``, which finds many words at once. Raises UserError if there is no such file, if it is of
+    another kind, cut short or damaged, or if it has other numbers of words or dimensions than its first line says.
+    """
+    path = Path(path)
+    if not path.is_file():
+        reason = "is a folder" if path.is_dir() else "does not exist"
+        raise UserError(f"the word vectors {path}: this file {reason}; {MEND}")
+    try:
+        with _opened(path) as file:
+            head = file.read(CHUNK)
+            packed = isinstance(file.raw, gzip.GzipFile)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _damaged(path, error) from None
+    if not head.startswith(FASTTEXT):
+        return Listed(path, head)
+    if packed:
+        raise UserError(f"the word vectors {path}: fastText does not read a gzipped model; unpack it with gunzip")
+    return FastText(path)
+
+
+class Listed:
+    """Words and their vectors in a file that lists them: text, or word2vec's binary format.
+
+    As with gensim, a word that is there twice counts the first time. A word that is there with a capital only, as
+    "Skyjet" in GoogleNews, is found in lower case too. What was found is remembered.
+    """
+
+    def __init__(self, path: Path, head: bytes):
+        line, _, rest = head.partition(b"\n")
+        header = re.fullmatch(rb"(\d{1,12})\s+(\d{1,6})\s*", line)
+        fields = (rest.partition(b"\n")[0] if header else line).split()[1:]
+        text = len(fields) > 1 and all(map(_is_number, fields))
+        if not (header or text):
+            raise UserError(f"the word vectors {path}: this is not a fastText model, nor another file of word vectors; {MEND}")
+        self.count, self.dim = map(int, header.groups()) if header else (None, len(fields))
+        self.path, self.start, self.found = path, len(line) + 1 if header else 0, {}
+        self.entries, self.numbers = (_lines, _from_text) if text else (_records, _from_binary)
+        if self.count == 0 or self.dim == 0:
+            raise UserError(f"the word vectors {path}: its first line promises no vectors; {MEND}")
+        for _ in self.read():
+            pass
+
+    def read(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every word and its numbers, as they stand in the file. Raises UserError at the first thing that is amiss."""
+        try:
+            with _opened(self.path) as file:
+                file.seek(self.start)
+                yield from self.entries(file, self.count, self.dim)
+        except (OSError, EOFError, zlib.error, ValueError) as error:
+            raise _damaged(self.path, error) from None
+
+    def fetch(self, words: Iterable[str]) -> None:
+        """Find words in one pass, which ends when all are found."""
+        new = {word.encode(): word for word in words if word not in self.found}
+        wanted = {*new, *(word.capitalize().encode() for word in new.values())}
+        left, found = set(new), {}
+        with closing(self.read()) as entries:
+            while left and (entry := next(entries, None)):
+                word, numbers = entry
+                if word in wanted and word not in found:
+                    found[word] = numbers
+                    left.discard(word)
+        for key, word in new.items():
+            numbers = found.get(key, found.get(word.capitalize().encode()))
+            try:
+                self.found[word] = np.zeros(self.dim, np.float32) if numbers is None else self.numbers(numbers)
+            except ValueError as error:
+                raise _damaged(self.path, ValueError(f'of the vector of "{word}", {error}')) from None
+
+    def lookup(self, word: str) -> np.ndarray:
+        """(dim,) float32; zeros for a word that the file does not have."""
+        self.fetch([word])
+        return self.found[word]
+
+
+class FastText:
+    """A fastText model, in memory whole: 4·dim·(2·words + buckets) bytes and some 0.1 GB more.
+
+    That is 7 GB for 2 million words, as many buckets and 300 dimensions.
+    ``lookup`` makes a vector from subwords for a word that the model does not have, if it has subwords.
+    """
+
+    HEADER = struct.Struct("<14id3i")  # magic number, version, 12 settings, t, then the dictionary's counts
+
+    def __init__(self, path: Path):
+        with path.open("rb") as file:
+            values = self.HEADER.unpack(file.read(self.HEADER.size).ljust(self.HEADER.size, b"\0"))
+        dim, kind, bucket, count = (values[i] for i in (2, 9, 10, 16))
+        # fastText itself hangs on a cut file, or reads half of it. Classifiers (kind 3) may be compressed; an embedding
+        # model holds an input and an output matrix of floats.
+        if path.stat().st_size < max(self.HEADER.size, 4 * dim * (2 * count + bucket) * (kind != 3)):
+            raise UserError(f"the word vectors {path}: this fastText model is cut short; fetch or copy it again")
+        try:
+            model = fasttext.load_model(str(path))
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise UserError(f"the word vectors {path} cannot be loaded by fastText: {str(error) or 'not enough memory'}") from None
+        self.lookup, self.dim = model.get_word_vector, model.get_dimension()
+
+    def fetch(self, words: Iterable[str]) -> None:
+        """Nothing: every word is in memory."""
+
+
+def _records(file: BinaryIO, count: int, dim: int) -> Iterator[tuple[bytes, bytes]]:
+    """Word, space, ``dim`` little-endian float32, and in some files a newline: word2vec's binary format after its first line."""
+    buffer, at, size = b"", 0, 4 * dim
+    for read in range(count):
+        space = buffer.find(b" ", at)
+        while space < 0 or len(buffer) <= space + size:
+            if space - at > CHUNK or space < 0 and len(buffer) - at > CHUNK:
+                raise ValueError(f"word {read + 1} never ends, so the file is not what its first line says")
+            more = file.read(CHUNK)
+            if not more:
+                raise ValueError(f"it is cut short, or its first line is wrong: that promises {count} words with {dim} numbers, and {read} are there")
+            buffer, at = buffer[at:] + more, 0
+            space = buffer.find(b" ")
+        yield buffer[at:space].lstrip(b"\n"), buffer[space + 1 : space + 1 + size]
+        at = space + 1 + size
+    if (buffer[at:] + file.read(CHUNK)).strip(b"\n"):
+        raise ValueError(f"it goes on after the {count} words with {dim} numbers that its first line promises")
+
+
+def _lines(file: BinaryIO, count: int | None, dim: int) -> Iterator[tuple[bytes, bytes]]:
+    """Word and numbers in decimal, apart by one space: text, after its first line if that is a header, which gives ``count``."""
+    read = 0
+    for read, line in enumerate(iter(partial(file.readline, CHUNK), b""), 1):
+        line = line.rstrip(b" \r\n")
+        spaces = line.count(b" ")
+        if spaces == dim:
+            yield tuple(line.split(b" ", 1))
+        elif spaces < dim or _is_number(line.split(b" ")[-dim - 1]):  # not a word that holds spaces, as a few of GloVe 840B do
+            raise ValueError(f"line {read + (count is not None)} has {spaces} numbers instead of {dim}")
+    if count not in (None, read):
+        raise ValueError(f"it is cut short, or its first line is wrong: that promises {count} words, and {read} are there")
+
+
+def _from_binary(numbers: bytes) -> np.ndarray:
+    return np.frombuffer(numbers, "<f4").astype(np.float32)
+
+
+def _from_text(numbers: bytes) -> np.ndarray:
+    return np.array([float(number) for number in numbers.split()], np.float32)
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    """A file to read, through gzip if it is packed so."""
+    with path.open("rb") as file:
+        packed = file.read(len(GZIP)) == GZIP
+    return io.BufferedReader(gzip.open(path) if packed else path.open("rb", buffering=0), CHUNK)
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"the word vectors {path} cannot be read: {getattr(error, 'strerror', None) or error}; fetch or copy the file again")

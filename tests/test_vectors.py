@@ -1,0 +1,217 @@
+"""Word vectors of every kind of file, and files that hold none."""
+
+import gzip
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aurl import UserError, vectors
+from aurl.vectors import open_vectors
+
+MODEL = Path(__file__).parents[1] / "data" / "vectors" / "glove-6b-100d-actions.bin"
+
+# Numbers whose bytes hold a space (0x20) or a newline (0x0a), and numbers that decimals do not give exactly.
+NUMBERS = {
+    "</s>": [0.0, 0.0, 0.0],
+    "New_York": [*np.frombuffer(b"    \n\n\n\n \n \n", "<f4")],
+    "walk": [0.1, -2.5, 3e-8],
+    "Walk": [9, 9, 9],
+    "Skyjet": [1, 2, 3],
+    "größe": [4, 5, 6],
+}
+
+
+def binary(entries, end=b"", count=None, dim=3):
+    """word2vec's binary format: "count dim", and for each word its letters, a space and little-endian float32."""
+    rows = [word.encode() + b" " + struct.pack(f"<{len(row)}f", *row) + end for word, row in entries]
+    return b"%d %d\n" % (len(rows) if count is None else count, dim) + b"".join(rows)
+
+
+def lines(entries, header=True, end="\n", count=None, dim=3):
+    """fastText's text, and GloVe's without the header."""
+    rows = [" ".join([word, *(repr(float(number)) for number in row)]) + end for word, row in entries]
+    return (f"{len(rows) if count is None else count} {dim}\n" * header + "".join(rows)).encode()
+
+
+ENTRIES = list(NUMBERS.items())
+FILES = {
+    "GoogleNews": binary(ENTRIES),
+    "word2vec.c": binary(ENTRIES, b"\n"),
+    "fastText": lines(ENTRIES),
+    "ends in spaces": lines(ENTRIES, end=" \r\n"),
+    "GloVe": lines(ENTRIES, header=False),
+    "no last newline": lines(ENTRIES)[:-1],
+}
+
+
+def written(tmp_path, content):
+    path = tmp_path / "words.bin"  # whatever is in it
+    path.write_bytes(content)
+    return path
+
+
+def refusal(path, *words):
+    """The sentence by which a file is refused, when it is opened or when words are looked up."""
+    with pytest.raises(UserError) as caught:
+        open_vectors(path).fetch(words)
+    sentence = str(caught.value)
+    assert path.name in sentence and "\n" not in sentence
+    return sentence
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("kind", FILES)
+def test_words_have_the_vectors_of_the_file(tmp_path, kind, pack):
+    found = open_vectors(written(tmp_path, pack(FILES[kind])))
+    found.fetch(NUMBERS)
+    assert found.dim == 3
+    for word, numbers in NUMBERS.items():
+        vector = found.lookup(word)
+        assert vector.dtype == np.float32
+        np.testing.assert_array_equal(vector, np.float32(numbers))
+    np.testing.assert_array_equal(found.lookup("kick"), np.zeros(3))
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_capital_is_found_by_its_small_letter_unless_that_is_there(tmp_path, kind):
+    found = open_vectors(written(tmp_path, FILES[kind]))
+    assert found.lookup("skyjet").tolist() == [1, 2, 3]
+    assert found.lookup("walk").tolist() == np.float32(NUMBERS["walk"]).tolist()
+    assert not found.lookup("GRÖSSE").any() and not found.lookup("york").any()
+
+
+@pytest.mark.parametrize("write", [binary, lines])
+def test_of_a_word_that_is_there_twice_the_first_counts(tmp_path, write):
+    found = open_vectors(written(tmp_path, write([("walk", [1, 2, 3]), ("walk", [4, 5, 6]), ("end", [7, 8, 9])])))
+    found.fetch(["walk", "end"])
+    assert found.lookup("walk").tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_letters_that_are_not_utf8_stand_in_no_words_way(tmp_path, kind):
+    content = FILES[kind].replace("größe".encode(), b"gr\xc3")
+    found = open_vectors(written(tmp_path, content))
+    assert found.lookup("Skyjet").tolist() == [1, 2, 3]
+
+
+def test_words_that_hold_spaces_are_left_out(tmp_path):
+    """GloVe 840B has "at name@domain.com" and ". . .": their first part is another word."""
+    content = lines([("walk", [1, 2, 3]), ("at name@domain.com", [4, 5, 6]), (". . .", [7, 8, 9]), ("at", [1, 1, 1])], header=False)
+    found = open_vectors(written(tmp_path, content))
+    assert found.lookup("at").tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("chunk", [23, 29, 30, 31, 64, 1000])
+def test_entries_may_lie_across_chunks(tmp_path, monkeypatch, chunk):
+    rng = np.random.default_rng(0)
+    table = {f"w{i}" * (i % 4 + 1): np.frombuffer(rng.bytes(8), "<f4") for i in range(300)}
+    path = written(tmp_path, binary(table.items(), dim=2))
+    monkeypatch.setattr(vectors, "CHUNK", chunk)
+    found = open_vectors(path)
+    found.fetch(table)
+    assert {word: found.lookup(word).tobytes() for word in table} == {word: row.tobytes() for word, row in table.items()}
+
+
+def test_a_pass_ends_when_all_words_are_found_and_they_are_remembered(tmp_path, monkeypatch):
+    path = written(tmp_path, FILES["GoogleNews"])
+    found = open_vectors(path)
+    taken, entries = [], found.entries
+    found.entries = lambda *args: (taken.append(word) or (word, row) for word, row in entries(*args))
+    found.fetch(["walk", "New_York"])
+    assert taken == [b"</s>", b"New_York", b"walk"]
+    path.unlink()
+    assert found.lookup("walk").any()
+    with pytest.raises(UserError, match="No such file"):
+        found.lookup("Skyjet")
+
+
+@pytest.mark.parametrize("write", [binary, lines])
+def test_memory_is_a_small_part_of_the_file(tmp_path, write):
+    row = [0.125] * 2500
+    path = written(tmp_path, write(((f"w{i}", row) for i in range(2500)), dim=2500))
+    assert path.stat().st_size > 20 * vectors.CHUNK
+    tracemalloc.start()
+    assert open_vectors(path).lookup("w2000").tolist() == row
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * vectors.CHUNK
+
+
+# --- files that are refused ------------------------------------------------------------------------
+
+
+def test_files_without_word_vectors(tmp_path, capfd):
+    whole = MODEL.read_bytes()
+    for name, content, reason in [
+        ("empty.bin", b"", "not a fastText model, nor another file of word vectors; text.vectors must be"),
+        ("prose.txt", b"these are words\nand more of them\n", "not a fastText model"),
+        ("table.csv", b"walk,0.1,0.2\n", "not a fastText model"),
+        ("none.vec", b"0 300\n", "promises no vectors"),
+        ("header.bin", whole[:40], "cut short"),
+        ("dictionary.bin", whole[:1000], "cut short"),
+        ("cut.bin", whole[:-70_000], "cut short"),
+        ("version.bin", whole[:4] + struct.pack("<i", 99) + whole[8:], "cannot be loaded by fastText"),
+        ("model.bin.gz", gzip.compress(whole, 1), "unpack it with gunzip"),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        assert reason in refusal(tmp_path / name)
+    assert "does not exist; text.vectors must be" in refusal(tmp_path / "missing.bin")
+    assert "is a folder" in refusal(tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", ["GoogleNews", "word2vec.c", "fastText"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_file_that_is_cut_anywhere(tmp_path, kind, pack):
+    """But for text in its last number, which nothing tells from a whole one, and for the newline at the end."""
+    whole = pack(FILES[kind])
+    end = 1 if pack is gzip.compress or kind == "GoogleNews" else 2 if kind == "word2vec.c" else len(b" 6.0\n")
+    for size in range(len(whole) - end + 1):
+        assert "fetch or copy" in (sentence := refusal(written(tmp_path, whole[:size]))) or "not a fastText model" in sentence
+
+
+@pytest.mark.parametrize("rows", [6, 900], ids=["in the first chunk", "in a later chunk"])
+def test_gzip_that_is_damaged(tmp_path, rows):
+    rng = np.random.default_rng(0)
+    packed = gzip.compress(binary([(f"w{i}", rng.normal(size=600)) for i in range(rows)], dim=600), 1)
+    flipped = bytearray(packed)
+    for i in range(len(packed) * 3 // 4, len(packed) - 8):
+        flipped[i] ^= 255
+    for damaged in (packed[:-3000], bytes(flipped)):
+        assert "fetch or copy the file again" in refusal(written(tmp_path, damaged))
+
+
+@pytest.mark.parametrize("lie", [{"count": 5}, {"count": 7}, {"count": 10**11}, {"dim": 2}, {"dim": 4}, {"dim": 999_999}])
+@pytest.mark.parametrize("write", [binary, lines])
+def test_header_that_lies(tmp_path, write, lie):
+    assert "cannot be read" in refusal(written(tmp_path, write(ENTRIES, **lie)))
+
+
+def test_binary_that_is_zeros_from_some_place_on(tmp_path, monkeypatch):
+    """As a download leaves it that takes its room first."""
+    monkeypatch.setattr(vectors, "CHUNK", 1000)
+    assert "word 3 never ends" in refusal(written(tmp_path, binary(ENTRIES)[:30] + bytes(10_000)))
+
+
+@pytest.mark.parametrize(("row", "line"), [("kick 1 2", 3), ("kick 1 2 3 4", 3), ("", 3), ("kick", 3)])
+def test_lines_of_other_dimensions(tmp_path, row, line):
+    content = f"walk 1 2 3\nduck 1 2 3\n{row}\nend 1 2 3\n"
+    assert f"line {line} has" in refusal(written(tmp_path, content.encode()))
+    assert f"line {line + 1} has" in refusal(written(tmp_path, f"4 3\n{content}".encode()))
+
+
+def test_number_that_is_none(tmp_path):
+    path = written(tmp_path, b"walk 1 2 3\nduck 1 O.2 3\n")
+    assert open_vectors(path).lookup("walk").tolist() == [1, 2, 3]
+    assert 'of the vector of "duck"' in refusal(path, "duck")
+
+
+def test_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(vectors, "_opened", denied)
+    assert "cannot be read: Permission denied" in refusal(written(tmp_path, FILES["GloVe"]))
