@@ -1,4 +1,5 @@
 """Progress bars that reach the person who waits, and work spread over the processor's cores with one."""
+import itertools
 import os
 import sys
 
@@ -6,6 +7,10 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
+from aurl import UserError
+
+CHUNK = 2000  # calls that a cluster is given at a time
+PATIENCE = 10  # seconds that its scheduler has to answer
 ENVIRONMENT = "AURL_PROGRESS"  # a file that `aurl.notebook` shows on the terminal while a notebook runs
 
 
@@ -16,10 +21,33 @@ def bar(iterable=None, **options):
     return tqdm(iterable, file=stream, mininterval=0.5 if sys.stderr.isatty() else 5, **options)
 
 
-def parallel(function, calls, desc, unit):
-    """The results of ``function(*call)`` for each of ``calls``, in their order, computed by as many processes as there are cores."""
-    results = joblib.Parallel(n_jobs=-1, return_as="generator")(joblib.delayed(function)(*call) for call in calls)
+def parallel(function, calls, desc, unit, total=None, scheduler=None):
+    """The results of ``function(*call)`` for each of ``calls``, in their order, computed by as many processes as there are cores.
+
+    ``calls`` may be a generator of ``total`` calls, of which only some are held at a time. With the address of a Dask
+    ``scheduler`` ("tcp://HOST:PORT") its workers compute them. Raises UserError if it does not answer.
+    """
+    total = len(calls) if total is None else total
+    jobs = (joblib.delayed(function)(*call) for call in calls)
+    if scheduler:
+        yield from bar(_on_cluster(jobs, scheduler), total=total, desc=desc, unit=unit)
+        return
+    results = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
     try:
-        yield from bar(results, total=len(calls), desc=desc, unit=unit)
+        yield from bar(results, total=total, desc=desc, unit=unit)
     finally:
         get_reusable_executor().shutdown()  # idle workers would be reported as leaked when the notebook's process ends
+
+
+def _on_cluster(jobs, scheduler):
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError("prepare.scheduler needs Dask: install it with `pip install distributed`, or set prepare.scheduler to null.") from None
+    try:
+        client = Client(scheduler, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise UserError(f"there is no Dask scheduler at {scheduler} ({type(error).__name__}): start one with `dask scheduler`, or set prepare.scheduler to null.") from None
+    with client, joblib.parallel_config(backend="dask"):
+        while chunk := list(itertools.islice(jobs, CHUNK)):  # this backend gives no results before the last one
+            yield from joblib.Parallel()(chunk)

@@ -1,10 +1,14 @@
-"""Progress bars go to the person who waits, never into a notebook's cells."""
+"""Progress bars go to the person who waits, never into a notebook's cells; parallel work is the same on a cluster."""
 
 import os
 
+import distributed
+import numpy as np
+import pandas as pd
 import pytest
+import trees
 
-from aurl import UserError, progress
+from aurl import UserError, probing, progress
 
 
 def test_a_bar_is_drawn_on_the_error_stream(monkeypatch, capsys):
@@ -39,3 +43,37 @@ def test_parallel_work_keeps_its_order(capsys):
 def test_an_error_in_parallel_work_arrives_whole():
     with pytest.raises(UserError, match="^-1 is below zero$"):
         list(progress.parallel(half, [(1, 1), (-1, 1), (2, 1)], "halving", "number"))
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Dask scheduler with two workers, each a process."""
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, protocol="tcp") as started:
+        yield started.scheduler_address
+
+
+def test_a_cluster_computes_the_same(cluster, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "CHUNK", 8)  # so that the twenty calls are three
+    calls = [(i / 10, 1) for i in range(20)]
+    found = list(progress.parallel(half, iter(calls), "halving", "number", total=20, scheduler=cluster))
+    assert [value for _, value in found] == [round(i / 20, 1) for i in range(20)]
+    assert len({process for process, _ in found} - {os.getpid()}) == 2 and "20/20" in capsys.readouterr().err
+    with pytest.raises(UserError, match="^-1 is below zero$"):
+        list(progress.parallel(half, [(1, 1), (-1, 1)], "halving", "number", scheduler=cluster))
+
+
+def test_a_cluster_probes_videos_as_this_machine_does(cluster, tmp_path, in_process):
+    for k in range(5):
+        trees.video(tmp_path / f"{k}.mp4", frames=10 + k)
+    (tmp_path / "4.mp4").write_bytes(b"cut")
+    rows = pd.DataFrame({"id": range(5), "path": [str(tmp_path / f"{k}.mp4") for k in range(5)], "begin": np.nan, "end": np.nan})
+    there = probing.probe_all(rows, tmp_path / "there.jsonl", scheduler=cluster)
+    pd.testing.assert_frame_equal(there, probing.probe_all(rows, tmp_path / "here.jsonl"))
+    assert there["frames"].tolist() == [10, 11, 12, 13, 0]
+
+
+@pytest.mark.parametrize(("address", "reason"), [("tcp://127.0.0.1:9", "there is no Dask scheduler at tcp://127.0.0.1:9"), ("nonsense://x", "nonsense://x")])
+def test_a_scheduler_that_does_not_answer_is_said(address, reason, monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", 1)
+    with pytest.raises(UserError, match=f"{reason}.*set prepare.scheduler to null"):
+        list(progress.parallel(half, [(1, 1)], "halving", "number", scheduler=address))
