@@ -1,13 +1,11 @@
 """Video files to arrays and back: decode, sample clips, normalise, probe, encode.
 
 One rule chooses the frames of a clip (``clip_indices``), whether the frames come from a file or from an
-array decoded earlier. A file that cannot be read is always a ``VideoError`` with its reason, never noise.
+array decoded earlier. `aurl.decoding` finds and decodes them; what cannot be read is a ``VideoError``, never noise.
 """
 
 import io
-import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import numpy as np
 import torch
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from aurl import UserError
+from aurl.decoding import VideoError, decode, frame_count, pick, reasons, upright
 from aurl.files import write_bytes
 
 # Kinetics' mean and standard deviation of red, green and blue in [0, 1] (torchvision's video models).
@@ -26,18 +24,6 @@ STD = (0.22803, 0.22145, 0.216989)
 # Area averaging does not alias when it shrinks; the flags ask for the same pixels on every processor.
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
 _RESIZE = Interpolation.AREA | _EXACT
-
-
-class VideoError(UserError):
-    """A video that cannot be read or written; ``reason`` says why without naming the file."""
-
-    def __init__(self, path: str | Path, reason: str, action: str = "read"):
-        super().__init__(path, reason, action)  # what pickle gives back, when a worker process raises this
-        self.reason = reason
-
-    def __str__(self) -> str:
-        path, reason, action = self.args
-        return f"cannot {action} the video {path}: {reason}"
 
 
 def clip_indices(total: int, frames: int, stride: int, clips: int,
@@ -60,14 +46,39 @@ def clip_indices(total: int, frames: int, stride: int, clips: int,
     return (starts[:, None] + np.arange(frames) * stride) % total
 
 
-def read_clips(path: str | Path, frames: int, stride: int, clips: int, size: int,
-               rng: np.random.Generator | None = None) -> np.ndarray:
-    """(clips, frames, size, size, 3) uint8 RGB, resized ignoring the aspect; frames as ``clip_indices`` says.
+def read_clips(path: str | Path, frames: int, stride: int, clips: int, size: int, rng: np.random.Generator | None = None,
+               *, first: int = 0, total: int | None = None, crop: bool = False) -> np.ndarray:
+    """(clips, frames, size, size, 3) uint8 RGB; frames as ``clip_indices`` says, of which no others are kept.
 
-    Raises VideoError.
+    The clips are of the ``total`` frames that begin with frame ``first``; by default all that the file has, which
+    ``probe`` counts: giving its count lets more files be read without decoding what comes before a clip.
+
+    Pictures are resized ignoring their aspect. With ``crop``, their short side becomes 128 / 112 of ``size`` and a square
+    is cut out, at the same place in all frames of a clip: in the middle, or with ``rng`` at any place and in half of
+    the clips mirrored. ``rng`` gives the clips' starts first, and then (clips, 3) numbers in [0, 1): how far down and
+    how far right the square lies, and the clip is mirrored if the third is below 1/2.
+
+    Raises VideoError, also if there is no frame ``first`` or too few after it.
     """
-    video = read_frames(path, size)
-    return video[clip_indices(len(video), frames, stride, clips, rng)]
+    count = None if first else total
+    if total is None:
+        total = (count := frame_count(path)) - first
+    if first < 0 or total < 1:
+        raise VideoError(path, f"there are no clips in {total} frames that begin with frame {first}")
+    indices = first + clip_indices(total, frames, stride, clips, rng)
+    short = round(size * 128 / 112)
+
+    def sides(width, height):
+        if not crop:
+            return size, size
+        scale = short / min(width, height)  # strips longer than 16 : 1 are squashed, or could fill the memory
+        return tuple(min(round(side * scale), 16 * short) for side in (width, height))
+
+    pictures = pick(path, indices, _painter(sides), count)
+    if not crop:
+        return np.stack([pictures[index] for index in indices.flat]).reshape(*indices.shape, size, size, 3)
+    places = np.full((clips, 3), 0.5) if rng is None else rng.random((clips, 3))
+    return np.stack([[_cut(pictures[index], size, *place) for index in row] for row, place in zip(indices, places, strict=True)])
 
 
 def read_frames(path: str | Path, size: int | None = None) -> np.ndarray:
@@ -75,32 +86,38 @@ def read_frames(path: str | Path, size: int | None = None) -> np.ndarray:
 
     Raises VideoError if the file is not a video or if any frame cannot be decoded.
     """
-    scale = VideoReformatter()
     images = []
-    for _, frame in _decode(path):
+    for _, frame in decode(path):
         if not images:
-            width, height = (size, size) if size else (frame.width, frame.height)
-        image = scale.reformat(frame, width, height, "rgb24", interpolation=_RESIZE, threads=1)
-        images.append(image.to_ndarray())
+            sides = (size, size) if size else (frame.width, frame.height)
+            paint = _painter(lambda *_: sides)
+        with reasons(path):
+            images.append(paint(frame))
     return np.stack(images)
 
 
 def probe(path: str | Path) -> dict:
     """What the manifest says of a video file; never raises for a bad file.
 
-    Returns ``frames`` (decoded and counted, as headers lie), ``fps``, ``width`` and ``height`` in pixels,
-    ``duration`` in seconds (frames / fps), ``codec`` and ``status``: "ok", or the reason why the file
-    cannot be read, in which case the rest is zero and empty.
+    Returns ``frames`` (decoded and counted, as headers lie), ``fps`` (the header's if the frames' timestamps allow
+    it, else theirs), ``width`` and ``height`` in pixels as players show it, ``duration`` in seconds (frames / fps),
+    ``codec`` and ``status``: "ok", or the reason why the file cannot be read, in which case the rest is zero and empty.
     """
     frames = 0
     try:
-        for stream, frame in _decode(path):
+        for stream, frame in decode(path, skip_loop_filter="all"):  # a third faster, for pixels that nobody sees
             if not frames:
-                fps = float(stream.average_rate or stream.guessed_rate or 0)
-                width, height, codec = frame.width, frame.height, stream.codec_context.codec.canonical_name
-            frames += 1
+                with reasons(path):
+                    height, width, _ = _painter(lambda *sides: sides)(frame).shape
+                begin = end = frame.time
+            frames, end = frames + 1, frame.time
+        fps = float(stream.average_rate or stream.guessed_rate or 0)
+        codec = stream.codec_context.codec.canonical_name
     except VideoError as error:
         return dict(frames=0, fps=0.0, width=0, height=0, duration=0.0, codec="", status=error.reason)
+    if begin is not None and end is not None and end > begin:
+        found = (frames - 1) / (end - begin)
+        fps = fps if abs(fps - found) < 0.1 * found else round(found, 3)
     return dict(frames=frames, fps=fps, width=width, height=height, duration=frames / fps if fps else 0.0,
                 codec=codec, status="ok")
 
@@ -126,34 +143,22 @@ def to_input(clips: np.ndarray | torch.Tensor, mean: tuple = MEAN, std: tuple = 
     return floats.mul_(1 / (255 * std)).sub_(mean / std)  # in place: two passes and no second array
 
 
-def _decode(path: str | Path) -> Iterator[tuple[av.VideoStream, av.VideoFrame]]:
-    """Every frame of a file's first video stream, with the stream; raises VideoError, also if there is none."""
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        raise VideoError(path, "it does not exist") from None
-    except (OSError, ValueError) as error:
-        raise VideoError(path, getattr(error, "strerror", None) or str(error)) from None
-    if not stat.S_ISREG(status.st_mode):
-        raise VideoError(path, "it is a folder" if stat.S_ISDIR(status.st_mode) else "it is not a file")
-    if not status.st_size:
-        raise VideoError(path, "it is empty")
-    count = 0
-    try:
-        # "file:", or a name such as "a:b.mp4" would be a protocol; a title in another encoding does no harm.
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
-            if not container.streams.video:
-                raise VideoError(path, "it has no video stream")
-            stream = container.streams.video[0]
-            stream.thread_type = "SLICE"  # frame threads delay frames, and the parallel unit is the file
-            for frame in container.decode(stream):
-                yield stream, frame
-                count += 1
-    except (av.FFmpegError, OSError, ValueError) as error:
-        after = f" after frame {count}" if count else ""
-        raise VideoError(path, f"it cannot be decoded{after} ({getattr(error, 'strerror', None) or error})") from None
-    if not count:
-        raise VideoError(path, "no frame could be decoded")
+def _painter(sides: Callable[[int, int], tuple[int, int]]) -> Callable[[av.VideoFrame], np.ndarray]:
+    """A function from a frame to its upright (H, W, 3) picture; ``sides`` of its width and height are those to scale it to."""
+    scale = VideoReformatter()
+
+    def paint(frame):
+        image = scale.reformat(frame, *sides(frame.width, frame.height), "rgb24", interpolation=_RESIZE, threads=1)
+        return upright(image.to_ndarray(), frame)
+
+    return paint
+
+
+def _cut(picture: np.ndarray, size: int, down: float, right: float, mirrored: float) -> np.ndarray:
+    """The square of a picture that lies as far down and right as these numbers in [0, 1) say."""
+    top, left = (int(share * (side - size + 1)) for share, side in zip((down, right), picture.shape))
+    square = picture[top:top + size, left:left + size]
+    return square[:, ::-1] if mirrored < 0.5 else square
 
 
 def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int) -> bytes:

@@ -4,7 +4,9 @@ import doctest
 import errno
 import pickle
 import resource
+import struct
 import wave
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -128,6 +130,84 @@ def test_odd_names_are_names(movie, monkeypatch):
         assert len(video.read_frames(path)) == len(video.read_frames(name)) == 2
 
 
+def test_a_segment_is_read_as_if_it_were_the_video(movie):
+    path = movie(24)
+    assert numbers(video.read_clips(path, 3, 2, 2, 16, first=9, total=10)) == [[9, 11, 13], [14, 16, 18]]
+    assert numbers(video.read_clips(path, 3, 2, 1, 16, first=20)) == [[20, 22, 20]]
+    random = video.read_clips(path, 3, 1, 4, 16, np.random.default_rng(3), first=9, total=10)
+    assert numbers(random) == (9 + video.clip_indices(10, 3, 1, 4, np.random.default_rng(3))).tolist()
+    for wrong in (dict(first=-1), dict(first=24), dict(first=20, total=5), dict(first=3, total=0)):
+        with pytest.raises(video.VideoError, match="there are no clips|is asked for"):
+            video.read_clips(path, 5, 1, 1, 16, **wrong)
+
+
+@pytest.mark.parametrize("height, width", [(32, 48), (64, 36), (32, 32)])
+def test_crops_are_cut_from_the_picture_with_its_aspect(tmp_path, height, width):
+    picture = np.random.default_rng(0).integers(0, 256, (height // 4, width // 4, 1), dtype=np.uint8).repeat(4, 0).repeat(4, 1).repeat(3, 2)
+    video.write_video(tmp_path / "a.mp4", picture[None].repeat(6, 0), 12, crf=5)
+    long = round(32 * max(height, width) / min(height, width))  # the short side is 32 = 28 * 128 / 112
+    shape = (32, long) if width >= height else (long, 32)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        whole = next(container.decode(video=0)).reformat(*shape[::-1], "rgb24", interpolation="AREA").to_ndarray().astype(int)
+    down, right = (side - 28 + 1 for side in shape)
+    middle = video.read_clips(tmp_path / "a.mp4", 3, 1, 2, 28, crop=True)
+    assert middle.shape == (2, 3, 28, 28, 3)
+    assert abs(middle - whole[down // 2:, right // 2:][:28, :28]).max() <= 4
+    rng = np.random.default_rng(1)
+    clips = video.read_clips(tmp_path / "a.mp4", 3, 1, 20, 28, np.random.default_rng(1), crop=True)
+    rng.integers(4, size=20)  # where the clips begin
+    for clip, (y, x, mirror) in zip(clips, rng.random((20, 3)), strict=True):
+        square = whole[int(y * down):, int(x * right):][:28, :28]
+        assert abs(clip - (square[:, ::-1] if mirror < 0.5 else square)).max() <= 4
+
+
+@pytest.mark.parametrize("right, down", [((a, 0), (0, b)) for a in (1, -1) for b in (1, -1)] + [((0, a), (b, 0)) for a in (1, -1) for b in (1, -1)])
+def test_telephone_videos_stand_upright(tmp_path, movie, right, down):
+    """In all eight ways; ``right`` and ``down`` say where on the screen the file's rows and columns lead."""
+    path = movie(3)
+    stored = np.zeros((32, 48, 3), np.uint8)
+    stored[:16, :24], stored[:16, 24:], stored[16:, :24] = (200, 0, 0), (0, 200, 0), (0, 0, 200)
+    video.write_video(path, [stored] * 3, 12, crf=5)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 44  # the track's matrix
+    assert struct.unpack_from(">9i", content, place) == (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    struct.pack_into(">5i", content, place, right[0] << 16, right[1] << 16, 0, down[0] << 16, down[1] << 16)
+    path.write_bytes(content)
+    height, width = (32, 48) if right[0] else (48, 32)
+    expected = np.zeros((height, width, 3), int)
+    left, top = (min(0, 47 * right[i]) + min(0, 31 * down[i]) for i in (0, 1))
+    for y, x in np.ndindex(32, 48):
+        expected[x * right[1] + y * down[1] - top, x * right[0] + y * down[0] - left] = stored[y, x]
+    frames = video.read_frames(path)
+    assert frames.shape == (3, height, width, 3)
+    assert np.median(abs(frames - expected)) <= 2 and np.mean(abs(frames - expected) > 20) < 0.1
+    row = video.probe(path)
+    assert (row["width"], row["height"]) == (width, height)
+    assert np.mean(abs(video.read_clips(path, 1, 1, 1, 32)[0, 0] - video.read_frames(path, 32)[0].astype(int))) < 1
+
+
+@pytest.mark.parametrize("codec, pix_fmt, suffix", [("libx264", "gray", "mp4"), ("mpeg4", "yuv420p", "avi"), ("libvpx-vp9", "yuv420p", "webm"), ("ffv1", "gray16le", "mkv")])
+def test_grey_and_odd_sizes(tmp_path, codec, pix_fmt, suffix):
+    def frame(image):
+        found = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
+        if pix_fmt == "gray":  # the luma of a colour video, as cameras have it
+            return av.VideoFrame.from_ndarray(found.to_ndarray(format="yuv420p")[:height], "gray")
+        return found.reformat(format=pix_fmt)
+
+    height, width = (32, 48) if codec == "libx264" else (31, 45)
+    with av.open(str(tmp_path / f"a.{suffix}"), "w") as container:
+        stream = container.add_stream(codec, 25)
+        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+        for image in numbered(9, height, width):
+            container.mux(stream.encode(frame(image)))
+        container.mux(stream.encode(None))
+    row = video.probe(tmp_path / f"a.{suffix}")
+    assert (row["frames"], row["width"], row["height"], row["status"]) == (9, width, height, "ok")
+    frames = video.read_frames(tmp_path / f"a.{suffix}")
+    assert frames.shape == (9, height, width, 3) and numbers(frames) == list(range(9))
+    assert numbers(video.read_clips(tmp_path / f"a.{suffix}", 3, 2, 2, 16, crop=True)) == [[0, 2, 4], [4, 6, 8]]
+
+
 def test_title_in_another_encoding_does_no_harm(tmp_path):
     with av.open(str(tmp_path / "a.avi"), "w") as container:
         container.metadata["title"] = "Laufen-XX"
@@ -160,15 +240,37 @@ def test_probe_counts_frames_where_the_header_does_not_say(tmp_path):
         frames=7, fps=25, width=48, height=32, duration=pytest.approx(0.28), codec="mpeg4", status="ok")
 
 
+def test_rate_of_uneven_frames_is_that_of_their_times(tmp_path):
+    """Frames that come after 40 and 160 milliseconds in turn are ten a second."""
+    times = np.cumsum([0] + [40, 160] * 8)
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", 1000)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for image, milliseconds in zip(numbered(17), times, strict=True):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
+            frame.pts, frame.time_base = int(milliseconds), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    row = video.probe(tmp_path / "a.mp4")
+    assert row["frames"] == 17 and row["fps"] == pytest.approx(10, rel=0.1) and row["duration"] == pytest.approx(1.7, rel=0.1)
+    assert numbers(video.read_clips(tmp_path / "a.mp4", 4, 3, 1, 16)) == [[0, 3, 6, 9]]
+
+
 def broken(folder, movie):
     """Pairs of a file that cannot be read and the reason."""
     whole = movie(24, "whole.mp4").read_bytes()
     (folder / "truncated.mp4").write_bytes(whole[:len(whole) // 2])
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("a text, whatever it is called\n" * 100)
+    (folder / "playlist.mp4").write_text("ffconcat version 1.0\nfile whole.mp4\n")  # FFmpeg would follow it
     (folder / "folder.mp4").mkdir()
     (folder / "loop.mp4").symlink_to(folder / "loop.mp4")
-    with wave.open(str(folder / "sound.mp4"), "wb") as sound:
+    with av.open(str(folder / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", 8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound) + stream.encode(None))
+    with wave.open(str(folder / "wave.mp4"), "wb") as sound:
         sound.setparams((1, 2, 8000, 0, "NONE", ""))
         sound.writeframes(bytes(8000))
     with av.open(str(folder / "frameless.mp4"), "w", format="avi") as container:
@@ -177,7 +279,8 @@ def broken(folder, movie):
         container.start_encoding()
     return {"truncated": "cannot be decoded", "empty": "it is empty",
             "text": "cannot be decoded", "folder": "it is a folder", "loop": "(?i)symbolic links",
-            "sound": "no video stream", "frameless": "no frame", "missing": "does not exist"}
+            "sound": "no video stream", "wave": "not in a format of video files", "playlist": "not in a format of video files",
+            "frameless": "no frame", "missing": "does not exist"}
 
 
 def test_broken_files_are_named_with_their_reason(tmp_path, movie, capfd):

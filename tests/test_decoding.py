@@ -1,0 +1,267 @@
+"""Exactly the frames that were asked for, from files of many kinds whose frames carry their number, against decoding all."""
+
+import io
+import random
+import struct
+from fractions import Fraction
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+
+from aurl import decoding, video
+
+COUNT = 40
+X264 = "keyint=9:min-keyint=9:scenecut=0:b-adapt=0:bframes=3:"
+VP9 = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "8", "auto-alt-ref": "1"}
+
+
+def numbered(number, height=48, width=64):
+    """(height, width, 3): a number below 256 as eight blocks, bright for the ones among its bits."""
+    bits = np.array([number >> bit & 1 for bit in range(8)], np.uint8).reshape(2, 4)
+    rows, columns = (np.arange(side) * blocks // side for side, blocks in ((height, 2), (width, 4)))
+    return np.repeat(40 + 170 * bits[rows][:, columns, None], 3, axis=2)
+
+
+def numbers(pictures):
+    """The numbers that (N, 16, 16, 3) pictures carry."""
+    blocks = pictures.reshape(-1, 2, 8, 4, 4, 3)[:, :, 2:6, :, 1:3].mean((2, 4, 5)).reshape(-1, 8)
+    return ((blocks > 125) @ (1 << np.arange(8))).tolist()
+
+
+def encode(path, codec, options=(), bframes=0, pix_fmt="yuv420p", times=None, shift=0, live=False, container=(), size=(64, 48), sound=False):
+    """A file of COUNT numbered frames at 25 per second, or at the ``times`` in milliseconds, begun ``shift`` frames later."""
+    file = SimpleNamespace(write=(written := io.BytesIO()).write) if live else io.BytesIO()  # the first cannot go back
+    formats = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".ts": "mpegts"}
+    with av.open(file, "w", format=formats[path.suffix], container_options=dict(container)) as output:
+        if sound:
+            output.add_stream("aac", 8000)
+        stream = output.add_stream(codec, 1000 if times else 25)
+        (stream.width, stream.height), stream.pix_fmt, stream.options = size, pix_fmt, dict(options)
+        stream.codec_context.thread_count, stream.codec_context.gop_size, stream.codec_context.max_b_frames = 1, 9, bframes
+        packets = []
+        for i in range(COUNT):
+            frame = av.VideoFrame.from_ndarray(numbered(i, *size[::-1])).reformat(format=pix_fmt)
+            frame.pts, frame.time_base = times[i] if times else i, Fraction(1, 1000 if times else 25)
+            packets += stream.encode(frame)
+        for packet in packets + stream.encode(None):
+            packet.pts += shift
+            packet.dts += shift
+            output.mux(packet)
+    path.write_bytes(written.getvalue() if live else file.getvalue())
+
+
+rng = random.Random(0)
+UNEVEN = np.cumsum([0] + [rng.choice([10, 33, 40, 170]) for _ in range(COUNT)]).tolist()
+TRUSTED = {  # file -> how it is encoded; read without decoding what comes before
+    "h264.mp4": dict(codec="libx264", options={"x264-params": X264 + "b-pyramid=normal"}),
+    "h264-open-groups.mp4": dict(codec="libx264", options={"x264-params": X264 + "open-gop=1"}),
+    "h264-late-start.mp4": dict(codec="libx264", options={"x264-params": X264}, shift=30),
+    "h264-uneven.mp4": dict(codec="libx264", options={"x264-params": X264}, times=UNEVEN),
+    "h264-all-keys.mp4": dict(codec="libx264", options={"x264-params": "keyint=1"}),
+    "h264-dense-keys.mp4": dict(codec="libx264", options={"x264-params": X264.replace("=9", "=2") + "open-gop=1"}),
+    "h264-fragments.mp4": dict(codec="libx264", options={"x264-params": X264}, container={"movflags": "frag_keyframe+empty_moov"}),
+    "h264-live.mkv": dict(codec="libx264", options={"x264-params": X264 + "open-gop=1"}, live=True),
+    "h264-sound.mkv": dict(codec="libx264", options={"x264-params": X264}, sound=True),
+    "h264.ts": dict(codec="libx264", options={"x264-params": X264 + "open-gop=1"}),
+    "vp9.webm": dict(codec="libvpx-vp9", options=VP9),
+    "vp9-live.webm": dict(codec="libvpx-vp9", options=VP9, live=True),
+    "vp9-odd.webm": dict(codec="libvpx-vp9", options=VP9, size=(61, 47)),
+    "h264-odd.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="yuv444p", size=(61, 47)),
+    "h264-grey.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="gray"),
+    "h264-ten-bits.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="yuv420p10le"),
+    "hevc.mkv": dict(codec="libx265", options={"preset": "ultrafast", "x265-params": X264 + "open-gop=1:log-level=none"}),
+    "av1.mp4": dict(codec="libsvtav1", options={"preset": "11", "svtav1-params": "keyint=9"}),
+    "mjpeg.avi": dict(codec="mjpeg", pix_fmt="yuvj420p"),
+}
+COUNTED = {  # the same once the number of frames is known
+    "asp.avi": dict(codec="mpeg4", bframes=2),
+    "simple.avi": dict(codec="mpeg4"),
+    "simple-odd.avi": dict(codec="mpeg4", size=(61, 47)),
+    "asp.mp4": dict(codec="mpeg4", bframes=2),
+    "asp-live.mkv": dict(codec="mpeg4", bframes=2, live=True),
+    "ffv1-grey.mkv": dict(codec="ffv1", pix_fmt="gray16le"),
+    "vp8.webm": dict(codec="libvpx", options=VP9),
+}
+OTHERS = {  # decoded from the beginning where that is needed
+    "h264-cut.mp4": dict(codec="libx264", options={"x264-params": X264}, shift=-5),  # by an edit list, within a group
+    "h264.avi": dict(codec="libx264", options={"x264-params": X264}),  # has no timestamps: FFmpeg guesses wrong ones
+    "h264-no-keys.mkv": dict(codec="libx264", options={"x264-params": X264 + "bframes=0:intra-refresh=1"}),
+}
+KINDS = TRUSTED | COUNTED | OTHERS
+
+
+@pytest.fixture(scope="module")
+def movie(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("movies")
+
+    def make(name):
+        path = folder / name
+        if not path.exists():
+            encode(path, **KINDS[name])
+        return path
+
+    return make
+
+
+def small(frame):
+    return frame.reformat(16, 16, "rgb24", threads=1).to_ndarray()
+
+
+def everything(path):
+    return np.stack([small(frame) for _, frame in decoding.decode(path)])
+
+
+@pytest.fixture
+def only_seeking(monkeypatch):
+    def never(path, **options):
+        raise AssertionError(f"{path.name} is decoded from its beginning")
+
+    monkeypatch.setattr(decoding, "decode", never)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_start_and_stride_gives_the_frames_of_a_full_decode(movie, name):
+    path = movie(name)
+    full = everything(path)
+    cut = 5 if name == "h264-cut.mp4" else 0
+    assert numbers(full) == list(range(cut, COUNT))
+    for start in range(len(full)):
+        for stride in (1, 4, 11):
+            chosen = np.arange(start, len(full), stride)[:3]
+            for count in (None, len(full)):
+                found = decoding.pick(path, chosen, small, count)
+                assert list(found) == chosen.tolist()
+                np.testing.assert_array_equal(list(found.values()), full[chosen])
+    assert decoding.frame_count(path) == len(full)
+
+
+@pytest.mark.parametrize("name", TRUSTED | COUNTED)
+def test_what_comes_before_is_not_decoded(movie, name, only_seeking):
+    path = movie(name)
+    for chosen in ([COUNT - 1], [0, 20, 21], [8, 9, 17, 18, 39]):
+        for count in (None, COUNT) if name in TRUSTED else (COUNT,):
+            found = decoding.pick(path, np.array(chosen), small, count)
+            assert numbers(np.stack(list(found.values()))) == list(found) == chosen
+
+
+@pytest.mark.parametrize("name", COUNTED | OTHERS)
+def test_doubt_ends_in_decoding_all(movie, name, only_seeking):
+    with pytest.raises(AssertionError, match="from its beginning"):
+        decoding.pick(movie(name), np.array([7 if "cut" not in name else 1]), small, COUNT + 1 if name in COUNTED else None)
+        decoding.pick(movie(name), np.array([11]), small)
+
+
+def test_damage_elsewhere_does_no_harm(movie, tmp_path):
+    """Of the groups of pictures that are not needed, only what marks their keyframes has to be whole."""
+    source = movie("h264.mp4")
+    content = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        for i, packet in enumerate(container.demux(video=0)):
+            if packet.size and not 9 <= i < 18 and not packet.is_keyframe:
+                content[packet.pos:packet.pos + packet.size] = b"\xff" * packet.size
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    found = decoding.pick(path, np.arange(9, 18), small)
+    np.testing.assert_array_equal(list(found.values()), everything(source)[9:18])
+    with pytest.raises(decoding.VideoError):
+        decoding.pick(path, np.arange(9, 20), small)
+
+
+@pytest.mark.parametrize("name", ["vp9.webm", "h264-live.mkv"])
+def test_a_frame_with_the_time_of_another_group(movie, tmp_path, name):
+    """Frames between the two times would have other numbers by their timestamps than in the order of decoding."""
+    path = tmp_path / name
+    with av.open(str(movie(name))) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for i, packet in enumerate(source.demux(video=0)):
+            if packet.size:
+                packet.stream = stream
+                packet.pts += 1013 if i == 3 else 0  # milliseconds
+                target.mux(packet)
+    full = everything(path)
+    for i in range(len(full)):
+        np.testing.assert_array_equal(decoding.pick(path, np.array([i]), small, len(full))[i], full[i])
+
+
+def test_packed_bframes(tmp_path):
+    """DivX put a P and a B frame into one packet of an AVI file, and then one that stands for nothing."""
+    encode(tmp_path / "plain.avi", "mpeg4", bframes=1)
+    with av.open(str(tmp_path / "plain.avi")) as container:
+        frames = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    kinds = ["IPB"[frame[frame.index(VOP) + 4] >> 6] for frame in frames]
+    packets = []
+    for kind, after, frame in zip(kinds, kinds[1:] + [""], frames, strict=True):
+        if kind == "B":
+            packets[-1:] = [packets[-1] + frame, nothing(packets[-1])]
+        else:
+            packets.append(frame)
+    with av.open(str(tmp_path / "a.avi"), "w") as output:
+        stream = output.add_stream("mpeg4", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        marked = packets[0].replace(VOP, b"\0\0\1\xb2DivX503b1393p\0" + VOP)  # says so, or decoders would not look
+        for i, data in enumerate([marked, *packets[1:]]):
+            packet = av.Packet(data)
+            packet.pts = packet.dts = i
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), stream, kinds[i] == "I"
+            output.mux(packet)
+    full = everything(tmp_path / "a.avi")
+    assert numbers(full) == list(range(COUNT)) and len(packets) == COUNT
+    for i in range(COUNT):
+        for count in (None, COUNT):
+            np.testing.assert_array_equal(decoding.pick(tmp_path / "a.avi", np.array([i]), small, count)[i], full[i])
+
+
+VOP = b"\0\0\1\xb6"  # begins a frame of MPEG-4
+
+
+def nothing(frame):
+    """The packet that says "as before" at the time of an MPEG-4 ``frame``, whose clock has 25 ticks a second."""
+    head = frame[frame.index(VOP) + 4:]
+    bits = "".join(f"{byte:08b}" for byte in head[:8])
+    ticks = bits.index("0", 2) + 2  # after the type, the seconds in unary, and a marker
+    bits = bits[:ticks + 6] + "0" + "0"  # the ticks, a marker, "not coded"; then a zero and ones up to a whole byte
+    return VOP + int(bits.ljust(-(-len(bits) // 8) * 8, "1"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+def test_sizes_may_change(tmp_path):
+    """In the middle of a Motion JPEG: each frame has its own size."""
+    with av.open(str(tmp_path / "a.avi"), "w") as output:
+        stream = output.add_stream("mjpeg", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for i in range(12):
+            encoder = av.CodecContext.create("mjpeg", "w")
+            encoder.width, encoder.height = size = (64, 48) if i < 6 else (32, 96)
+            encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 25)
+            for packet in encoder.encode(av.VideoFrame.from_ndarray(numbered(i, *size[::-1])).reformat(format="yuvj420p")):
+                packet.pts = packet.dts = i
+                packet.time_base, packet.stream = Fraction(1, 25), stream
+                output.mux(packet)
+    full = everything(tmp_path / "a.avi")
+    assert numbers(full) == list(range(12))
+    found = decoding.pick(tmp_path / "a.avi", np.array([2, 5, 6, 9]), small, 12)
+    np.testing.assert_array_equal(list(found.values()), full[list(found)])
+    assert video.read_frames(tmp_path / "a.avi").shape == (12, 48, 64, 3)
+    clips = video.read_clips(tmp_path / "a.avi", 12, 1, 1, 16, crop=True)
+    assert clips.shape == (1, 12, 16, 16, 3)
+
+
+def test_a_frame_that_is_not_there(movie):
+    for name in ("h264.mp4", "asp.avi"):
+        with pytest.raises(decoding.VideoError, match="has 40 frames but frame 40 is asked for.*prepare the data again"):
+            decoding.pick(movie(name), np.array([3, COUNT]), small)
+
+
+@pytest.mark.parametrize("sides, reason", [((17000, 16), "17000x16 pixels are too large"), ((16000, 16000), "it cannot be decoded")])
+def test_absurd_sizes_are_refused(tmp_path, sides, reason):
+    """As a damaged header gives them: nothing asks for so much memory."""
+    encode(tmp_path / "a.avi", "ffv1")  # which takes its size from the container
+    content = bytearray((tmp_path / "a.avi").read_bytes())
+    place = content.index(b"strf") + 12
+    assert struct.unpack_from("<2i", content, place) == (64, 48)
+    struct.pack_into("<2i", content, place, *sides)
+    (tmp_path / "a.avi").write_bytes(content)
+    for read in (everything, decoding.frame_count, lambda path: decoding.pick(path, np.array([0]), small)):
+        with pytest.raises(decoding.VideoError, match=reason):
+            read(tmp_path / "a.avi")
