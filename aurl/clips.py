@@ -17,14 +17,15 @@ FRAMES = Path("build/frames")
 
 
 def open_set(params, names, split, classes, count=1, seed=None):
-    """`Clips` of one split of one data set in the manifest, or of a list of them, decoded once if small enough.
+    """`Clips` of one split of one data set in the manifest, or of a list of them, decoded once if small enough and not cropped.
 
     ``params`` has the sections ``clip`` and ``compute``; the other arguments are those of `Clips`. Raises UserError
     if the manifest is missing or has no such videos.
     """
     manifest = read_manifest(names, split)
     file = FRAMES / f"{'+'.join(manifest['set'].unique())}-{split}.npy"
-    cache = decode_once(manifest, params.clip.size, file, params.compute.cache_gb)
+    whole = params.clip.crop == "squash"  # crops are cut out of larger pictures than those that are kept
+    cache = decode_once(manifest, params.clip.size, file, params.compute.cache_gb) if whole else None
     return Clips(manifest, classes, params.clip, count, seed, cache)
 
 
@@ -32,7 +33,8 @@ class Clips(torch.utils.data.Dataset):
     """Item i is ``(clips, label)`` of the manifest's row i: uint8 ``(clips, T, size, size, 3)`` and an int.
 
     Args:
-        manifest: rows with ``path``, ``class`` and ``frames``; those of other classes are passed over.
+        manifest: rows with ``path``, ``class``, and ``first`` and ``frames``, the first frame and the number of
+            frames that are the row's; rows of other classes are passed over.
         classes: class names; a label is a place in this list.
         clip: the ``clip`` section of ``params.yaml``.
         count: clips per video. One random start per video and epoch if ``seed`` is given.
@@ -44,6 +46,7 @@ class Clips(torch.utils.data.Dataset):
         ends = manifest["frames"].cumsum()
         rows = manifest.assign(start=ends - manifest["frames"], end=ends)[manifest["class"].isin(places)]
         self.paths = list(rows["path"])
+        self.segments = list(zip(rows["first"], rows["frames"]))  # of a video's frames in its file
         self.labels = [places[name] for name in rows["class"]]
         self.spans = list(zip(rows["start"], rows["end"]))  # of a video's frames in the cache
         self.clip, self.count, self.seed, self.epoch = clip, count, seed, 0
@@ -55,7 +58,10 @@ class Clips(torch.utils.data.Dataset):
     def __getitem__(self, i):
         rng = None if self.seed is None else np.random.default_rng([self.seed, self.epoch, i])
         if self.cache is None:
-            return read_clips(self.paths[i], self.clip.frames, self.clip.stride, self.count, self.clip.size, rng), self.labels[i]
+            first, total = self.segments[i]
+            clips = read_clips(self.paths[i], self.clip.frames, self.clip.stride, self.count, self.clip.size, rng,
+                               first=first, total=total, crop=self.clip.crop == "crop")  # fmt: skip
+            return clips, self.labels[i]
         start, end = self.spans[i]
         chosen = clip_indices(end - start, self.clip.frames, self.clip.stride, self.count, rng)
         return self.cache[start + chosen], self.labels[i]
@@ -105,35 +111,35 @@ def decode_once(manifest, size, file, limit_gb):
     if np.prod(shape, dtype=float) > limit_gb * 1e9:
         return None
     paths = [Path(path) for path in manifest["path"]]
-    key, key_file = _fingerprint(paths, size), file.with_suffix(".json")
+    key, key_file = _fingerprint(paths, size, manifest), file.with_suffix(".json")
     if not (file.is_file() and key_file.is_file() and key_file.read_text() == key):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             key_file.unlink(missing_ok=True)
-            _decode(paths, manifest["frames"], shape, file)
+            _decode(paths, manifest["first"], manifest["frames"], shape, file)
         except OSError as error:
             raise UserError(f"the frame cache {file} cannot be written ({error.strerror}): make {np.prod(shape) / 1e9:.1f} GB of room, or lower compute.cache_gb.") from None
         write_bytes(key_file, key.encode())  # last, so that a cache without its key is one that was cut short
     return np.load(file, mmap_mode="r")
 
 
-def _decode(paths, counts, shape, file):
+def _decode(paths, firsts, counts, shape, file):
     part = file.with_name(f".{file.name}.{os.getpid()}.part")  # its own, as runs side by side may decode at the same time
     try:
         with part.open("wb") as cache:  # written rather than mapped: on a full disk a mapped file kills the process
             np.lib.format.write_array_header_2_0(cache, {"descr": "|u1", "fortran_order": False, "shape": shape})
             videos = parallel(read_frames, [(path, shape[1]) for path in paths], "decoding", "video")
-            for path, count, frames in zip(paths, counts, videos, strict=True):
-                if len(frames) != count:
-                    raise VideoError(path, f"it has {len(frames)} frames where the manifest says {count}; prepare the data again")
-                cache.write(frames.tobytes())
+            for path, first, count, frames in zip(paths, firsts, counts, videos, strict=True):
+                if len(frames) < first + count:
+                    raise VideoError(path, f"it has {len(frames)} frames where the manifest says {first + count}; prepare the data again")
+                cache.write(frames[first : first + count].tobytes())
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _fingerprint(paths, size):
-    digest = hashlib.sha256()
+def _fingerprint(paths, size, manifest):
+    digest = hashlib.sha256(manifest[["first", "frames"]].to_csv().encode())
     for path in paths:
         try:
             status = path.stat()

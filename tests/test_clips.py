@@ -37,7 +37,7 @@ def manifest(tmp_path):
     for i, count in enumerate(COUNTS):
         movie(tmp_path / f"{i}.mp4", count)
     paths = [str(tmp_path / f"{i}.mp4") for i in range(3)]
-    return pd.DataFrame({"path": paths, "class": ["walk duck", "run ball", "walk duck"], "frames": COUNTS})
+    return pd.DataFrame({"path": paths, "class": ["walk duck", "run ball", "walk duck"], "first": 0, "frames": COUNTS})
 
 
 @pytest.fixture

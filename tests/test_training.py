@@ -48,7 +48,7 @@ def videos(per_class, seed, random=None):
     rng = np.random.default_rng(seed)
     labels = np.tile(np.arange(4), per_class)
     frames = np.repeat(COLOURS[labels], 5, axis=0)[:, None, None] + rng.normal(0, 25, (5 * len(labels), 16, 16, 3))
-    manifest = pd.DataFrame({"path": [f"{seed}-{i}.mp4" for i in range(len(labels))], "class": [NAMES[i] for i in labels], "frames": 5})
+    manifest = pd.DataFrame({"path": [f"{seed}-{i}.mp4" for i in range(len(labels))], "class": [NAMES[i] for i in labels], "first": 0, "frames": 5})
     return Clips(manifest, NAMES, config.Clip(frames=4, stride=1, size=16, crop="squash"), seed=random, cache=frames.clip(0, 255).astype(np.uint8))
 
 
@@ -302,7 +302,7 @@ def trained(data, tmp_path_factory):
 
 
 def test_encode_is_in_order_and_equals_encoding_one_by_one(trained, data):
-    several = Clips(pd.DataFrame({"path": data[1].paths, "class": [NAMES[i] for i in data[1].labels], "frames": 5}), NAMES,
+    several = Clips(pd.DataFrame({"path": data[1].paths, "class": [NAMES[i] for i in data[1].labels], "first": 0, "frames": 5}), NAMES,
                     config.Clip(frames=2, stride=1, size=16, crop="squash"), count=2, cache=data[1].cache)  # fmt: skip
     for clips, batch in ((data[1], 3), (several, 5)):
         features, labels = training.encode(trained, clips, batch, compute("float32"))
