@@ -1,0 +1,81 @@
+"""Videos are probed once, whatever their state, and a run that was stopped goes on."""
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import trees
+
+from aurl import UserError, probing, video
+
+
+@pytest.fixture
+def rows(tmp_path, in_process):
+    """Two whole videos, the second with two segments; a broken, an empty and a missing one."""
+    for name, frames in (("a.mp4", 20), ("b.mp4", 30)):
+        trees.video(tmp_path / name, frames=frames)
+    (tmp_path / "cut.mp4").write_bytes((tmp_path / "a.mp4").read_bytes()[:300])
+    (tmp_path / "empty.mp4").touch()
+    names = ["a.mp4", "b.mp4", "b.mp4", "b.mp4", "cut.mp4", "empty.mp4", "gone.mp4"]
+    nan = np.nan
+    return pd.DataFrame({
+        "id": [f"v{i}" for i in range(7)], "path": [str(tmp_path / name) for name in names], "class": list("xxyyxxx"), "split": "",
+        "begin": [nan, 0, 1, 9, nan, nan, nan], "end": [nan, 1, 9, 10, nan, nan, nan],
+    })  # fmt: skip
+
+
+def test_every_row_says_what_its_file_holds_or_why_not(rows, tmp_path):
+    found = probing.probe_all(rows, tmp_path / "cache.jsonl")
+    assert found["frames"].tolist()[:4] == [20, 10, 20, 0] and found["first"].tolist()[:3] == [0, 0, 10]
+    assert found["status"].tolist()[:4] == ["ok", "ok", "ok", "its segment lies outside of it"]
+    assert not found["status"][4:].eq("ok").any() and found["status"][5] == "it is empty" and found["status"][6] == "it does not exist"
+    assert (found["fps"][:3] == 10).all() and found["codec"][0] == "h264" and (found["width"][0], found["height"][0]) == (48, 36)
+    assert found["id"].tolist() == rows["id"].tolist()
+
+
+def test_short_videos_are_of_no_use(rows, tmp_path):
+    found = probing.probe_all(rows, tmp_path / "cache.jsonl", least=11)
+    assert found["status"].tolist()[:3] == ["ok", "too short (10 frames)", "ok"]
+
+
+def test_a_file_is_probed_once_and_again_only_when_it_changes(rows, tmp_path, monkeypatch):
+    probed = []
+    monkeypatch.setattr(probing, "probe", lambda path: probed.append(os.path.basename(path)) or video.probe(path))
+    first = probing.probe_all(rows, tmp_path / "cache.jsonl")
+    assert sorted(probed) == ["a.mp4", "b.mp4", "cut.mp4", "empty.mp4", "gone.mp4"]
+    pd.testing.assert_frame_equal(probing.probe_all(rows, tmp_path / "cache.jsonl"), first)
+    trees.video(tmp_path / "a.mp4", frames=25)
+    assert probing.probe_all(rows, tmp_path / "cache.jsonl")["frames"][0] == 25
+    assert probed[5:] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("left", [0, 1, 2.5])
+def test_a_stopped_run_goes_on(rows, tmp_path, monkeypatch, left):
+    cache = tmp_path / "cache.jsonl"
+    whole = probing.probe_all(rows, cache)
+    lines = [line for line in cache.read_text().splitlines() if line]
+    assert len(lines) == 5 and json.loads(lines[0])[0].endswith("a.mp4")
+    cache.write_text("\n".join(lines[: int(left)]) + ("\n" + lines[int(left)][:20] if left % 1 else "\n"))  # a kill may cut a line
+    again = []
+    monkeypatch.setattr(probing, "probe", lambda path: again.append(path) or video.probe(path))
+    pd.testing.assert_frame_equal(probing.probe_all(rows, cache), whole)
+    assert len(again) == 5 - int(left)
+    assert len(probing.probe_all(rows, cache)) == 7 and len(again) == 5 - int(left)
+
+
+def test_what_is_left_out_is_listed_and_too_much_of_it_stops(rows, tmp_path):
+    found = probing.probe_all(rows, tmp_path / "cache.jsonl")
+    listed = probing.rejected(found.assign(set="own"))
+    assert listed["id"].tolist() == ["v3", "v4", "v5", "v6"] and (listed["reason"].str.len() > 5).all()
+    assert probing.usable(found, 0.6, "r.csv")["id"].tolist() == ["v0", "v1", "v2"]
+    with pytest.raises(UserError, match=r"4 of 7 videos cannot be used, more than prepare\.broken allows \(50\.0%\); 1 of them: .*; r\.csv lists all"):
+        probing.usable(found, 0.5, "r.csv")
+    with pytest.raises(UserError, match=r'no video of the class "z" can be used; r\.csv says why'):
+        probing.usable(pd.concat([found, found[4:5].assign(**{"class": "z"})]), 0.9, "r.csv")
+
+
+def test_a_cache_that_cannot_be_written_is_said(rows, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cache.jsonl cannot be written"):
+        probing.probe_all(rows, tmp_path / "file/cache.jsonl")
