@@ -32,16 +32,17 @@ CHAPTER = {
 
 
 def run():
-    """Train, evaluate and compare every variant and seed under ``ablations``; one training a core at a time.
+    """Train, evaluate and compare every variant and seed under ``ablations``, as many at a time as ``compute.threads`` leaves cores for.
 
     Raises UserError with the sentence of the first stage that failed.
     """
-    params = config.load(sections=["ablations", "variants"])
+    params = config.load(sections=["ablations", "compute", "variants"])
     variants, seeds = params.ablations.variants or list(params.variants), params.ablations.seeds
     lay_out(variants, seeds)
     dvc("repro", "strip", "02_embed_class_names")
     runs = [f"{variant}-{seed}" for seed, variant in product(seeds, variants)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    cores = os.cpu_count()
+    with ThreadPoolExecutor(max(1, cores // (params.compute.threads or cores))) as pool:
         stages = [pool.submit(dvc, "--wait-for-lock", "repro", "--single-item", f"03_train@{name}", f"04_evaluate@{name}") for name in runs]
         for name, stage in zip(bar(runs, desc="training and evaluating", unit="run"), stages):
             try:
@@ -64,11 +65,27 @@ def lay_out(variants, seeds):
         elif source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+    for path in _places():
+        (WORKSPACE / path).parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(WORKSPACE / path):
+            (WORKSPACE / path).symlink_to(Path(path).resolve())
     local = f"[cache]\n    dir = {Path('.dvc/cache').resolve()}\n[core]\n    no_scm = true\n"
     write_bytes(WORKSPACE / ".dvc/config.local", local.encode())
     params = yaml.safe_load(Path("params.yaml").read_bytes()) | {"run": {"variants": variants, "seeds": seeds}}
     params["sphere"]["variants"] = variants[:1]  # of chapter 6, which does not run here
     write_bytes(WORKSPACE / "params.yaml", yaml.safe_dump(params, sort_keys=False).encode())
+
+
+def _places():
+    """Files and folders outside of the project proper that its parameters name, where they do so relative to its root."""
+    params = config.load(sections=["data", "prepare", "text"])
+    places = [params.text.vectors, params.text.describe]
+    if params.prepare.proxies:
+        places.append(params.prepare.proxies.folder)
+        Path(places[-1]).mkdir(parents=True, exist_ok=True)  # or the workspace could not fill it
+    for about in params.data.datasets.values():
+        places += [about.root, *([about.annotations] if isinstance(about.annotations, str) else about.annotations or [])]
+    return [path for path in places if path and not Path(path).is_absolute()]
 
 
 def dvc(*arguments):

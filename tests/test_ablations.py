@@ -31,6 +31,17 @@ def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
     assert (project / "build/ablations/aurl/losses.py").read_bytes() == (project / "aurl/losses.py").read_bytes()
 
 
+def test_workspace_finds_what_the_parameters_name(project):
+    file = project / "params.yaml"
+    file.write_text(file.read_text().replace("datasets: {}", "datasets: {own: {reader: folders, root: sets/own}, far: {reader: folders, root: /far}}")
+                    .replace("proxies: null", "proxies: {folder: data/proxies, side: 128, keyframe: 16, crf: 20}"))  # fmt: skip
+    for _ in range(2):
+        ablations.lay_out(["aurl"], [0])
+    (project / "sets/own/jump").mkdir(parents=True)
+    (project / "build/ablations/data/proxies/made.mp4").touch()
+    assert (project / "build/ablations/sets/own/jump").is_dir() and (project / "data/proxies/made.mp4").exists()
+
+
 def test_what_was_made_stays_and_what_was_removed_goes(project):
     ablations.lay_out(["aurl"], [0])
     made = project / "build/ablations/runs/aurl-0/model.json"
