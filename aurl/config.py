@@ -145,6 +145,8 @@ class Sphere(Section):
     variants: Annotated[list[str], Field(min_length=1)]
     classes: Annotated[list[str], Field(min_length=2)]
     epochs: Count
+    batch: Annotated[int, Field(ge=2)]
+    lr: Positive
 
 
 class Params(Section):

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import HTML, Image
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from aurl.decoding import pick, upright
 from aurl.files import write_bytes
-from aurl.video import read_frames
 
 FOLDER = Path("reports/figures")
 
@@ -29,18 +29,19 @@ def save(figure, name):
 
 def table(frame):
     """A data frame as a notebook shows it: shares as percentages, other fractions with three digits, the same bytes every time."""
-    shares = {"chance", "top1", "top1_low", "top1_high", "top1_std", "top5", "mean_per_class", "half_top1", "half_top1_std", "accuracy", "val_top1", "gzsl_seen", "gzsl_unseen", "gzsl_harmonic"}
+    shares = {"chance", "top1", "top1_low", "top1_high", "top1_std", "top5", "mean_per_class", "half_top1", "half_top1_std", "truze_top1", "accuracy", "val_top1", "gzsl_seen", "gzsl_unseen", "gzsl_harmonic"}
     formats = {column: "{:.1%}" if shares & set(np.atleast_1d(column)) else "{:.3f}" for column in frame.select_dtypes("float").columns}
-    return HTML(frame.style.format(formats).set_uuid("table").to_html())
+    return HTML(frame.style.format(formats, na_rep="–").set_uuid("table").to_html())
 
 
 def contact_sheet(manifest, columns=8):
     """One row of pictures per video of the manifest, time running to the right, the class at the left."""
     figure, axes = plt.subplots(len(manifest), columns, figsize=(1.2 * columns, 1.2 * len(manifest)), squeeze=False)
-    for row, (path, name) in zip(axes, zip(manifest["path"], manifest["class"])):
-        frames = read_frames(path)
-        for ax, k in zip(row, np.linspace(0, len(frames) - 1, columns).round().astype(int)):
-            ax.imshow(frames[k])
+    for row, video, name in zip(axes, manifest.itertuples(), manifest["class"], strict=True):
+        places = video.first + np.linspace(0, video.frames - 1, columns).round().astype(int)
+        pictures = pick(video.path, places, lambda frame: upright(frame.to_ndarray(format="rgb24"), frame))
+        for ax, place in zip(row, places):
+            ax.imshow(pictures[place])
             ax.set(xticks=[], yticks=[])
             sns.despine(ax=ax, left=True, bottom=True)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
@@ -191,4 +192,5 @@ def spread(panels, xlabel):
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         ax.set(title=title, xlabel=xlabel)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
     return figure

@@ -22,7 +22,7 @@ def draw(name, tmp_path):
     unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
     if name == "contact_sheet":
         write_video(tmp_path / "v.mp4", np.full((8, 16, 16, 3), 90, np.uint8), fps=8)
-        return figures.contact_sheet(pd.DataFrame({"path": [str(tmp_path / "v.mp4")] * 2, "class": names[:2]}), columns=4)
+        return figures.contact_sheet(pd.DataFrame({"path": [str(tmp_path / "v.mp4")] * 2, "class": names[:2], "first": [0, 4], "frames": [8, 4]}), columns=4)
     if name == "similarity":
         return figures.similarity(names, rng.normal(size=(3, 5)), "title")
     if name == "learning_curves":
@@ -42,6 +42,14 @@ def draw(name, tmp_path):
 
 
 ALL = ["contact_sheet", "similarity", "learning_curves", "per_class", "confusion", "sphere", "comparison", "tradeoff", "spread"]
+
+
+def test_contact_sheet_spans_its_segment(tmp_path):
+    write_video(tmp_path / "v.mp4", (25 * np.arange(8, dtype=np.uint8))[:, None, None, None] * np.ones((16, 16, 3), np.uint8), fps=8)
+    figure = figures.contact_sheet(pd.DataFrame({"path": [str(tmp_path / "v.mp4")], "class": ["x"], "first": [3], "frames": [5]}), columns=3)
+    shown = [ax.images[0].get_array().mean() for ax in figure.axes]
+    plt.close(figure)
+    np.testing.assert_allclose(shown, [75, 125, 175], atol=6)
 
 
 @pytest.mark.parametrize("name", ALL)

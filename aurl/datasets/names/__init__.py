@@ -26,6 +26,6 @@ def _rules():
     return yaml.safe_load((FOLDER / "rules.yaml").read_text())
 
 
-def truze(name: str) -> dict[str, list[str]]:
-    """TruZe's split of ``ucf101`` or ``hmdb51`` into "seen" and "unseen" classes, which Kinetics-400 has and lacks."""
-    return yaml.safe_load((FOLDER / "truze.yaml").read_text())[name]
+def truze(name: str | None) -> dict[str, list[str]]:
+    """TruZe's split of ``ucf101`` or ``hmdb51`` into "seen" and "unseen" classes, which Kinetics-400 has and lacks; empty for other sets."""
+    return yaml.safe_load((FOLDER / "truze.yaml").read_text()).get(name, {"seen": [], "unseen": []})

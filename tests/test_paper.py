@@ -1,0 +1,100 @@
+"""params.paper.yaml end to end, smoke-sized, on small trees in the layouts of the paper's data sets."""
+import json
+
+import nbformat
+import pandas as pd
+import pytest
+import trees
+from project import ROOT, dvc, lay_out, write
+
+from aurl import config
+from aurl.datasets import names
+
+SMALL = {"train": {"epochs": 1, "steps": 2, "batch": 4}, "model": {"width": 4, "depth": 1, "hidden": 8, "word_hidden": 8, "dim": 8},
+         "clip": {"frames": 4, "size": 16}, "evaluate": {"bootstrap": 100, "clips": 3}, "compute": {"threads": 1},
+         "text": {"vectors": "data/vectors/glove-6b-100d-actions.bin"}}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder, data = tmp_path_factory.mktemp("paper"), tmp_path_factory.mktemp("datasets")
+    csv = trees.kinetics(data / "k700", ("abseiling", "archery", "clean and jerk", "zumba"), videos=3)
+    cut = next((data / "k700/train/zumba").glob("*.mp4"))
+    cut.write_bytes(cut.read_bytes()[:200])
+    next((data / "k700/val/abseiling").glob("*.mp4")).write_bytes(b"")
+    segments = trees.activitynet(data / "anet", ("Archery", "Walking the dog"), videos=3)
+    trees.ucf101(data / "ucf", ("ApplyLipstick", "CleanAndJerk", "BabyCrawling"))
+    trees.hmdb51(data / "hmdb", ("brush_hair", "kick_ball"))
+    change = SMALL | {
+        "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
+        "variants": {"e2e": {"clip": {"crop": "crop"}, "model": {"semantic": "words", "projection": "linear"}, "loss": {"terms": ["regression"]}}},
+        "data": {"train": ["kinetics700", "activitynet"], "test": ["ucf101", "hmdb51"], "datasets": {
+            "kinetics700": {"reader": "kinetics", "root": str(data / "k700"), "annotations": [str(path) for path in csv], "classes": 4, "names": "kinetics700"},
+            "activitynet": {"reader": "activitynet", "root": str(data / "anet"), "annotations": str(segments), "classes": 2, "names": "activitynet"},
+            "ucf101": {"reader": "ucf101", "root": str(data / "ucf"), "classes": 3, "names": "ucf101"},
+            "hmdb51": {"reader": "hmdb51", "root": str(data / "hmdb"), "classes": 2, "names": "hmdb51"},
+        }},
+        "prepare": {"broken": 0.2, "least_frames": 4, "val_videos": 1, "proxies": {"folder": "data/proxies", "side": 32, "keyframe": 4, "crf": 20}},
+        "sphere": {"variants": ["e2e", "aurl"], "epochs": 1, "batch": 4, "classes": ["abseiling", "archery", "zumba"]},
+    }  # fmt: skip
+    lay_out(folder, change, "params.paper.yaml")
+    dvc("repro", "-q", cwd=folder)
+    return folder, data, change
+
+
+def test_parameters_are_valid_and_the_papers():
+    params = config.load(ROOT / "params.paper.yaml", "aurl")
+    assert params.train.epochs * params.train.steps == 58_500 and params.train.batch == 256
+    assert (params.train.optimizer, params.train.lr, params.train.weight_decay) == ("sgd", 0.05, 1e-4)
+    assert (params.clip.frames, params.clip.stride, params.clip.size, params.clip.crop) == (16, 1, 112, "squash")
+    assert (params.model.width, params.model.depth, params.model.hidden, params.model.word_hidden, params.model.dim) == (64, 2, 2048, 512, 2048)
+    assert params.loss.terms == ["semantic", "visual", "synthetic"] and params.generator.mode == "released" and params.text.overlap == 0.05
+    assert set(params.sphere.classes) <= set(names.load("kinetics700")[0])
+
+
+def test_whole_pipeline_reports_every_set(project):
+    folder, *_ = project
+    for variant in ("aurl", "e2e"):
+        metrics = json.loads((folder / f"reports/metrics/{variant}-0.json").read_text())
+        assert set(metrics) == {"kinetics700+activitynet", "ucf101", "hmdb51"} and metrics["hmdb51"]["chance"] == 0.5
+        assert metrics["ucf101"]["truze_top1"] == 1 and "truze_top1" not in metrics["kinetics700+activitynet"]  # one of its classes is here
+    assert (folder / "reports/tables/ablations.md").read_text().count("\n| ") == 2 * 2  # variants and test sets
+    for path in (folder / "reports/notebooks").glob("*.ipynb"):
+        outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+        assert outputs and not [output for output in outputs if output.output_type in ("stream", "error")], path
+
+
+def test_manifest_has_what_is_whole_and_the_report_what_is_not(project):
+    folder, *_ = project
+    manifest = pd.read_csv(folder / "data/manifest.csv")
+    kinetics = manifest[manifest["set"] == "kinetics700"]
+    assert (manifest["status"] == "ok").all() and manifest["path"].str.startswith("data/proxies/").all()
+    assert kinetics.groupby("split").size().to_dict() == {"train": 11, "val": 4}  # 12 and 4 a class at most 1, less the broken
+    rejected = pd.read_csv(folder / "reports/tables/rejected.csv")
+    assert rejected["set"].tolist() == ["kinetics700"] * 2 and rejected["reason"].str.len().gt(5).all()
+    anet = manifest[manifest["set"] == "activitynet"]
+    assert anet["frames"].eq(10).all() and set(anet["first"]) == {0, 10} and set(anet["split"]) == {"train", "val"}
+    assert (manifest.loc[manifest["set"].isin(["ucf101", "hmdb51"]), "split"] == "test").all()
+
+
+def test_classes_of_two_training_sets_are_merged_and_overlapping_ones_left_out(project):
+    folder, *_ = project
+    manifest = pd.read_csv(folder / "data/manifest.csv").set_index("set")
+    assert "archery" in set(manifest.loc["activitynet", "class"]) and "archery" in set(manifest.loc["kinetics700", "class"])
+    overlap = pd.read_csv(folder / "reports/tables/overlap.csv").set_index("class")
+    assert overlap.loc["clean and jerk", ["removed", "nearest", "set"]].tolist() == [True, "CleanAndJerk", "ucf101"]
+    assert not overlap.loc[["abseiling", "archery"], "removed"].any()
+
+
+@pytest.mark.parametrize(("own", "sentence"), [
+    ({"root": "/nowhere/ucf"}, "/nowhere/ucf cannot be read (No such file or directory)"),
+    ({"classes": 101}, "has 3 classes, such as 'ApplyLipstick', where 101 should be"),
+    ({"names": "ucf11"}, "ucf11"),
+])
+def test_mistake_in_a_data_set_is_one_sentence(project, own, sentence):
+    folder, _, change = project
+    sets = change["data"]["datasets"]
+    write(folder, change | {"data": change["data"] | {"datasets": sets | {"ucf101": sets["ucf101"] | own}}}, "params.paper.yaml")
+    done = dvc("repro", "01_prepare_data", cwd=folder, check=False)
+    said = [line for line in done.stderr.splitlines() if line.startswith("aurl: ")]
+    assert done.returncode and len(said) == 1 and sentence in said[0] and "Traceback" not in done.stderr
