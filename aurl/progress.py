@@ -35,8 +35,9 @@ def parallel(function, calls, desc, unit, total=None, scheduler=None):
     results = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
     try:
         yield from bar(results, total=total, desc=desc, unit=unit)
-    finally:
-        get_reusable_executor().shutdown()  # idle workers would be reported as leaked when the notebook's process ends
+    finally:  # idle workers would be reported as leaked when the notebook's process ends
+        if not isinstance(sys.exception(), GeneratorExit):  # given up: the garbage collector may be at work in a thread that this would wait for
+            get_reusable_executor().shutdown()
 
 
 def _on_cluster(jobs, scheduler):

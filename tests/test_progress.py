@@ -45,6 +45,15 @@ def test_an_error_in_parallel_work_arrives_whole():
         list(progress.parallel(half, [(1, 1), (-1, 1), (2, 1)], "halving", "number"))
 
 
+@pytest.mark.filterwarnings("ignore:.*tasks")
+def test_work_that_is_given_up_waits_for_no_thread(monkeypatch):
+    """The garbage collector ends it in any thread, and so maybe in one of those that ending the workers would wait for."""
+    monkeypatch.setattr(progress, "get_reusable_executor", lambda: pytest.fail("waited for the workers"))
+    given_up = progress.parallel(half, [(i, 1) for i in range(20)], "halving", "number")
+    next(given_up)
+    given_up.close()
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """A Dask scheduler with two workers, each a process."""
