@@ -86,15 +86,11 @@ def test_classes_of_two_training_sets_are_merged_and_overlapping_ones_left_out(p
     assert not overlap.loc[["abseiling", "archery"], "removed"].any()
 
 
-@pytest.mark.parametrize(("own", "sentence"), [
-    ({"root": "/nowhere/ucf"}, "/nowhere/ucf cannot be read (No such file or directory)"),
-    ({"classes": 101}, "has 3 classes, such as 'ApplyLipstick', where 101 should be"),
-    ({"names": "ucf11"}, "ucf11"),
-])
-def test_mistake_in_a_data_set_is_one_sentence(project, own, sentence):
+def test_mistake_in_a_data_set_is_one_sentence(project):
     folder, _, change = project
     sets = change["data"]["datasets"]
-    write(folder, change | {"data": change["data"] | {"datasets": sets | {"ucf101": sets["ucf101"] | own}}}, "params.paper.yaml")
+    write(folder, change | {"data": change["data"] | {"datasets": sets | {"ucf101": sets["ucf101"] | {"classes": 101}}}}, "params.paper.yaml")
     done = dvc("repro", "01_prepare_data", cwd=folder, check=False)
     said = [line for line in done.stderr.splitlines() if line.startswith("aurl: ")]
-    assert done.returncode and len(said) == 1 and sentence in said[0] and "Traceback" not in done.stderr
+    assert done.returncode and len(said) == 1 and "Traceback" not in done.stderr
+    assert "has 3 classes, such as 'ApplyLipstick', where 101 should be" in said[0] and "see DATA.md" in said[0]

@@ -106,9 +106,12 @@ def test_a_class_with_one_video_cannot_be_trained_on():
 
 def test_a_slip_in_the_last_set_is_said_before_the_first_is_probed(monkeypatch):
     monkeypatch.setattr(prepare.probing, "probe_all", lambda *_: pytest.fail("probed too early"))
-    data = sets(["own"], ["gone"], own=folders("own", jump=2), gone={"reader": "ucf101", "root": "nowhere"})
+    own = folders("own", jump=2)
+    data = sets(["own"], ["gone"], own=own, gone={"reader": "ucf101", "root": "nowhere"})
     with pytest.raises(UserError, match=r"nowhere cannot be read .*DATA\.md"):
         prepare.datasets(data, settings())
+    with pytest.raises(UserError, match="no class names of 'ucf11'.*did you mean ucf101"):
+        prepare.datasets(sets(["own"], ["other"], own=own, other=own | {"names": "ucf11"}), settings())
 
 
 def test_classes_of_the_same_words_have_one_name():
