@@ -130,13 +130,13 @@ class WordVectors:
             return (self.embed(names, rules) + self.embed(described)) / 2
         spoken, missing = {name: words(name, rules) for name in names}, []
         self.fetch(word for found in spoken.values() for word in found)
-        means = np.zeros((len(names), self.dim), np.float32)
+        means = np.zeros((len(names), self.dim))  # in float64: float32's last digit depends on where in memory a vector lies
         for row, name in zip(means, names):
             found = spoken[name]
             if not found:
                 raise UserError(f'the class name "{name}" holds no word: write it with words')
             for word in found:
-                vector = np.asarray(self.lookup(word), np.float32)
+                vector = np.asarray(self.lookup(word), np.float64)
                 norm = np.linalg.norm(vector)
                 if 0 < norm < np.inf:
                     row += vector / norm / len(found)
@@ -146,7 +146,7 @@ class WordVectors:
             rest = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             raise UserError(f"{self.source} has no vector for {', '.join(missing[:5])}{rest}: "
                             "write the class with other words, or use vectors that have them")
-        return means
+        return means.astype(np.float32)
 
 
 def overlapping(train: tuple[Sequence[str], np.ndarray], test: tuple[Sequence[str], np.ndarray],
@@ -159,8 +159,8 @@ def overlapping(train: tuple[Sequence[str], np.ndarray], test: tuple[Sequence[st
     columns ``class``, ``nearest`` (the test class), ``distance`` and ``removed``.
     """
     (names, vectors), (test_names, test_vectors) = train, test
-    # Rounding puts equal vectors at -1e-16, which would be "below" a threshold of 0.
-    distances = np.clip(1 - _unit(vectors) @ _unit(test_vectors).T, 0, 2)
+    # Rounding puts equal vectors at ±1e-16, which would be "below" a threshold of 0, or sort equals at random.
+    distances = np.clip((1 - _unit(vectors) @ _unit(test_vectors).T).round(9), 0, 2)
     nearest = distances.argmin(axis=1)
     smallest = distances.min(axis=1)
     table = pd.DataFrame({"class": list(names), "nearest": [test_names[i] for i in nearest],
