@@ -17,7 +17,7 @@ reproduce: $(INSTALLED)
 
 ablations: $(INSTALLED)
 	@python -m aurl.config
-	python -m aurl.ablations
+	python -m aurl.pipeline.ablations
 
 test: $(INSTALLED)
 	python -m pytest
@@ -26,7 +26,7 @@ lab: $(INSTALLED)
 	jupyter lab notebooks
 
 readme: $(INSTALLED)  # put the regenerated tables between the README's markers
-	python -m aurl.readme
+	python -m aurl.pipeline.readme
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed and none was found: install one, or name it with make PYTHON=/path/to/python3.11" >&2; exit 1; }

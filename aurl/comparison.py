@@ -1,4 +1,5 @@
 """The variants side by side: every run's figures, brought together over seeds."""
+
 import itertools
 import json
 from pathlib import Path
@@ -21,7 +22,11 @@ def collect(variants, seeds, sets):
             raise UserError(f"{file} is missing: evaluate the variant first, with `dvc repro`.")
         found = evaluation.load(f"build/features/{variant}-{seed}/{name}.npz")
         hits = metrics.hits(evaluation.scores(found), found["labels"])
-        rows.append({"set": name, "variant": variant, "seed": seed} | json.loads(file.read_text())[name] | {"hits": hits, "labels": found["labels"]})
+        rows.append(
+            {"set": name, "variant": variant, "seed": seed}
+            | json.loads(file.read_text())[name]
+            | {"hits": hits, "labels": found["labels"]}
+        )
     return pd.DataFrame(rows)
 
 
@@ -34,7 +39,9 @@ def summary(runs, bootstrap, seed=0):
     """
     rows = []
     for (name, variant), own in runs.groupby(["set", "variant"], sort=False):
-        low, high = metrics.bootstrap_interval(np.mean([*own["hits"]], axis=0), own["labels"].iloc[0], np.random.default_rng(seed), bootstrap)
+        low, high = metrics.bootstrap_interval(
+            np.mean([*own["hits"]], axis=0), own["labels"].iloc[0], np.random.default_rng(seed), bootstrap
+        )
         means = dict(own[["chance", "top1", "gzsl_harmonic", "closeness", "dispersion"]].mean())
         spread = {"top1_low": low, "top1_high": high, "top1_std": own["top1"].std()}
         rows.append({"set": name, "variant": variant, "seeds": len(own)} | evaluation.rounded(means | spread))
@@ -43,7 +50,10 @@ def summary(runs, bootstrap, seed=0):
 
 def markdown(table):
     """What `summary` returns as a Markdown table, accuracies in percent."""
-    lines = ["| test set | variant | top-1 % (95 % interval) | ± over seeds | times chance | seen and unseen, harmonic % | closeness ↓ | dispersion ↑ |", "|---" * 8 + "|"]
+    lines = [
+        "| test set | variant | top-1 % (95 % interval) | ± over seeds | times chance | seen and unseen, harmonic % | closeness ↓ | dispersion ↑ |",
+        "|---" * 8 + "|",
+    ]
     for row in table.itertuples():
         spread = f"{100 * row.top1_std:.1f}" if row.seeds > 1 else "–"
         lines.append(
@@ -62,6 +72,9 @@ def verdicts(runs, method="aurl"):
         for variant, theirs in top1.items() if len(ours) else ():
             points = 100 * (ours.mean() - theirs.mean())
             pairs = np.subtract.outer(ours, theirs) * np.sign(points)
-            side, agree = "above" if points > 0 else "below", f", in {(pairs > 0).sum()} of {pairs.size} pairs of runs" if pairs.size > 1 else ", one run each"
+            side, agree = (
+                "above" if points > 0 else "below",
+                f", in {(pairs > 0).sum()} of {pairs.size} pairs of runs" if pairs.size > 1 else ", one run each",
+            )
             sentences.append(f"{name}: `{method}` is {abs(points):.1f} points {side} `{variant}`{agree}.")
     return sentences

@@ -2,6 +2,7 @@
 
 ``python -m aurl.config`` checks the file, every variant in it included.
 """
+
 import difflib
 import os
 import sys
@@ -189,11 +190,15 @@ def load(path="params.yaml", variant=None, seed=0, sections=None):
     params = _check(raw, path)
     if variant is not None:
         if variant not in params.variants:
-            raise UserError(f"{path}: there is no variant {variant!r} under `variants`; there are {_list(params.variants)}{_nearest(variant, params.variants)}")
+            raise UserError(
+                f"{path}: there is no variant {variant!r} under `variants`; there are {_list(params.variants)}{_nearest(variant, params.variants)}"
+            )
         where = f"{path}: variants.{variant}"
         for section in params.variants[variant]:
             if section in Params.model_fields and section not in VARIED:
-                raise UserError(f"{where}.{section}: a variant cannot change the section {section}, which all variants share; it may change {_list(VARIED)}.")
+                raise UserError(
+                    f"{where}.{section}: a variant cannot change the section {section}, which all variants share; it may change {_list(VARIED)}."
+                )
         params = _check(_overlay(raw, params.variants[variant], where), where)
     chosen = {name: getattr(params, name) for name in sections or Params.model_fields}
     return SimpleNamespace(**chosen, variant=variant, seed=seed)
@@ -217,7 +222,9 @@ def _read(path):
     try:
         raw = yaml.safe_load(Path(path).read_bytes())
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): run from the project's root, or name the parameter file.") from None
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): run from the project's root, or name the parameter file."
+        ) from None
     except yaml.YAMLError as error:
         where = f" at line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
         reason = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be parsed")
@@ -235,7 +242,9 @@ def _overlay(base, over, where):
         if key not in base:
             raise UserError(f"{where}.{key} is not a parameter{_nearest(key, base)}")
     return {
-        key: _overlay(value, over[key], f"{where}.{key}") if key in over and isinstance(value, dict) else over.get(key, value)
+        key: _overlay(value, over[key], f"{where}.{key}")
+        if key in over and isinstance(value, dict)
+        else over.get(key, value)
         for key, value in base.items()
     }
 
@@ -244,7 +253,9 @@ def _check(raw, where):
     try:
         params = Params.model_validate(raw)
     except pydantic.ValidationError as error:
-        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")  # a misspelt key is missing, too
+        problems = sorted(
+            error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"
+        )  # a misspelt key is missing, too
         raise UserError(_sentence(problems[0], where)) from None
     ablations = params.ablations.variants or []
     for key, values in (
@@ -257,18 +268,32 @@ def _check(raw, where):
     for key, names in (("data.train", params.data.train), ("data.test", params.data.test)):
         for name in names:
             if name not in known:
-                raise UserError(f"{where}: {key} names {name!r}, which is not under data.datasets; there are {_list(known)}{_nearest(name, known)}")
+                raise UserError(
+                    f"{where}: {key} names {name!r}, which is not under data.datasets; there are {_list(known)}{_nearest(name, known)}"
+                )
     for name in set(params.data.datasets) & set(MOCAP):
-        raise UserError(f"{where}: data.datasets.{name} has the name of a set of the embedded benchmark: give it another.")
+        raise UserError(
+            f"{where}: data.datasets.{name} has the name of a set of the embedded benchmark: give it another."
+        )
     for name in set(params.data.train) & set(params.data.test):
-        raise UserError(f"{where}: data.train and data.test both name {name}: its classes would not be unseen, so leave it out of one.")
-    for key, names in (("run.variants", params.run.variants), ("ablations.variants", ablations), ("sphere.variants", params.sphere.variants)):
+        raise UserError(
+            f"{where}: data.train and data.test both name {name}: its classes would not be unseen, so leave it out of one."
+        )
+    for key, names in (
+        ("run.variants", params.run.variants),
+        ("ablations.variants", ablations),
+        ("sphere.variants", params.sphere.variants),
+    ):
         for name in names:
             if name not in params.variants:
-                raise UserError(f"{where}: {key} names {name!r}, which is not under `variants`; there are {_list(params.variants)}{_nearest(name, params.variants)}")
+                raise UserError(
+                    f"{where}: {key} names {name!r}, which is not under `variants`; there are {_list(params.variants)}{_nearest(name, params.variants)}"
+                )
     for name in params.sphere.variants:
         if name not in params.run.variants:
-            raise UserError(f"{where}: sphere.variants names {name!r}, which run.variants does not train; it trains {_list(params.run.variants)}.")
+            raise UserError(
+                f"{where}: sphere.variants names {name!r}, which run.variants does not train; it trains {_list(params.run.variants)}."
+            )
     return params
 
 

@@ -1,4 +1,5 @@
 """Zero-shot evaluation: features once per data set, every figure from them."""
+
 import io
 from pathlib import Path
 
@@ -78,7 +79,9 @@ def generalised(seen, unseen):
     classes = np.concatenate([seen["classes"], unseen["classes"]])
     accuracy = {}
     for name, features, first in (("gzsl_seen", seen, 0), ("gzsl_unseen", unseen, len(seen["classes"]))):
-        accuracy[name] = np.nanmean(metrics.per_class_accuracy(features["video"] @ classes.T, features["labels"] + first))
+        accuracy[name] = np.nanmean(
+            metrics.per_class_accuracy(features["video"] @ classes.T, features["labels"] + first)
+        )
     return rounded(accuracy | {"gzsl_harmonic": metrics.harmonic_mean(*accuracy.values())})
 
 

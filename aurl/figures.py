@@ -1,4 +1,5 @@
 """The figures of the notebooks. Each function draws one and returns it; `save` keeps it in ``reports/figures/``."""
+
 import io
 import itertools
 from pathlib import Path
@@ -10,12 +11,14 @@ import seaborn as sns
 from IPython.display import HTML, Image
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from aurl.decoding import pick, upright
 from aurl.files import write_bytes
+from aurl.video.decoding import pick, upright
 
 FOLDER = Path("reports/figures")
 
-sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc={"figure.dpi": 100, "axes.titlesize": "medium"})
+sns.set_theme(
+    context="notebook", style="whitegrid", palette="colorblind", rc={"figure.dpi": 100, "axes.titlesize": "medium"}
+)
 
 
 def save(figure, name):
@@ -29,8 +32,27 @@ def save(figure, name):
 
 def table(frame):
     """A data frame as a notebook shows it: shares as percentages, other fractions with three digits, the same bytes every time."""
-    shares = {"chance", "top1", "top1_low", "top1_high", "top1_std", "top5", "mean_per_class", "half_top1", "half_top1_std", "truze_top1", "accuracy", "val_top1", "gzsl_seen", "gzsl_unseen", "gzsl_harmonic"}
-    formats = {column: "{:.1%}" if shares & set(np.atleast_1d(column)) else "{:.3f}" for column in frame.select_dtypes("float").columns}
+    shares = {
+        "chance",
+        "top1",
+        "top1_low",
+        "top1_high",
+        "top1_std",
+        "top5",
+        "mean_per_class",
+        "half_top1",
+        "half_top1_std",
+        "truze_top1",
+        "accuracy",
+        "val_top1",
+        "gzsl_seen",
+        "gzsl_unseen",
+        "gzsl_harmonic",
+    }
+    formats = {
+        column: "{:.1%}" if shares & set(np.atleast_1d(column)) else "{:.3f}"
+        for column in frame.select_dtypes("float").columns
+    }
     return HTML(frame.style.format(formats, na_rep="–").set_uuid("table").to_html())
 
 
@@ -126,21 +148,50 @@ def sphere(panels, names):
     around, down = np.meshgrid(2 * grid, grid)
     for place, (title, features) in enumerate(panels.items(), start=1):
         ax = figure.add_subplot(1, len(panels), place, projection="3d", computed_zorder=False)
-        ax.plot_wireframe(np.cos(around) * np.sin(down), np.sin(around) * np.sin(down), np.cos(down), rstride=6, cstride=5, color="0.85", linewidth=0.5)
-        toward = np.array([np.cos(np.radians(-60)) * np.cos(np.radians(20)), np.sin(np.radians(-60)) * np.cos(np.radians(20)), np.sin(np.radians(20))])
+        ax.plot_wireframe(
+            np.cos(around) * np.sin(down),
+            np.sin(around) * np.sin(down),
+            np.cos(down),
+            rstride=6,
+            cstride=5,
+            color="0.85",
+            linewidth=0.5,
+        )
+        toward = np.array(
+            [
+                np.cos(np.radians(-60)) * np.cos(np.radians(20)),
+                np.sin(np.radians(-60)) * np.cos(np.radians(20)),
+                np.sin(np.radians(20)),
+            ]
+        )
         for label, colour in enumerate(colours):
             own = features["video"][features["labels"] == label]
             star = features["classes"][label]
             hidden = own @ toward < 0  # behind the sphere: fainter
             ax.scatter(*own[hidden].T, color=colour, s=36, alpha=0.4, zorder=2, depthshade=False)
             ax.scatter(*own[~hidden].T, color=colour, s=36, zorder=3, depthshade=False)
-            ax.scatter(*star, color=colour, marker="*", s=260, edgecolor="black", linewidth=0.8, alpha=0.5 if star @ toward < 0 else 1, zorder=4, depthshade=False)
+            ax.scatter(
+                *star,
+                color=colour,
+                marker="*",
+                s=260,
+                edgecolor="black",
+                linewidth=0.8,
+                alpha=0.5 if star @ toward < 0 else 1,
+                zorder=4,
+                depthshade=False,
+            )
         ax.set_box_aspect((1, 1, 1), zoom=1.75)
         ax.view_init(20, -60)
         ax.set_axis_off()
         ax.set_title(title)
-    handles = [plt.Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in zip(names, colours)]
-    handles += [plt.Line2D([], [], marker="o", linestyle="", color="0.4", label="a video"), plt.Line2D([], [], marker="*", linestyle="", color="0.4", markersize=13, label="a class name")]
+    handles = [
+        plt.Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in zip(names, colours)
+    ]
+    handles += [
+        plt.Line2D([], [], marker="o", linestyle="", color="0.4", label="a video"),
+        plt.Line2D([], [], marker="*", linestyle="", color="0.4", markersize=13, label="a class name"),
+    ]
     figure.legend(handles=handles, loc="lower center", ncol=4, frameon=False)
     figure.subplots_adjust(left=0, right=1, bottom=0.18, top=0.88, wspace=0)
     return figure
@@ -152,12 +203,36 @@ def comparison(runs, table):
     ``runs`` and ``table`` are what `aurl.comparison.collect` and `summary` return.
     """
     sets, variants = table["set"].unique(), list(table["variant"].unique())
-    figure, axes = plt.subplots(1, len(sets), figsize=(5.2 * len(sets), 0.42 * len(variants) + 1.6), sharey=True, squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        1,
+        len(sets),
+        figsize=(5.2 * len(sets), 0.42 * len(variants) + 1.6),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
     for ax, name in zip(axes[0], sets):
         rows, dots = table[table["set"] == name], runs[runs["set"] == name]
         ax.barh(rows["variant"], rows["top1"], color="C0", alpha=0.55, height=0.7)
-        ax.errorbar(rows["top1"], rows["variant"], xerr=[(rows["top1"] - rows["top1_low"]).clip(0), (rows["top1_high"] - rows["top1"]).clip(0)], fmt="none", color="black", capsize=3, label="95 % interval over videos")
-        ax.scatter(dots["top1"], dots["variant"], color="C1", edgecolor="black", linewidth=0.5, s=22, zorder=3, label="one training run")
+        ax.errorbar(
+            rows["top1"],
+            rows["variant"],
+            xerr=[(rows["top1"] - rows["top1_low"]).clip(0), (rows["top1_high"] - rows["top1"]).clip(0)],
+            fmt="none",
+            color="black",
+            capsize=3,
+            label="95 % interval over videos",
+        )
+        ax.scatter(
+            dots["top1"],
+            dots["variant"],
+            color="C1",
+            edgecolor="black",
+            linewidth=0.5,
+            s=22,
+            zorder=3,
+            label="one training run",
+        )
         ax.axvline(rows["chance"].iloc[0], color="grey", linestyle="--", label=f"chance, {rows['chance'].iloc[0]:.1%}")
         ax.set(title=name, xlim=(0, 1), xlabel="zero-shot top-1 accuracy")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
@@ -172,11 +247,22 @@ def tradeoff(runs):
     sets = runs["set"].unique()
     variants = list(runs["variant"].unique())
     marks = dict(zip(variants, itertools.cycle("osD^v<>PX*hp")))
-    figure, axes = plt.subplots(1, len(sets), figsize=(4.6 * len(sets) + 2, 4.4), sharex=True, sharey=True, squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(sets), figsize=(4.6 * len(sets) + 2, 4.4), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
     for ax, name in zip(axes[0], sets):
         for place, variant in enumerate(variants):
             rows = runs[(runs["set"] == name) & (runs["variant"] == variant)]
-            ax.scatter(rows["closeness"], rows["dispersion"], color=sns.color_palette("husl", len(variants))[place], marker=marks[variant], s=55, edgecolor="black", linewidth=0.5, label=variant)
+            ax.scatter(
+                rows["closeness"],
+                rows["dispersion"],
+                color=sns.color_palette("husl", len(variants))[place],
+                marker=marks[variant],
+                s=55,
+                edgecolor="black",
+                linewidth=0.5,
+                label=variant,
+            )
         ax.set(title=name, xlabel="closeness: video to its class name\n(cosine distance, smaller is better aligned)")
     axes[0][0].set_ylabel("dispersion: class name to the nearest other\n(cosine distance, larger is more uniform)")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right center", frameon=False)
@@ -185,7 +271,9 @@ def tradeoff(runs):
 
 def spread(panels, xlabel):
     """Box plots side by side: ``panels`` maps a title to ``{name: values}``. Boxes hold the middle half, whiskers 90 %, a dot is the mean."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.6), sharex=True, squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(4.6 * len(panels), 3.6), sharex=True, squeeze=False, layout="constrained"
+    )
     for ax, (title, groups) in zip(axes[0], panels.items()):
         ax.boxplot(list(groups.values()), orientation="horizontal", tick_labels=list(groups), whis=(5, 95), showfliers=False, showmeans=True, patch_artist=True, widths=0.6,
                    boxprops={"facecolor": "C0", "alpha": 0.5}, medianprops={"color": "black"}, meanprops={"marker": "o", "markerfacecolor": "C1", "markeredgecolor": "black"})  # fmt: skip

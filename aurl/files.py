@@ -1,4 +1,5 @@
 """Write a file whole or not at all."""
+
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,9 @@ def write_bytes(path, data):
         part.write_bytes(data)
         os.replace(part, path)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): make room, or change the folder's permissions.") from None
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}): make room, or change the folder's permissions."
+        ) from None
     finally:
         with suppress(OSError):  # there may be no such file, nor such a folder
             part.unlink()

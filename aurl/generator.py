@@ -61,8 +61,10 @@ class ClassGenerator:
         (torch.Size([6, 3]), True, [False, True, False, True, False, True])
         """
         if centers.ndim != 2 or centers.shape != classes.shape or len(classes) < 2:
-            raise ValueError("The class generator needs centres and class features of one shape (C, D), C > 1, "
-                             f"not {tuple(centers.shape)} and {tuple(classes.shape)}.")
+            raise ValueError(
+                "The class generator needs centres and class features of one shape (C, D), C > 1, "
+                f"not {tuple(centers.shape)} and {tuple(classes.shape)}."
+            )
         count = self.num_classes or len(classes)
         mix = self._all(count, len(classes), rng) if self.mode == "released" else self._pairs(count, len(classes), rng)
         with torch.autocast(classes.device.type, enabled=False):  # it would multiply in bfloat16

@@ -135,8 +135,19 @@ def center(video, centers, labels):
     return (unit(video) - unit(centers[labels])).square().sum(dim=-1).mean()
 
 
-def total(terms, *, projected, classes, centers, labels, generator=None, rng=None, scale=10.0,
-          uniformity_weight=1.0, margin=0.1):
+def total(
+    terms,
+    *,
+    projected,
+    classes,
+    centers,
+    labels,
+    generator=None,
+    rng=None,
+    scale=10.0,
+    uniformity_weight=1.0,
+    margin=0.1,
+):
     r"""The sum of the chosen ``terms``, all with weight 1: what a training step minimises.
 
     ========================  ==============================================================
@@ -179,8 +190,17 @@ def total(terms, *, projected, classes, centers, labels, generator=None, rng=Non
 
 def aurl(video, classes, centers, labels, generator, scale=10.0, rng=None, uniformity_weight=1.0):
     r"""AURL's whole objective, :math:`L_S + L_C + L_{US}`; returns what `total` returns."""
-    return total(AURL_TERMS, projected=video, classes=classes, centers=centers, labels=labels,
-                 generator=generator, rng=rng, scale=scale, uniformity_weight=uniformity_weight)
+    return total(
+        AURL_TERMS,
+        projected=video,
+        classes=classes,
+        centers=centers,
+        labels=labels,
+        generator=generator,
+        rng=rng,
+        scale=scale,
+        uniformity_weight=uniformity_weight,
+    )
 
 
 def _check(video, classes, labels=None):

@@ -148,8 +148,10 @@ def _splits(protocol, count):
         if protocol == "all":
             return [np.arange(count)]
         if protocol == "half" and count > 1:
-            return [np.random.RandomState(k).permutation(count)[:count // 2] for k in range(10)]
-        raise ValueError(f"The protocol must be 'all', 'half' (two or more classes) or class indices, not {protocol!r}.")
+            return [np.random.RandomState(k).permutation(count)[: count // 2] for k in range(10)]
+        raise ValueError(
+            f"The protocol must be 'all', 'half' (two or more classes) or class indices, not {protocol!r}."
+        )
     chosen = np.asarray(protocol)
     if chosen.ndim != 1 or not chosen.size or len(np.unique(chosen)) < len(chosen):
         raise ValueError("Test classes must be a list of one or more different class indices.")

@@ -51,9 +51,12 @@ class Backbone(nn.Module):
         middle = max(1, 45 * width // 64)  # torchvision's stem has 45 for 64
         self.stem = nn.Sequential(
             nn.Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
-            nn.BatchNorm3d(middle), nn.ReLU(inplace=True),
+            nn.BatchNorm3d(middle),
+            nn.ReLU(inplace=True),
             nn.Conv3d(middle, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
-            nn.BatchNorm3d(width), nn.ReLU(inplace=True))
+            nn.BatchNorm3d(width),
+            nn.ReLU(inplace=True),
+        )
         self.layer1 = self._stage(width, width, depth, stride=1)
         self.layer2 = self._stage(width, 2 * width, depth, stride=2)
         self.layer3 = self._stage(2 * width, 4 * width, depth, stride=2)
@@ -65,8 +68,11 @@ class Backbone(nn.Module):
 
     @staticmethod
     def _stage(before, after, depth, stride):
-        shortcut = None if stride == 1 else nn.Sequential(
-            nn.Conv3d(before, after, 1, stride, bias=False), nn.BatchNorm3d(after))
+        shortcut = (
+            None
+            if stride == 1
+            else nn.Sequential(nn.Conv3d(before, after, 1, stride, bias=False), nn.BatchNorm3d(after))
+        )
         first = BasicBlock(before, after, _Conv2Plus1D, stride, shortcut)
         return nn.Sequential(first, *(BasicBlock(after, after, _Conv2Plus1D) for _ in range(depth - 1)))
 
@@ -78,9 +84,15 @@ class Backbone(nn.Module):
 def mlp(before, hidden, after):
     """Three linear layers, BatchNorm after each, ReLU after the first two: (N, before) -> (N, after)."""
     return nn.Sequential(
-        nn.Linear(before, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True),
-        nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True),
-        nn.Linear(hidden, after), nn.BatchNorm1d(after))
+        nn.Linear(before, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, after),
+        nn.BatchNorm1d(after),
+    )
 
 
 class AURL(nn.Module):
@@ -98,10 +110,14 @@ class AURL(nn.Module):
         features, self.dim = 8 * model.width, model.dim if learned else word_dim
         self.backbone = Backbone(model.width, model.depth)
         self.dropout = nn.Dropout(model.dropout)
-        self.projection = (mlp(features, model.hidden, self.dim) if model.projection == "mlp"
-                           else nn.Linear(features, self.dim))
-        self.words = nn.Sequential(nn.Linear(word_dim, model.word_hidden),
-                                   *mlp(model.word_hidden, model.hidden, self.dim)) if learned else nn.Identity()
+        self.projection = (
+            mlp(features, model.hidden, self.dim) if model.projection == "mlp" else nn.Linear(features, self.dim)
+        )
+        self.words = (
+            nn.Sequential(nn.Linear(word_dim, model.word_hidden), *mlp(model.word_hidden, model.hidden, self.dim))
+            if learned
+            else nn.Identity()
+        )
         self.centers = nn.Parameter(torch.rand(num_classes, self.dim))  # U[0, 1), as released
 
     def forward(self, clips, words):
@@ -165,9 +181,14 @@ def _check(model, num_classes, word_dim):
 
 # What the authors' training script saves beside the weights: its options and a NumPy accuracy, whose
 # scalar type NumPy 1 and 2 pickle under two names.
-_SAVED_BESIDE = [argparse.Namespace, np.dtype, type(np.dtype("float64")), type(np.dtype("float32")),
-                 (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
-                 (np._core.multiarray.scalar, "numpy.core.multiarray.scalar")]
+_SAVED_BESIDE = [
+    argparse.Namespace,
+    np.dtype,
+    type(np.dtype("float64")),
+    type(np.dtype("float32")),
+    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+]
 _STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 _UNUSED = re.compile(r"(backbone\.)?regressor\.|classifier_txts\.")  # saved, but on no feature's way
 
@@ -189,9 +210,13 @@ def load_released(path):
     except FileNotFoundError:
         raise UserError(f"There is no checkpoint {path}; download it or correct the path.") from None
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path} is not plain weights and was not read, as it could run code; use the authors' own file.") from error
+        raise UserError(
+            f"{path} is not plain weights and was not read, as it could run code; use the authors' own file."
+        ) from error
     except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, UserError) as error:
-        raise UserError(f"{path} is no released AURL checkpoint; use AURL662_checkpoint.pth.tar or AURL700's.") from error
+        raise UserError(
+            f"{path} is no released AURL checkpoint; use AURL662_checkpoint.pth.tar or AURL700's."
+        ) from error
     return model.eval()
 
 
@@ -215,5 +240,10 @@ def _sizes(weights):
     return SimpleNamespace(
         width=weights["backbone.stem.3.weight"].shape[0],
         depth=len({name.split(".")[2] for name in weights if name.startswith("backbone.layer1.")}),
-        hidden=weights["projection.0.weight"].shape[0], dim=weights["centers"].shape[1],
-        word_hidden=weights["words.0.weight"].shape[0], dropout=0.05, projection="mlp", semantic="learned")
+        hidden=weights["projection.0.weight"].shape[0],
+        dim=weights["centers"].shape[1],
+        word_hidden=weights["words.0.weight"].shape[0],
+        dropout=0.05,
+        projection="mlp",
+        semantic="learned",
+    )

@@ -1,4 +1,5 @@
 """Progress bars that reach the person who waits, and work spread over the processor's cores with one."""
+
 import itertools
 import os
 import sys
@@ -11,7 +12,7 @@ from aurl import UserError
 
 CHUNK = 2000  # calls that a cluster is given at a time
 PATIENCE = 10  # seconds that its scheduler has to answer
-ENVIRONMENT = "AURL_PROGRESS"  # a file that `aurl.notebook` shows on the terminal while a notebook runs
+ENVIRONMENT = "AURL_PROGRESS"  # a file that `aurl.pipeline.notebook` shows on the terminal while a notebook runs
 
 
 def bar(iterable=None, **options):
@@ -36,7 +37,9 @@ def parallel(function, calls, desc, unit, total=None, scheduler=None):
     try:
         yield from bar(results, total=total, desc=desc, unit=unit)
     finally:  # idle workers would be reported as leaked when the notebook's process ends
-        if not isinstance(sys.exception(), GeneratorExit):  # given up: the garbage collector may be at work in a thread that this would wait for
+        if not isinstance(
+            sys.exception(), GeneratorExit
+        ):  # given up: the garbage collector may be at work in a thread that this would wait for
             get_reusable_executor().shutdown()
 
 
@@ -44,11 +47,15 @@ def _on_cluster(jobs, scheduler):
     try:
         from distributed import Client
     except ImportError:
-        raise UserError("prepare.scheduler needs Dask: install it with `pip install distributed`, or set prepare.scheduler to null.") from None
+        raise UserError(
+            "prepare.scheduler needs Dask: install it with `pip install distributed`, or set prepare.scheduler to null."
+        ) from None
     try:
         client = Client(scheduler, timeout=PATIENCE)
     except (OSError, ValueError) as error:
-        raise UserError(f"there is no Dask scheduler at {scheduler} ({type(error).__name__}): start one with `dask scheduler`, or set prepare.scheduler to null.") from None
+        raise UserError(
+            f"there is no Dask scheduler at {scheduler} ({type(error).__name__}): start one with `dask scheduler`, or set prepare.scheduler to null."
+        ) from None
     with client, joblib.parallel_config(backend="dask"):
         while chunk := list(itertools.islice(jobs, CHUNK)):  # this backend gives no results before the last one
             yield from joblib.Parallel()(chunk)

@@ -1,4 +1,5 @@
 """Train AURL or a baseline: one readable loop, a checkpoint, and a history of every epoch."""
+
 import hashlib
 import io
 import json
@@ -29,8 +30,8 @@ def train(params, clips, val, names, words, folder, scratch, start=None):
 
     Args:
         params: sections ``model, loss, generator, train, compute``, and ``variant`` and ``seed``.
-        clips: training `aurl.clips.Clips`, whose labels are places in ``names``.
-        val: validation `aurl.clips.Clips`.
+        clips: training `aurl.video.clips.Clips`, whose labels are places in ``names``.
+        val: validation `aurl.video.clips.Clips`.
         names: C class names.
         words: (C, W) word vectors of the classes.
         folder: where ``model.safetensors`` and ``model.json`` go.
@@ -43,19 +44,25 @@ def train(params, clips, val, names, words, folder, scratch, start=None):
     torch.manual_seed(params.seed)
     device = _device()
     words = torch.as_tensor(words, dtype=torch.float32, device=device)
-    model = aurl.models.build(params.model, len(names), words.shape[1]).to(device, memory_format=memory_format(device, params.compute))
+    model = aurl.models.build(params.model, len(names), words.shape[1]).to(
+        device, memory_format=memory_format(device, params.compute)
+    )
     if start is not None:
         model.backbone.load_state_dict(load(start)[0].backbone.state_dict())
     generator = ClassGenerator(params.generator.mode, params.generator.num_classes, params.generator.beta)
     optimizer = _optimizer(params.train, model)
     steps = min(len(clips) // params.train.batch, params.train.steps or len(clips))
     if not steps:
-        raise UserError(f"train.batch is {params.train.batch} but there are only {len(clips)} training videos: lower it.")
+        raise UserError(
+            f"train.batch is {params.train.batch} but there are only {len(clips)} training videos: lower it."
+        )
 
     state = _Resume(Path(scratch, f"{params.variant}-{params.seed}.pt"), params, clips, val, names, words)
     history, best, first = state.load(model, optimizer)
     for epoch in range(first, params.train.epochs):
-        torch.manual_seed(_draw(params.seed, epoch, "dropout"))  # an epoch's randomness is its own, so that it can be repeated
+        torch.manual_seed(
+            _draw(params.seed, epoch, "dropout")
+        )  # an epoch's randomness is its own, so that it can be repeated
         rng = torch.Generator().manual_seed(_draw(params.seed, epoch, "generator"))
         shuffle = torch.Generator().manual_seed(_draw(params.seed, epoch, "order"))
         clips.epoch = epoch
@@ -68,7 +75,9 @@ def train(params, clips, val, names, words, folder, scratch, start=None):
                 group["lr"] = params.train.lr * _schedule(epoch + step / steps, params.train)
             labels = labels.to(device)
             with autocast(device, params.compute):
-                projected, classes, centers = model(to_device(video, device, params.compute), words)  # (N, D), (C, D), (C, D)
+                projected, classes, centers = model(
+                    to_device(video, device, params.compute), words
+                )  # (N, D), (C, D), (C, D)
                 terms = aurl.losses.total(
                     params.loss.terms, projected=projected, classes=classes, centers=centers, labels=labels,
                     generator=generator, rng=rng, scale=params.loss.scale,
@@ -81,8 +90,14 @@ def train(params, clips, val, names, words, folder, scratch, start=None):
                 sums[name] = sums.get(name, 0) + term.detach()
         means = {name: value.item() / steps for name, value in sums.items()}
         if not math.isfinite(means["total"]):
-            raise UserError(f"{params.variant}: the loss is no longer a number in epoch {epoch + 1}: lower train.lr ({params.train.lr}).")
-        history.append({"epoch": epoch + 1, "lr": params.train.lr * _schedule(epoch + 1, params.train)} | means | validate(model, val, words, params))
+            raise UserError(
+                f"{params.variant}: the loss is no longer a number in epoch {epoch + 1}: lower train.lr ({params.train.lr})."
+            )
+        history.append(
+            {"epoch": epoch + 1, "lr": params.train.lr * _schedule(epoch + 1, params.train)}
+            | means
+            | validate(model, val, words, params)
+        )
         if best is None or history[-1]["val_top1"] > best["val_top1"]:
             best = {"val_top1": history[-1]["val_top1"], "epoch": epoch + 1, "weights": _copy(model)}
         state.save(model, optimizer, history, best)
@@ -96,8 +111,12 @@ def validate(model, val, words, params):
     video, labels = encode(model, val, params.train.batch, params.compute)
     with torch.no_grad():
         classes = model.encode_class(words).cpu().numpy()
-    if not np.allclose((video**2).sum(axis=1), 1, atol=0.01):  # not numbers, or zero where a length was too large for one
-        raise UserError(f"{params.variant}: the features of the validation videos are no longer numbers: lower train.lr ({params.train.lr}).")
+    if not np.allclose(
+        (video**2).sum(axis=1), 1, atol=0.01
+    ):  # not numbers, or zero where a length was too large for one
+        raise UserError(
+            f"{params.variant}: the features of the validation videos are no longer numbers: lower train.lr ({params.train.lr})."
+        )
     return {
         "val_top1": metrics.topk_accuracy(video @ classes.T, labels, 1),
         "val_closeness": metrics.closeness(video, classes, labels),
@@ -143,7 +162,7 @@ def autocast(device, compute):
 
 def memory_format(device, compute):
     """Channels last if ``compute.channels_last`` asks for it; ``auto``: together with bfloat16, which gains most by it."""
-    last = compute.channels_last == "always" or compute.channels_last == "auto" and _bf16(device, compute)
+    last = compute.channels_last == "always" or (compute.channels_last == "auto" and _bf16(device, compute))
     return torch.channels_last_3d if last else torch.contiguous_format
 
 
@@ -176,7 +195,9 @@ def load(folder):
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or folder} is missing: train the variant first, with `dvc repro`.") from None
     except Exception as error:
-        raise UserError(f"{folder} holds no checkpoint of this project ({type(error).__name__}): train the variant again.") from error
+        raise UserError(
+            f"{folder} holds no checkpoint of this project ({type(error).__name__}): train the variant again."
+        ) from error
     return model.to(_device()).eval(), about
 
 
@@ -218,10 +239,17 @@ class _Resume:
 
     def __init__(self, path, params, clips, val, names, words):
         self.path = path
-        sections = {name: getattr(params, name).model_dump() for name in ("model", "loss", "generator", "train", "compute")}
-        data = {name: (set_.clip.model_dump(), set_.count, set_.seed, _sizes(set_.paths), set_.labels) for name, set_ in (("clips", clips), ("val", val))}
+        sections = {
+            name: getattr(params, name).model_dump() for name in ("model", "loss", "generator", "train", "compute")
+        }
+        data = {
+            name: (set_.clip.model_dump(), set_.count, set_.seed, _sizes(set_.paths), set_.labels)
+            for name, set_ in (("clips", clips), ("val", val))
+        }
         classes = {"names": list(names), "words": words.tolist()}
-        self.key = hashlib.sha256(json.dumps(sections | data | classes | {"seed": params.seed}, sort_keys=True).encode()).hexdigest()
+        self.key = hashlib.sha256(
+            json.dumps(sections | data | classes | {"seed": params.seed}, sort_keys=True).encode()
+        ).hexdigest()
 
     def load(self, model, optimizer):
         if self.path.is_file():
@@ -237,7 +265,16 @@ class _Resume:
 
     def save(self, model, optimizer, history, best):
         buffer = io.BytesIO()
-        torch.save({"key": self.key, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history, "best": best}, buffer)
+        torch.save(
+            {
+                "key": self.key,
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "history": history,
+                "best": best,
+            },
+            buffer,
+        )
         write_bytes(self.path, buffer.getvalue())
 
     def clear(self):

@@ -8,6 +8,7 @@ Every point is measured in a process of its own: memory is the highest resident 
 same process when its inputs were ready; time is the median of five steps after one to warm up. As in the pipeline, freed memory
 is kept, as it is the system and not the losses that takes long to give it anew.
 """
+
 import json
 import os
 import subprocess
@@ -38,11 +39,15 @@ def measure(mode, synthetic, classes):
 
     torch.set_num_threads(1)
     rng = torch.Generator().manual_seed(0)
-    video, names, centers = (torch.randn(count, D, generator=rng, requires_grad=True) for count in (N, classes, classes))
+    video, names, centers = (
+        torch.randn(count, D, generator=rng, requires_grad=True) for count in (N, classes, classes)
+    )
     labels = torch.randint(classes, (N,), generator=rng)
     generator = ClassGenerator(mode, synthetic)
     tiny = torch.randn(4, D, requires_grad=True)
-    aurl(tiny, tiny, tiny, torch.arange(4), generator, rng=rng)["total"].backward()  # what torch loads on first use is not the losses'
+    aurl(tiny, tiny, tiny, torch.arange(4), generator, rng=rng)[
+        "total"
+    ].backward()  # what torch loads on first use is not the losses'
 
     def step():
         start = time.perf_counter()
@@ -63,11 +68,23 @@ def exponent(rows, column):
 
 
 def markdown(table):
-    wide = table.pivot(index="classes", columns="setting", values=["ms", "mb"])[[(unit, name) for name in SETTINGS for unit in ("ms", "mb")]]
-    lines = ["| classes C | " + " | ".join(f"{name}: {'ms' if unit == 'ms' else 'MB'}" for unit, name in wide.columns) + " |", "|---" * (len(wide.columns) + 1) + "|"]
+    wide = table.pivot(index="classes", columns="setting", values=["ms", "mb"])[
+        [(unit, name) for name in SETTINGS for unit in ("ms", "mb")]
+    ]
+    lines = [
+        "| classes C | "
+        + " | ".join(f"{name}: {'ms' if unit == 'ms' else 'MB'}" for unit, name in wide.columns)
+        + " |",
+        "|---" * (len(wide.columns) + 1) + "|",
+    ]
     for classes, row in wide.iterrows():
-        lines.append(f"| {classes:,} | " + " | ".join("–" if np.isnan(value) else f"{value:,.0f}" for value in row) + " |")
-    grown = [f"{name}: time as C^{exponent(rows, 'ms'):.2f}, memory as C^{exponent(rows, 'mb'):.2f}" for name, rows in table.groupby("setting", sort=False)]
+        lines.append(
+            f"| {classes:,} | " + " | ".join("–" if np.isnan(value) else f"{value:,.0f}" for value in row) + " |"
+        )
+    grown = [
+        f"{name}: time as C^{exponent(rows, 'ms'):.2f}, memory as C^{exponent(rows, 'mb'):.2f}"
+        for name, rows in table.groupby("setting", sort=False)
+    ]
     return "\n".join(lines) + "\n\nFrom 3,000 classes on, " + "; ".join(grown) + ".\n"
 
 
@@ -75,12 +92,16 @@ def draw(table):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for ax, column, label in zip(axes, ("ms", "mb"), ("time of a step, milliseconds", "peak memory beyond the inputs, MB")):
+    for ax, column, label in zip(
+        axes, ("ms", "mb"), ("time of a step, milliseconds", "peak memory beyond the inputs, MB")
+    ):
         for mark, (name, rows) in zip("osD", table.groupby("setting", sort=False)):
             ax.loglog(rows["classes"], rows[column], marker=mark, label=name)
         first = table[table["setting"] == next(iter(SETTINGS))].iloc[-1]
         ends = np.array([CLASSES[2], CLASSES[-1]])
-        ax.loglog(ends, 0.5 * first[column] * ends / ends[-1], color="grey", linestyle="--", label="growth in proportion to C")
+        ax.loglog(
+            ends, 0.5 * first[column] * ends / ends[-1], color="grey", linestyle="--", label="growth in proportion to C"
+        )
         ax.set(xlabel="seen classes C", ylabel=label)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4, frameon=False)
     return figure
@@ -89,13 +110,19 @@ def draw(table):
 def main():
     from aurl import figures
     from aurl.files import write_bytes
-    from aurl.notebook import KEEP_MEMORY
+    from aurl.pipeline.notebook import KEEP_MEMORY
 
     rows = []
     for name, (mode, synthetic, largest) in SETTINGS.items():
         for classes in (count for count in CLASSES if count <= largest):
             command = [sys.executable, __file__, mode, str(synthetic or 0), str(classes)]
-            found = subprocess.run(command, env=os.environ | KEEP_MEMORY | {"OMP_NUM_THREADS": "1"}, check=True, capture_output=True, text=True).stdout
+            found = subprocess.run(
+                command,
+                env=os.environ | KEEP_MEMORY | {"OMP_NUM_THREADS": "1"},
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
             rows.append({"setting": name, "classes": classes} | json.loads(found))
             print(f"{name}, C = {classes:,}: {rows[-1]['ms']:.1f} ms, {rows[-1]['mb']:.1f} MB", flush=True)
     table = pd.DataFrame(rows)

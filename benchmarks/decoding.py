@@ -7,7 +7,7 @@ The videos are 10 seconds of one moving, textured, noisy shot at 25 frames a sec
 in two sizes as downloads for Kinetics have, and MPEG-4 in AVI of UCF101's size. A clip is had from
 
 - the original by `aurl.video.read_clips`, which begins at the keyframe before the clip;
-- its proxy by the same function (`aurl.proxies.transcode`: short side 128, a keyframe every 16 frames, crf 20);
+- its proxy by the same function (`aurl.video.proxies.transcode`: short side 128, a keyframe every 16 frames, crf 20);
 - the original as E2E's code does, on which the released code is built: OpenCV decodes from the first frame to 16 beyond the clip;
 - frames stored as the released code does: once, OpenCV decodes all and Pillow writes each as a JPEG of full size into one record a
   video; a clip takes the whole record from the store, and 16 of its JPEGs. A file and pickle stand for LMDB and msgpack.
@@ -15,6 +15,7 @@ in two sizes as downloads for Kinetics have, and MPEG-4 in AVI of UCF101's size.
 All ways take turns on the same random clips. What counts is the median of a clip's processor time, which another program's work does
 not lengthen; files are in the system's cache. Every way ends in (16, 112, 112, 3) uint8, checked to show the same frames.
 """
+
 import io
 import pickle
 import sys
@@ -29,9 +30,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from aurl import figures, proxies
+from aurl import figures
 from aurl.files import write_bytes
-from aurl.video import read_clips
+from aurl.video import proxies, read_clips
 
 FRAMES, SIZE, FPS, SECONDS, CLIPS = 16, 112, 25, 10, 40
 TOTAL = FPS * SECONDS
@@ -40,14 +41,22 @@ KINDS = {  # name -> container, encoder, its options, width, height
     "H.264 1280x720": ("mp4", "libx264", {"crf": "23", "g": "250"}, 1280, 720),
     "MPEG-4 320x240": ("avi", "mpeg4", {"b": "600k", "g": "250", "bf": "2"}, 320, 240),
 }
-WAYS = {"released": "frames stored as JPEG (released code)", "opencv": "original, OpenCV from the beginning (E2E)", "original": "original, aurl", "proxy": "proxy, aurl"}
+WAYS = {
+    "released": "frames stored as JPEG (released code)",
+    "opencv": "original, OpenCV from the beginning (E2E)",
+    "original": "original, aurl",
+    "proxy": "proxy, aurl",
+}
 
 
 def scene(rng, width, height):
     """A picture as large as that with detail at all scales, as photographs have: amplitudes fall in proportion to frequency."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = 1
-    planes = [np.fft.irfft2(np.fft.rfft2(rng.standard_normal((height, width))) / frequency, s=(height, width)) for _ in range(3)]
+    planes = [
+        np.fft.irfft2(np.fft.rfft2(rng.standard_normal((height, width))) / frequency, s=(height, width))
+        for _ in range(3)
+    ]
     colour = np.stack([planes[0] + 0.3 * plane for plane in (planes[0], planes[1], planes[2])], axis=-1)
     return np.clip(128 + 50 * colour / colour.std(), 0, 255).astype(np.float32)
 
@@ -59,9 +68,9 @@ def film(width, height, seed=0):
     ground, patch = scene(rng, 2 * width, height + 64), scene(rng, width // 3, height // 2)
     for i in range(TOTAL):
         left, top = int(width * (0.5 + 0.4 * np.sin(i / 40))), int(32 + 30 * np.sin(i / 9))
-        frame = ground[top:top + height, left:left + width].copy()
+        frame = ground[top : top + height, left : left + width].copy()
         x, y = int(width * (0.33 + 0.3 * np.cos(i / 11))), int(height * (0.25 + 0.2 * np.sin(i / 7)))
-        frame[y:y + patch.shape[0], x:x + patch.shape[1]] = patch
+        frame[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
         frame += np.roll(noise[rng.integers(8)], tuple(rng.integers(64, size=2)), axis=(0, 1))
         yield np.clip(frame, 0, 255).astype(np.uint8)
 
@@ -97,13 +106,17 @@ def store(cv2, source, target):
 def stored_clip(path, start):
     """The released code's training input: the record, 16 of its JPEGs, each resized."""
     record = pickle.loads(path.read_bytes())
-    pictures = [Image.open(io.BytesIO(image)) for image in record[start:start + FRAMES]]
+    pictures = [Image.open(io.BytesIO(image)) for image in record[start : start + FRAMES]]
     return np.stack([picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR) for picture in pictures])
 
 
 def opencv_clip(cv2, path, start):
     """E2E's training input: frames from the first to 16 beyond the clip's last, of which the clip's are kept and resized."""
-    pictures = [picture for index, picture in enumerate(islice(frames(cv2, path), start + 2 * FRAMES - 1)) if start <= index < start + FRAMES]
+    pictures = [
+        picture
+        for index, picture in enumerate(islice(frames(cv2, path), start + 2 * FRAMES - 1))
+        if start <= index < start + FRAMES
+    ]
     return np.stack([cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), (SIZE, SIZE)) for picture in pictures])
 
 
@@ -143,10 +156,19 @@ def measure(cv2, folder, kind):
             seconds, clips[way] = timed(read, start)
             times[way].append(seconds)
         for way, clip in clips.items():  # the same frames, up to resizing and compression
-            assert clip.shape == (FRAMES, SIZE, SIZE, 3) and abs(clip.mean((1, 2, 3)) - clips["original"].mean((1, 2, 3))).max() < 3, way
+            assert (
+                clip.shape == (FRAMES, SIZE, SIZE, 3)
+                and abs(clip.mean((1, 2, 3)) - clips["original"].mean((1, 2, 3))).max() < 3
+            ), way
     files = {"released": record, "opencv": original, "original": original, "proxy": proxy}
     for way in WAYS:
-        yield {"video": kind, "way": way, "ms_per_clip": 1e3 * median(times[way]), "kilobytes": files[way].stat().st_size / 1e3, "seconds_to_make": once.get(way, 0.0)}
+        yield {
+            "video": kind,
+            "way": way,
+            "ms_per_clip": 1e3 * median(times[way]),
+            "kilobytes": files[way].stat().st_size / 1e3,
+            "seconds_to_make": once.get(way, 0.0),
+        }
 
 
 def compared(table):
@@ -159,16 +181,25 @@ def compared(table):
 
 
 def markdown(table):
-    lines = ["| video of 10 s | clips from | clips / s | ms / clip | times the released code | times E2E's | times the original | kB on disk | s to make, once |", "|---|---" + "|---:" * 7 + "|"]
+    lines = [
+        "| video of 10 s | clips from | clips / s | ms / clip | times the released code | times E2E's | times the original | kB on disk | s to make, once |",
+        "|---|---" + "|---:" * 7 + "|",
+    ]
     for row in table.itertuples():
         made = f"{row.seconds_to_make:.1f}" if row.seconds_to_make else "–"
         ratios = " | ".join(f"{ratio:.1f}" for ratio in (row.times_released, row.times_opencv, row.times_original))
-        lines.append(f"| {row.video} | {WAYS[row.way]} | {row.clips_per_second:.1f} | {row.ms_per_clip:.1f} | {ratios} | {row.kilobytes:,.0f} | {made} |")
+        lines.append(
+            f"| {row.video} | {WAYS[row.way]} | {row.clips_per_second:.1f} | {row.ms_per_clip:.1f} | {ratios} | {row.kilobytes:,.0f} | {made} |"
+        )
     paid = []
     for kind, rows in table.groupby("video", sort=False):
         ms = rows.set_index("way")["ms_per_clip"]
         made = 1e3 * rows.set_index("way")["seconds_to_make"]["proxy"]
-        paid.append(f"{kind}: {ms['original'] / ms['proxy']:.1f} times as fast as the original, paid for after {made / (ms['original'] - ms['proxy']):.0f} clips" if ms["proxy"] < ms["original"] else f"{kind}: no gain")
+        paid.append(
+            f"{kind}: {ms['original'] / ms['proxy']:.1f} times as fast as the original, paid for after {made / (ms['original'] - ms['proxy']):.0f} clips"
+            if ms["proxy"] < ms["original"]
+            else f"{kind}: no gain"
+        )
     return "\n".join(lines) + "\n\nA random clip from a proxy. " + "; ".join(paid) + ".\n"
 
 
@@ -178,10 +209,17 @@ def draw(table):
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     wide = table.pivot(index="video", columns="way").loc[list(KINDS)]
     stored = [way for way in WAYS if way != "opencv"]  # OpenCV reads the original
-    for ax, column, ways, label in zip(axes, ("clips_per_second", "kilobytes"), (WAYS, stored), ("clips a second on one core (more is better)", "kB on disk, logarithmic (less is better)")):
+    for ax, column, ways, label in zip(
+        axes,
+        ("clips_per_second", "kilobytes"),
+        (WAYS, stored),
+        ("clips a second on one core (more is better)", "kB on disk, logarithmic (less is better)"),
+    ):
         for place, way in enumerate(ways):
             middle = np.arange(len(KINDS)) + (place - (len(ways) - 1) / 2) * 0.8 / len(ways)
-            bars = ax.bar(middle, wide[column][way], width=0.8 / len(ways), color=f"C{list(WAYS).index(way)}", label=WAYS[way])
+            bars = ax.bar(
+                middle, wide[column][way], width=0.8 / len(ways), color=f"C{list(WAYS).index(way)}", label=WAYS[way]
+            )
             ax.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=1)
         ax.set(xticks=range(len(KINDS)), xticklabels=KINDS, ylabel=label)
         ax.margins(y=0.08)
@@ -195,7 +233,9 @@ def main():
     try:
         import cv2
     except ImportError:
-        sys.exit("The released way reads videos with OpenCV, which is not installed: run 'pip install opencv-python-headless'.")
+        sys.exit(
+            "The released way reads videos with OpenCV, which is not installed: run 'pip install opencv-python-headless'."
+        )
     cv2.setNumThreads(1)
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -7,6 +7,7 @@ edge. The score is top-1 on held-back videos of the training classes; no unseen 
 their class generator alone share the rate of `aurl`. Trainings run side by side, one a core, for some 3 minutes each. Runs
 that the file already holds are not repeated. Needs the pipeline's first two stages (`dvc repro 02_embed_class_names`).
 """
+
 import sys
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import joblib
 import pandas as pd
 
 from aurl import config, text, training
-from aurl.clips import open_set
 from aurl.files import write_bytes
+from aurl.video.clips import open_set
 
 GRID = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]
 TABLE = Path("reports/tables/learning_rates.csv")
@@ -43,13 +44,23 @@ def measure(variant, lr):
     params.train = params.train.model_copy(update={"lr": lr})
     folder = f"build/learning_rates/{variant}-{lr:g}"
     history = training.train(params, *dataset(params), folder, folder)
-    return {"variant": variant, "lr": lr, "epochs": params.train.epochs, "val_top1": round(history["val_top1"].max(), 4)}
+    return {
+        "variant": variant,
+        "lr": lr,
+        "epochs": params.train.epochs,
+        "val_top1": round(history["val_top1"].max(), 4),
+    }
 
 
 def dataset(params):
     """Training clips, validation clips, class names and their vectors."""
     names, vectors = text.load_classes("data/class_vectors.npz", params.data.train)
-    return open_set(params, params.data.train, "train", names, seed=params.seed), open_set(params, params.data.train, "val", names), names, vectors
+    return (
+        open_set(params, params.data.train, "train", names, seed=params.seed),
+        open_set(params, params.data.train, "val", names),
+        names,
+        vectors,
+    )
 
 
 def outwards(rows):
@@ -62,9 +73,15 @@ def outwards(rows):
 def markdown(table):
     """Top-1 in percent on validation videos, a row a variant, a column a learning rate, the best in bold."""
     wide = table.pivot(index="variant", columns="lr", values="val_top1")
-    lines = ["| variant | " + " | ".join(f"lr {lr:g}" for lr in wide.columns) + " |", "|---" * (len(wide.columns) + 1) + "|"]
+    lines = [
+        "| variant | " + " | ".join(f"lr {lr:g}" for lr in wide.columns) + " |",
+        "|---" * (len(wide.columns) + 1) + "|",
+    ]
     for variant, row in wide.iterrows():
-        cells = ["–" if pd.isna(value) else f"**{100 * value:.1f}**" if lr == row.idxmax() else f"{100 * value:.1f}" for lr, value in row.items()]
+        cells = [
+            "–" if pd.isna(value) else f"**{100 * value:.1f}**" if lr == row.idxmax() else f"{100 * value:.1f}"
+            for lr, value in row.items()
+        ]
         lines.append(f"| {variant} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -1,7 +1,8 @@
 """How long each stage of the pipeline takes: reruns all of them and writes reports/tables/durations.md.
 
-    python benchmarks/pipeline.py      # about as long as `make reproduce`
+python benchmarks/pipeline.py      # about as long as `make reproduce`
 """
+
 import os
 import re
 import subprocess

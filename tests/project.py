@@ -1,4 +1,5 @@
 """A small copy of the project in a git repository of its own, for tests that run the pipeline."""
+
 import os
 import shutil
 import subprocess
@@ -8,7 +9,16 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PARTS = ["aurl", "notebooks", "data/vectors", "data/descriptions.yaml", ".dvc/config", "dvc.yaml", ".dvcignore", ".gitignore"]
+PARTS = [
+    "aurl",
+    "notebooks",
+    "data/vectors",
+    "data/descriptions.yaml",
+    ".dvc/config",
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+]
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
 
 
@@ -17,7 +27,9 @@ def lay_out(folder, change, params="params.yaml"):
     for name in PARTS:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__")) if source.is_dir() else shutil.copy(source, target)
+        shutil.copytree(
+            source, target, ignore=shutil.ignore_patterns("__pycache__")
+        ) if source.is_dir() else shutil.copy(source, target)
     write(folder, change, params)
     subprocess.run([*GIT, "init", "-q"], cwd=folder, check=True)
 
@@ -37,10 +49,16 @@ def commit(folder):
 
 def environment(folder):
     """That of a user in ``folder`` whose shell has the project's environment."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    return os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(folder),
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 def dvc(*arguments, cwd, check=True):
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=cwd, env=environment(cwd), capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=cwd, env=environment(cwd), capture_output=True, text=True
+    )
     assert not check or done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done

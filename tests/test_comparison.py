@@ -1,4 +1,5 @@
 """Runs are found, brought together over seeds, and compared in words."""
+
 import json
 
 import numpy as np
@@ -17,7 +18,11 @@ def project(tmp_path, monkeypatch):
         for seed, share in enumerate(shares):
             labels = np.repeat(np.arange(4), 10)
             named = np.where(np.tile(np.arange(10), 4) < 10 * share, labels, (labels + 1) % 4)
-            features = {"video": np.eye(4, dtype=np.float32)[named], "classes": np.eye(4, dtype=np.float32), "labels": labels}
+            features = {
+                "video": np.eye(4, dtype=np.float32)[named],
+                "classes": np.eye(4, dtype=np.float32),
+                "labels": labels,
+            }
             evaluation.save(tmp_path / f"build/features/{variant}-{seed}/s.npz", features)
             report = evaluation.report(features, 100) | {"gzsl_harmonic": share / 2}
             (tmp_path / f"reports/metrics/{variant}-{seed}.json").write_text(json.dumps({"s": report}))
@@ -43,13 +48,22 @@ def test_one_seed_has_no_deviation(project):
 
 
 def test_markdown_is_a_whole_table_in_percent(project):
-    head, rule, *rows = comparison.markdown(comparison.summary(comparison.collect(["aurl", "e2e"], [0, 1], ["s"]), 200)).splitlines()
+    head, rule, *rows = comparison.markdown(
+        comparison.summary(comparison.collect(["aurl", "e2e"], [0, 1], ["s"]), 200)
+    ).splitlines()
     assert len(rows) == 2 and {line.count("|") for line in (head, rule, *rows)} == {9}
     assert "| s | aurl | 65.0 (" in rows[0] and "| 21.2 |" in rows[0]
 
 
 def test_verdicts_count_pairs_of_runs():
-    rows = [("s", "aurl", 0.5), ("s", "aurl", 0.4), ("s", "e2e", 0.3), ("s", "e2e", 0.45), ("t", "aurl", 0.2), ("t", "e2e", 0.25)]
+    rows = [
+        ("s", "aurl", 0.5),
+        ("s", "aurl", 0.4),
+        ("s", "e2e", 0.3),
+        ("s", "e2e", 0.45),
+        ("t", "aurl", 0.2),
+        ("t", "e2e", 0.25),
+    ]
     runs = pd.DataFrame(rows, columns=["set", "variant", "top1"])
     assert comparison.verdicts(runs) == [
         "s: `aurl` is 7.5 points above `e2e`, in 3 of 4 pairs of runs.",

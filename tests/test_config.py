@@ -50,6 +50,7 @@ def said(*arguments, **options):
 
 # --- the committed file ----------------------------------------------------------------------------
 
+
 def test_the_committed_file_is_valid_with_every_variant(raw):
     assert {"aurl", "contrastive", "e2e"} <= set(raw["variants"])
     for variant in raw["variants"]:
@@ -82,8 +83,12 @@ def test_every_value_has_a_comment():
 
 # --- variants and sections -------------------------------------------------------------------------
 
+
 def test_a_variant_is_laid_over_the_base(write, raw):
-    variants = {"aurl": {}, "short": {"train": {"epochs": 3}, "loss": {"terms": ["semantic"]}, "generator": {"num_classes": 7}}}
+    variants = {
+        "aurl": {},
+        "short": {"train": {"epochs": 3}, "loss": {"terms": ["semantic"]}, "generator": {"num_classes": 7}},
+    }
     raw["run"]["variants"] = raw["sphere"]["variants"] = ["aurl"]
     path = write("variants", variants)
     base, short = config.load(path), config.load(path, "short", seed=5)
@@ -110,43 +115,63 @@ def test_parameters_do_not_change():
 
 # --- mistakes --------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("place, value, expected", [
-    ("train.epoch", 3, "train.epoch is not a parameter; did you mean epochs?"),
-    ("trian", {}, "trian is not a parameter; did you mean train?"),
-    ("train.xyzzy", 3, "train.xyzzy is not a parameter."),
-    ("variants.e2e.lose", {}, "variants.e2e.lose is not a parameter; did you mean loss?"),
-    ("variants.e2e.loss.scael", 1, "variants.e2e.loss.scael is not a parameter; did you mean scale?"),
-])
+
+@pytest.mark.parametrize(
+    "place, value, expected",
+    [
+        ("train.epoch", 3, "train.epoch is not a parameter; did you mean epochs?"),
+        ("trian", {}, "trian is not a parameter; did you mean train?"),
+        ("train.xyzzy", 3, "train.xyzzy is not a parameter."),
+        ("variants.e2e.lose", {}, "variants.e2e.lose is not a parameter; did you mean loss?"),
+        ("variants.e2e.loss.scael", 1, "variants.e2e.loss.scael is not a parameter; did you mean scale?"),
+    ],
+)
 def test_unknown_keys(write, place, value, expected):
     assert expected in said(write(place, value), "e2e")
 
 
-@pytest.mark.parametrize("place, value, reason", [
-    ("train.lr", 0, "greater than 0"),
-    ("train.lr", -0.1, "greater than 0"),
-    ("train.lr", float("nan"), "finite number"), ("train.lr", float("inf"), "finite number"),
-    ("train.epochs", 0, "greater than or equal to 1"),
-    ("train.batch", 1, "greater than or equal to 2"),
-    ("train.optimizer", "adam", "'adamw' or 'sgd'"),
-    ("mocap.size", 97, "multiple of 2"),
-    ("mocap.size", 1000, "less than or equal to 512"),
-    ("model.dropout", 1.0, "less than 1"),
-    ("data.train", [], "at least 1 item"),
-    ("ablations.seeds", [], "at least 1 item"),
-    ("compute.threads", 0, "greater than or equal to 1"),
-    ("run.seeds", [], "at least 1 item"),
-    ("evaluate.bootstrap", 10, "greater than or equal to 100"),
-])
+@pytest.mark.parametrize(
+    "place, value, reason",
+    [
+        ("train.lr", 0, "greater than 0"),
+        ("train.lr", -0.1, "greater than 0"),
+        ("train.lr", float("nan"), "finite number"),
+        ("train.lr", float("inf"), "finite number"),
+        ("train.epochs", 0, "greater than or equal to 1"),
+        ("train.batch", 1, "greater than or equal to 2"),
+        ("train.optimizer", "adam", "'adamw' or 'sgd'"),
+        ("mocap.size", 97, "multiple of 2"),
+        ("mocap.size", 1000, "less than or equal to 512"),
+        ("model.dropout", 1.0, "less than 1"),
+        ("data.train", [], "at least 1 item"),
+        ("ablations.seeds", [], "at least 1 item"),
+        ("compute.threads", 0, "greater than or equal to 1"),
+        ("run.seeds", [], "at least 1 item"),
+        ("evaluate.bootstrap", 10, "greater than or equal to 100"),
+    ],
+)
 def test_values_out_of_range(write, place, value, reason):
     message = said(write(place, value))
     assert re.search(rf"params\.yaml: {place} is {re.escape(repr(value))}: .*{reason}", message)
 
 
-@pytest.mark.parametrize("place, value", [
-    ("train.epochs", "ten"), ("train.epochs", 1.5), ("train.epochs", None), ("train.lr", "fast"), ("train.lr", [1]),
-    ("train", None), ("train", 3), ("run.seeds", 0), ("text.vectors", 3), ("generator.num_classes", "all"),
-    ("variants", ["aurl"]), ("variants.e2e", None),
-])
+@pytest.mark.parametrize(
+    "place, value",
+    [
+        ("train.epochs", "ten"),
+        ("train.epochs", 1.5),
+        ("train.epochs", None),
+        ("train.lr", "fast"),
+        ("train.lr", [1]),
+        ("train", None),
+        ("train", 3),
+        ("run.seeds", 0),
+        ("text.vectors", 3),
+        ("generator.num_classes", "all"),
+        ("variants", ["aurl"]),
+        ("variants.e2e", None),
+    ],
+)
 def test_values_of_the_wrong_type(write, place, value):
     assert f"params.yaml: {place} is {value!r}: input should be a valid " in said(write(place, value))
 
@@ -155,16 +180,22 @@ def test_wrong_items_of_a_list_are_named(write, raw):
     raw["loss"]["terms"] = ["semantic", "visaul"]
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
     raw["loss"]["terms"] = ["semantic"]
-    assert "data.train names 'mocap-sen', which is not under data.datasets; there are mocap-seen, mocap-composed, mocap-novel; did you mean mocap-seen?" in said(write("data.train", ["mocap-sen"]))
+    assert (
+        "data.train names 'mocap-sen', which is not under data.datasets; there are mocap-seen, mocap-composed, mocap-novel; did you mean mocap-seen?"
+        in said(write("data.train", ["mocap-sen"]))
+    )
     raw["data"]["train"] = ["mocap-seen"]
     assert "run.seeds.1 is -1" in said(write("run.seeds", [0, -1]))
 
 
-@pytest.mark.parametrize("value, expected", [
-    ({"train": {"lr": -1}}, "variants.e2e: train.lr is -1: input should be greater than 0"),
-    ({"train": 3}, "variants.e2e.train must be parameters to change, as `section: {name: value}`, not 3"),
-    ({"train": None}, "variants.e2e.train must be parameters to change"),
-])
+@pytest.mark.parametrize(
+    "value, expected",
+    [
+        ({"train": {"lr": -1}}, "variants.e2e: train.lr is -1: input should be greater than 0"),
+        ({"train": 3}, "variants.e2e.train must be parameters to change, as `section: {name: value}`, not 3"),
+        ({"train": None}, "variants.e2e.train must be parameters to change"),
+    ],
+)
 def test_wrong_values_in_a_variant(write, value, expected):
     path = write("variants.e2e", value)
     config.load(path, "aurl")  # of no concern to another variant
@@ -182,29 +213,50 @@ def test_a_misspelt_key_is_named_rather_than_the_one_it_leaves_missing(write, ra
 
 
 def test_unknown_variants(write, raw):
-    assert re.search(r"no variant 'contrastiv' .*there are aurl, .*contrastive, .*e2e, e2e_linear; did you mean contrastive\?", said(PARAMS, "contrastiv"))
-    assert "ablations.variants names 'alignmnt', which is not under `variants`" in said(write("ablations.variants", ["alignmnt"]))
+    assert re.search(
+        r"no variant 'contrastiv' .*there are aurl, .*contrastive, .*e2e, e2e_linear; did you mean contrastive\?",
+        said(PARAMS, "contrastiv"),
+    )
+    assert "ablations.variants names 'alignmnt', which is not under `variants`" in said(
+        write("ablations.variants", ["alignmnt"])
+    )
     write("ablations.variants", None)
     assert "run.variants names 'aulr'" in said(write("run.variants", ["aulr"]), "e2e")
 
 
 def test_a_set_is_not_trained_and_tested_on(write):
-    assert "data.train and data.test both name mocap-novel: its classes" in said(write("data.train", ["mocap-novel", "mocap-seen"]))
+    assert "data.train and data.test both name mocap-novel: its classes" in said(
+        write("data.train", ["mocap-novel", "mocap-seen"])
+    )
 
 
 def test_a_variant_keeps_to_its_sections(write):
     sentence = said(write("variants.e2e", {"mocap": {"size": 32}}), "e2e")
-    assert "variants.e2e.mocap: a variant cannot change the section mocap" in sentence and "model, loss, generator, train" in sentence
+    assert (
+        "variants.e2e.mocap: a variant cannot change the section mocap" in sentence
+        and "model, loss, generator, train" in sentence
+    )
 
 
-@pytest.mark.parametrize("place, value", [("run.variants", ["aurl", "aurl"]), ("run.seeds", [1, 1]), ("ablations.variants", ["e2e", "e2e"]), ("loss.terms", ["semantic", "semantic"]), ("data.train", ["mocap-seen"] * 2)])
+@pytest.mark.parametrize(
+    "place, value",
+    [
+        ("run.variants", ["aurl", "aurl"]),
+        ("run.seeds", [1, 1]),
+        ("ablations.variants", ["e2e", "e2e"]),
+        ("loss.terms", ["semantic", "semantic"]),
+        ("data.train", ["mocap-seen"] * 2),
+    ],
+)
 def test_lists_name_nothing_twice(write, place, value):
     assert f"{place} names something twice: {value[0]}, {value[1]}." in said(write(place, value))
 
 
 def test_the_sphere_shows_variants_that_are_trained(write):
     assert "sphere.variants names 'e2', which is not under `variants`" in said(write("sphere.variants", ["e2"]))
-    assert "sphere.variants names 'e2e_linear', which run.variants does not train" in said(write("sphere.variants", ["e2e_linear"]))
+    assert "sphere.variants names 'e2e_linear', which run.variants does not train" in said(
+        write("sphere.variants", ["e2e_linear"])
+    )
 
 
 def test_files_that_cannot_be_read(tmp_path):
@@ -226,6 +278,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 # --- on the command line ---------------------------------------------------------------------------
 
+
 def command(path):
     found = subprocess.run([sys.executable, "-m", "aurl.config", path], cwd=ROOT, capture_output=True, text=True)
     return found.returncode, found.stdout, found.stderr
@@ -242,6 +295,7 @@ def test_the_command_says_what_is_wrong_in_one_line(write):
 
 
 # --- the project's root ----------------------------------------------------------------------------
+
 
 def test_enter_project_finds_the_root(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").touch()

@@ -1,4 +1,5 @@
 """The environment's files agree: pyproject.toml names packages, requirements.lock pins them, environment.yml repeats the pins."""
+
 import re
 import subprocess
 import tomllib
@@ -49,12 +50,25 @@ def test_conda_environment_repeats_the_lock(wanted, locked):
     pins = dict(pin.split("==") for pin in pins)
     assert pins.keys() == wanted.keys()
     for name, version in pins.items():
-        marked = re.findall(rf"^{re.escape(name)}==([^\s;]+) ?;? ?(.*?) ?\\$", (ROOT / "requirements.lock").read_text(), flags=re.M)
-        assert (version, "") in marked or any(v == version and "python_full_version < '3.12'" in marker for v, marker in marked), name
+        marked = re.findall(
+            rf"^{re.escape(name)}==([^\s;]+) ?;? ?(.*?) ?\\$", (ROOT / "requirements.lock").read_text(), flags=re.M
+        )
+        assert (version, "") in marked or any(
+            v == version and "python_full_version < '3.12'" in marker for v, marker in marked
+        ), name
 
 
 def test_what_the_user_fixed_is_there(wanted):
-    assert {"jupyterlab", "papermill", "torch", "torchvision", "fasttext-modern", "matplotlib", "seaborn", "dvc"} <= wanted.keys()
+    assert {
+        "jupyterlab",
+        "papermill",
+        "torch",
+        "torchvision",
+        "fasttext-modern",
+        "matplotlib",
+        "seaborn",
+        "dvc",
+    } <= wanted.keys()
 
 
 def test_make_without_a_python_says_so_in_one_sentence(tmp_path):

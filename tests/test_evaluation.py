@@ -1,8 +1,8 @@
 """Reports agree with metrics computed by others, and features come back as they were kept."""
+
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_accuracy
@@ -16,7 +16,11 @@ def features():
     classes = rng.normal(size=(6, 8)).astype(np.float32)
     labels = np.repeat(np.arange(6), 10)
     video = classes[labels] + rng.normal(scale=1.5, size=(60, 8)).astype(np.float32)
-    return {"video": video / np.linalg.norm(video, axis=1, keepdims=True), "classes": classes / np.linalg.norm(classes, axis=1, keepdims=True), "labels": labels}
+    return {
+        "video": video / np.linalg.norm(video, axis=1, keepdims=True),
+        "classes": classes / np.linalg.norm(classes, axis=1, keepdims=True),
+        "labels": labels,
+    }
 
 
 def test_report_agrees_with_torchmetrics(features):
@@ -66,9 +70,15 @@ def test_features_are_the_models(tmp_path):
 
     class Clips:
         def batches(self, size):
-            return [(torch.zeros(size, 1, 2, 4, 4, 3, dtype=torch.uint8), torch.arange(size)), (torch.zeros(1, 1, 2, 4, 4, 3, dtype=torch.uint8), torch.tensor([7]))]
+            return [
+                (torch.zeros(size, 1, 2, 4, 4, 3, dtype=torch.uint8), torch.arange(size)),
+                (torch.zeros(1, 1, 2, 4, 4, 3, dtype=torch.uint8), torch.tensor([7])),
+            ]
 
-    params = SimpleNamespace(evaluate=SimpleNamespace(batch=3), compute=SimpleNamespace(precision="float32", channels_last="never", threads=1))
+    params = SimpleNamespace(
+        evaluate=SimpleNamespace(batch=3),
+        compute=SimpleNamespace(precision="float32", channels_last="never", threads=1),
+    )
     found = evaluation.features(Model(), Clips(), np.ones((5, 4), np.float32), params)
     assert found["video"].shape == (4, 4) and found["labels"].tolist() == [0, 1, 2, 7]
     assert (found["classes"] == 2).all()
@@ -77,7 +87,9 @@ def test_features_are_the_models(tmp_path):
 def test_report_has_both_distances_and_the_half_protocol(features):
     report = evaluation.report(features, 100)
     unit = features["classes"][features["labels"]]
-    assert report["closeness_euclidean"] == pytest.approx(np.linalg.norm(features["video"] - unit, axis=1).mean(), abs=1e-4)
+    assert report["closeness_euclidean"] == pytest.approx(
+        np.linalg.norm(features["video"] - unit, axis=1).mean(), abs=1e-4
+    )
     assert 0 < report["half_top1"] <= 1 and report["half_top1"] > report["top1"]  # fewer classes to mistake it for
     gaps = np.linalg.norm(features["classes"][:, None] - features["classes"], axis=2) + 9 * np.eye(6)
     assert report["dispersion_euclidean"] == pytest.approx(gaps.min(axis=1).mean(), abs=1e-4)
@@ -85,9 +97,15 @@ def test_report_has_both_distances_and_the_half_protocol(features):
 
 def test_generalised_lets_seen_classes_compete(features):
     seen = {"video": features["video"][:30], "classes": features["classes"][:3], "labels": features["labels"][:30]}
-    unseen = {"video": features["video"][30:], "classes": features["classes"][3:], "labels": features["labels"][30:] - 3}
+    unseen = {
+        "video": features["video"][30:],
+        "classes": features["classes"][3:],
+        "labels": features["labels"][30:] - 3,
+    }
     found = evaluation.generalised(seen, unseen)
     right = (evaluation.scores(features).argmax(axis=1) == features["labels"]).reshape(6, 10).mean(axis=1)
-    assert found["gzsl_seen"] == pytest.approx(right[:3].mean(), abs=1e-4) and found["gzsl_unseen"] == pytest.approx(right[3:].mean(), abs=1e-4)
+    assert found["gzsl_seen"] == pytest.approx(right[:3].mean(), abs=1e-4) and found["gzsl_unseen"] == pytest.approx(
+        right[3:].mean(), abs=1e-4
+    )
     assert found["gzsl_harmonic"] == pytest.approx(2 / (1 / right[:3].mean() + 1 / right[3:].mean()), abs=1e-4)
     assert found["gzsl_unseen"] < evaluation.report(unseen, 100)["mean_per_class"]

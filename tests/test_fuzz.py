@@ -17,7 +17,12 @@ import pytest
 
 SECONDS = 60  # for all files, which take about 5
 
-CODECS = {"h264.mp4": ("mp4", "libx264"), "asp.avi": ("avi", "mpeg4"), "vp9.webm": ("webm", "libvpx-vp9"), "h264.mkv": ("matroska", "libx264")}
+CODECS = {
+    "h264.mp4": ("mp4", "libx264"),
+    "asp.avi": ("avi", "mpeg4"),
+    "vp9.webm": ("webm", "libvpx-vp9"),
+    "h264.mkv": ("matroska", "libx264"),
+}
 NAMES = ["a b", " begins and ends with blanks ", "it's", 'say "hello"', "one\ntwo", "tab\there", "c:d", "http:x", "pipe:0", "concat:a|b", "-i", "--help", "-", "%03d", "frame%d",
          "a*b?[c]{d}", "a\\b", "$HOME", "`id`", "#1", "a&b=c", "走る", "бег", "è e\u0301", "🏃", "a\u200bb", "x" * 200]  # fmt: skip
 if sys.platform == "linux":
@@ -50,7 +55,11 @@ def base(name):
     with av.open(file, "w", format=kind) as container:
         stream = container.add_stream(codec, 25)
         stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-        stream.codec_context.thread_count, stream.codec_context.gop_size, stream.codec_context.max_b_frames = 1, 6, 0 if "vp9" in codec else 2
+        stream.codec_context.thread_count, stream.codec_context.gop_size, stream.codec_context.max_b_frames = (
+            1,
+            6,
+            0 if "vp9" in codec else 2,
+        )
         stream.options = {"deadline": "realtime", "cpu-used": "8"} if "vp9" in codec else {}
         rng = np.random.default_rng(0)
         for _ in range(16):
@@ -76,13 +85,13 @@ def header(content, rng):
 
 def zeroed(content, rng):
     begin, length = rng.randrange(len(content)), rng.choice([1, 16, 256, 2048])
-    return content[:begin] + bytes(len(content[begin:begin + length])) + content[begin + length:]
+    return content[:begin] + bytes(len(content[begin : begin + length])) + content[begin + length :]
 
 
 def moved(content, rng):
     """A part that is missing, or there twice: everything behind it lies elsewhere than the index says."""
     begin, length = rng.randrange(len(content)), rng.choice([1, 7, 300])
-    return content[:begin] + rng.choice([b"", content[begin:begin + length] * 2]) + content[begin + length:]
+    return content[:begin] + rng.choice([b"", content[begin : begin + length] * 2]) + content[begin + length :]
 
 
 MUTATIONS = {
@@ -116,7 +125,11 @@ def tree(folder):
         put(bad, f"zeros{suffix}", bytes(5000))
         put(bad, f"noise{suffix}", rng.randbytes(5000))
         put(bad, f"concat{suffix}", b"ffconcat version 1.0\nfile 'called-h264-mp4.mp4'\n")
-        put(bad, f"playlist{suffix}", b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\ncalled-h264-mp4.mp4\n#EXT-X-ENDLIST\n")
+        put(
+            bad,
+            f"playlist{suffix}",
+            b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\ncalled-h264-mp4.mp4\n#EXT-X-ENDLIST\n",
+        )
         for name, make in {
             "folder": lambda path: path.mkdir(),
             "loop": lambda path: path.symlink_to(path.name),
@@ -146,7 +159,9 @@ def results(tmp_path_factory):
                 worker.stdin.write(json.dumps(path.name) + "\n")
                 worker.stdin.flush()
                 line = worker.stdout.readline()
-                assert line, f"{path.name!r}: reading it ended with {worker.wait()}: {(folder / 'stderr').read_text()[-500:]}"
+                assert line, (
+                    f"{path.name!r}: reading it ended with {worker.wait()}: {(folder / 'stderr').read_text()[-500:]}"
+                )
                 found[path] = json.loads(line)
         finally:
             timer.cancel()

@@ -22,8 +22,10 @@ def seeded(seed):
 def features(seed=0, count=5, size=7):
     """Centres and class features that are far from unit length."""
     rng = seeded(seed)
-    return (torch.rand(count, size, generator=rng, dtype=torch.float64) * 4,
-            torch.randn(count, size, generator=rng, dtype=torch.float64))
+    return (
+        torch.rand(count, size, generator=rng, dtype=torch.float64) * 4,
+        torch.randn(count, size, generator=rng, dtype=torch.float64),
+    )
 
 
 def weights(mode, count, seen, seed=0, **settings_):
@@ -61,8 +63,11 @@ def test_pairs_are_two_distinct_classes_with_weights_that_sum_to_one(mode, seed,
     assert torch.allclose(mix.sum(dim=1), torch.ones(count, dtype=torch.float64))
     assert ((mix != 0).sum(dim=1) <= 2).all()
     beyond = mix.min(dim=1).values < 0
-    wanted = {"interpolate": [False] * count, "extrapolate": [True] * count,
-              "both": [u % 2 == 1 for u in range(count)]}[mode]
+    wanted = {
+        "interpolate": [False] * count,
+        "extrapolate": [True] * count,
+        "both": [u % 2 == 1 for u in range(count)],
+    }[mode]
     assert beyond.tolist() == wanted
     assert mix.max() <= (1 if mode == "interpolate" else 2)
 
@@ -109,8 +114,9 @@ def test_turning_the_sphere_turns_the_classes(mode):
 def test_gradients_reach_both_sides(mode):
     centers, classes = (tensor.requires_grad_() for tensor in features())
     for side in (0, 1):  # one at a time: a side cut off would pass unseen beside the other
-        assert torch.autograd.gradcheck(lambda w, s, side=side: ClassGenerator(mode, 3)(w, s, seeded(0))[side],
-                                        (centers, classes))
+        assert torch.autograd.gradcheck(
+            lambda w, s, side=side: ClassGenerator(mode, 3)(w, s, seeded(0))[side], (centers, classes)
+        )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -133,8 +139,15 @@ def test_autocast_does_not_lower_the_precision(mode):
     assert found.dtype == torch.float32 and torch.allclose(found.double(), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("settings_", [dict(mode="extrapolation"), dict(mode="both", num_classes=1),
-                                       dict(mode="both", num_classes=0), dict(mode="both", beta=0.0)])
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        dict(mode="extrapolation"),
+        dict(mode="both", num_classes=1),
+        dict(mode="both", num_classes=0),
+        dict(mode="both", beta=0.0),
+    ],
+)
 def test_settings_that_cannot_be(settings_):
     with pytest.raises(UserError, match="class generator"):
         ClassGenerator(**settings_)

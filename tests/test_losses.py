@@ -44,6 +44,7 @@ def rotation(seed, d=D):
 
 # --- naive loops -----------------------------------------------------------------------------------
 
+
 def dot(a, b):
     return sum(x * y for x, y in zip(a, b, strict=True))
 
@@ -63,14 +64,16 @@ def naive(name, video, classes, labels):
         own = s[y[i]]
         aligned = -10 * cos(v[i], own)
         uniform = math.log(sum(math.exp(10 * cos(v[i], other)) for other in s))
-        terms.append({
-            "alignment": aligned,
-            "uniformity": uniform,
-            "contrastive": aligned + uniform,
-            "regression": sum((a - b) ** 2 for a, b in zip(v[i], hat(own), strict=True)) / len(own),
-            "ranking": sum(max(0, 0.4 - cos(v[i], own) + cos(v[i], s[c])) for c in range(len(s)) if c != y[i]),
-            "center": sum((a - b) ** 2 for a, b in zip(hat(v[i]), hat(own), strict=True)),
-        }[name])
+        terms.append(
+            {
+                "alignment": aligned,
+                "uniformity": uniform,
+                "contrastive": aligned + uniform,
+                "regression": sum((a - b) ** 2 for a, b in zip(v[i], hat(own), strict=True)) / len(own),
+                "ranking": sum(max(0, 0.4 - cos(v[i], own) + cos(v[i], s[c])) for c in range(len(s)) if c != y[i]),
+                "center": sum((a - b) ** 2 for a, b in zip(hat(v[i]), hat(own), strict=True)),
+            }[name]
+        )
     return sum(terms) / len(terms)
 
 
@@ -89,6 +92,7 @@ def test_gradients(name):
 
 
 # --- properties ------------------------------------------------------------------------------------
+
 
 @every
 @quick
@@ -159,13 +163,16 @@ def test_uniformity_stays_in_its_range(seed, scale):
 
 # --- closed forms ----------------------------------------------------------------------------------
 
+
 def test_orthogonal_classes():
     eye, labels = torch.eye(C, dtype=torch.float64), torch.arange(C)
     expected = {
         "alignment": -10,
         "uniformity": math.log(math.exp(10) + C - 1),
         "contrastive": math.log(1 + (C - 1) * math.exp(-10)),
-        "regression": 0, "ranking": 0, "center": 0,
+        "regression": 0,
+        "ranking": 0,
+        "center": 0,
     }
     for name, value in expected.items():
         assert LOSSES[name](eye, eye, labels).item() == pytest.approx(value, abs=1e-12), name
@@ -189,8 +196,10 @@ def test_opposite_classes():
 
 # --- the whole objective ---------------------------------------------------------------------------
 
+
 def released_total(video, classes, centers, labels, mix):
     """The released objective once more, from its description alone and sharing no line with aurl."""
+
     def cross_entropy_of_cosines(queries, keys, right):
         queries = queries / (queries * queries).sum(1, keepdim=True).sqrt()
         keys = keys / (keys * keys).sum(1, keepdim=True).sqrt()
@@ -199,8 +208,11 @@ def released_total(video, classes, centers, labels, mix):
 
     z = mix @ (classes / classes.norm(dim=1, keepdim=True))
     theta = mix @ (centers / centers.norm(dim=1, keepdim=True))
-    return (cross_entropy_of_cosines(video, classes, labels) + cross_entropy_of_cosines(video, centers, labels)
-            + cross_entropy_of_cosines(z, theta, torch.arange(len(mix))))
+    return (
+        cross_entropy_of_cosines(video, classes, labels)
+        + cross_entropy_of_cosines(video, centers, labels)
+        + cross_entropy_of_cosines(z, theta, torch.arange(len(mix)))
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -233,8 +245,17 @@ def test_synthetic_term_by_loops():
     _, classes, _ = draw()
     centers = torch.rand(C, D, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     mix = torch.rand(3, C, generator=torch.Generator().manual_seed(5)).double().tolist()
-    z, theta = ([[sum(row[c] * hat(side[c])[d] for c in range(C)) for d in range(D)] for row in mix] for side in (classes.tolist(), centers.tolist()))
-    expected = sum(math.log(sum(math.exp(10 * cos(z[u], other)) for other in theta)) - 10 * cos(z[u], theta[u]) for u in range(3)) / 3
+    z, theta = (
+        [[sum(row[c] * hat(side[c])[d] for c in range(C)) for d in range(D)] for row in mix]
+        for side in (classes.tolist(), centers.tolist())
+    )
+    expected = (
+        sum(
+            math.log(sum(math.exp(10 * cos(z[u], other)) for other in theta)) - 10 * cos(z[u], theta[u])
+            for u in range(3)
+        )
+        / 3
+    )
     found = losses.synthetic(classes, centers, ClassGenerator("released", 3), rng=torch.Generator().manual_seed(5))
     assert found.item() == pytest.approx(expected, abs=1e-12)
 
@@ -251,7 +272,9 @@ def test_synthetic_term_does_not_mind_turns_or_the_order_of_classes(mode, seed):
         return losses.synthetic(classes, centers, make)
 
     eye = torch.eye(C, dtype=torch.float64)
-    weights = ClassGenerator(mode, 4)(eye, eye, torch.Generator().manual_seed(seed))[1]  # on orthonormal classes, the mix itself
+    weights = ClassGenerator(mode, 4)(eye, eye, torch.Generator().manual_seed(seed))[
+        1
+    ]  # on orthonormal classes, the mix itself
     order = torch.randperm(C, generator=torch.Generator().manual_seed(seed))
     expected = synthetic(classes, centers, weights)
     assert torch.allclose(synthetic(classes @ turn, centers @ turn, weights), expected)
@@ -267,8 +290,16 @@ def test_synthetic_loss_of_collapsed_classes_is_the_log_of_their_number():
 def everything(terms, **others):
     video, classes, labels = draw()
     centers = classes.flip(0) + 0.1
-    return losses.total(terms, projected=video, classes=classes, centers=centers, labels=labels,
-                        generator=ClassGenerator("both"), rng=torch.Generator().manual_seed(0), **others)
+    return losses.total(
+        terms,
+        projected=video,
+        classes=classes,
+        centers=centers,
+        labels=labels,
+        generator=ClassGenerator("both"),
+        rng=torch.Generator().manual_seed(0),
+        **others,
+    )
 
 
 def test_total_sums_the_chosen_terms_and_always_reports_both_halves():
@@ -312,14 +343,22 @@ def test_monitors_carry_no_gradient_unless_chosen():
 
 # --- precision and cost ----------------------------------------------------------------------------
 
+
 def test_autocast_does_not_lower_the_precision():
     video, classes, labels = draw(n=32, c=20, d=64)
     video, classes = video.bfloat16(), classes.bfloat16()
     terms = ["semantic", "visual", "synthetic", "regression", "ranking", "center"]
 
     def run(video, classes):
-        return losses.total(terms, projected=video, classes=classes, centers=classes + 0.1, labels=labels,
-                            generator=ClassGenerator("released"), rng=torch.Generator().manual_seed(0))
+        return losses.total(
+            terms,
+            projected=video,
+            classes=classes,
+            centers=classes + 0.1,
+            labels=labels,
+            generator=ClassGenerator("released"),
+            rng=torch.Generator().manual_seed(0),
+        )
 
     expected = run(video.double(), classes.double())
     with torch.autocast("cpu", torch.bfloat16):
@@ -353,9 +392,18 @@ def test_memory_is_linear_in_the_number_of_classes(mode):
 
 # --- mistakes --------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "uniformity"])
-@pytest.mark.parametrize("labels", [torch.tensor([0, -1]), torch.tensor([0, 3]), torch.tensor([0]),
-                                    torch.tensor([0.0, 1.0]), torch.tensor([[0], [1]])])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        torch.tensor([0, -1]),
+        torch.tensor([0, 3]),
+        torch.tensor([0]),
+        torch.tensor([0.0, 1.0]),
+        torch.tensor([[0], [1]]),
+    ],
+)
 def test_labels_that_do_not_fit(name, labels):
     with pytest.raises(ValueError, match="Labels must"):
         LOSSES[name](torch.ones(2, 3), torch.ones(3, 3), labels)

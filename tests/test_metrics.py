@@ -30,6 +30,7 @@ def between(a, b, distance):
 
 # --- closeness and dispersion ----------------------------------------------------------------------
 
+
 @both
 def test_closeness_by_loops(distance):
     video, classes, labels = draw()
@@ -82,6 +83,7 @@ def test_closed_forms():
 
 # --- accuracies ------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("k", [1, 2, 5, 6])
 def test_accuracies_are_those_of_torchmetrics(k):
     _, _, labels = draw(n=200)
@@ -123,6 +125,7 @@ def test_harmonic_mean(seen, unseen):
 
 # --- intervals -------------------------------------------------------------------------------------
 
+
 def test_interval_is_that_of_redrawing_videos_within_classes():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 4], [30, 50, 20])
@@ -142,7 +145,10 @@ def test_interval_is_that_of_redrawing_videos_within_classes():
 def test_interval_of_a_mean_over_runs_is_narrower_than_of_one():
     rng = np.random.default_rng(0)
     runs, labels = rng.random((4, 400)) < 0.5, np.arange(400) % 5
-    one, mean = (metrics.bootstrap_interval(correct, labels, np.random.default_rng(1)) for correct in (runs[0], runs.mean(axis=0)))
+    one, mean = (
+        metrics.bootstrap_interval(correct, labels, np.random.default_rng(1))
+        for correct in (runs[0], runs.mean(axis=0))
+    )
     assert (mean[1] - mean[0]) / (one[1] - one[0]) == pytest.approx(1 / 2, abs=0.1)  # four independent runs
 
 
@@ -157,13 +163,15 @@ def test_interval_covers_the_truth_as_often_as_it_says():
 
 def test_interval_is_reproducible_and_narrows_with_its_level():
     correct, labels = np.arange(60) % 3 == 0, np.arange(60) % 2
-    wide, narrow = (metrics.bootstrap_interval(correct, labels, np.random.default_rng(0), level=level)
-                    for level in (0.95, 0.5))
+    wide, narrow = (
+        metrics.bootstrap_interval(correct, labels, np.random.default_rng(0), level=level) for level in (0.95, 0.5)
+    )
     assert wide == metrics.bootstrap_interval(correct, labels, np.random.default_rng(0))
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
 
 
 # --- class splits ----------------------------------------------------------------------------------
+
 
 def naive_split(scores, labels, test_classes):
     top1 = top5 = videos = 0
@@ -184,9 +192,15 @@ def test_half_of_the_classes_by_loops():
         results.append(naive_split(scores, labels, np.random.permutation(15)[:7].tolist()))
     np.random.set_state(state)
     top1, top5 = zip(*results, strict=True)
-    assert metrics.split_accuracy(scores, labels, "half") == pytest.approx({
-        "top1": statistics.mean(top1), "top1_std": statistics.pstdev(top1),
-        "top5": statistics.mean(top5), "top5_std": statistics.pstdev(top5), "splits": 10})
+    assert metrics.split_accuracy(scores, labels, "half") == pytest.approx(
+        {
+            "top1": statistics.mean(top1),
+            "top1_std": statistics.pstdev(top1),
+            "top5": statistics.mean(top5),
+            "top5_std": statistics.pstdev(top5),
+            "splits": 10,
+        }
+    )
 
 
 def test_half_leaves_global_random_numbers_alone():
@@ -220,37 +234,46 @@ def test_all_and_chosen_classes():
 
 # --- mistakes --------------------------------------------------------------------------------------
 
+
 def test_nan_is_refused_everywhere():
     bad, good, labels = np.array([[np.nan, 1.0], [0.0, 1.0]]), np.eye(2), np.arange(2)
-    for call in (lambda: metrics.topk_accuracy(bad, labels, 1), lambda: metrics.per_class_accuracy(bad, labels),
-                 lambda: metrics.split_accuracy(bad, labels, "all"), lambda: metrics.dispersion(bad),
-                 lambda: metrics.closeness(bad, good, labels), lambda: metrics.closeness(good, bad, labels)):
+    for call in (
+        lambda: metrics.topk_accuracy(bad, labels, 1),
+        lambda: metrics.per_class_accuracy(bad, labels),
+        lambda: metrics.split_accuracy(bad, labels, "all"),
+        lambda: metrics.dispersion(bad),
+        lambda: metrics.closeness(bad, good, labels),
+        lambda: metrics.closeness(good, bad, labels),
+    ):
         with pytest.raises(ValueError, match="must be finite"):
             call()
     with pytest.raises(ValueError, match="Accuracies"):
         metrics.harmonic_mean(float("nan"), 0.5)
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, 3], 1), "Labels must lie"),
-    (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, -1], 1), "Labels must lie"),
-    (lambda: metrics.topk_accuracy(np.eye(3), [0, 1], 1), "Labels must be"),
-    (lambda: metrics.topk_accuracy(np.eye(3), [0.0, 1.0, 2.0], 1), "integers"),
-    (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, 2], 4), "k must lie"),
-    (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, 2], 0), "k must lie"),
-    (lambda: metrics.topk_accuracy(np.zeros((0, 3)), [], 1), "non-empty"),
-    (lambda: metrics.closeness(np.eye(3), np.eye(3), [0, 1, 2], "manhattan"), "distance must be"),
-    (lambda: metrics.closeness(np.eye(3), np.eye(2), [0, 1, 1]), "dimensions"),
-    (lambda: metrics.dispersion(np.ones((1, 2))), "two or more"),
-    (lambda: metrics.dispersion(np.eye(3) * [1, 1, 0]), "zero vector"),
-    (lambda: metrics.harmonic_mean(-0.1, 0.5), "Accuracies"),
-    (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 2], "third"), "protocol must be"),
-    (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 2], [1, 1]), "different"),
-    (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 2], [3]), "Labels must lie"),
-    (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 1], [2]), "No video"),
-    (lambda: metrics.bootstrap_interval([1.5, 1], [0, 1], np.random.default_rng(0)), "0, 1"),
-    (lambda: metrics.bootstrap_interval([-0.5, 1], [0, 1], np.random.default_rng(0)), "0, 1"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, 3], 1), "Labels must lie"),
+        (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, -1], 1), "Labels must lie"),
+        (lambda: metrics.topk_accuracy(np.eye(3), [0, 1], 1), "Labels must be"),
+        (lambda: metrics.topk_accuracy(np.eye(3), [0.0, 1.0, 2.0], 1), "integers"),
+        (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, 2], 4), "k must lie"),
+        (lambda: metrics.topk_accuracy(np.eye(3), [0, 1, 2], 0), "k must lie"),
+        (lambda: metrics.topk_accuracy(np.zeros((0, 3)), [], 1), "non-empty"),
+        (lambda: metrics.closeness(np.eye(3), np.eye(3), [0, 1, 2], "manhattan"), "distance must be"),
+        (lambda: metrics.closeness(np.eye(3), np.eye(2), [0, 1, 1]), "dimensions"),
+        (lambda: metrics.dispersion(np.ones((1, 2))), "two or more"),
+        (lambda: metrics.dispersion(np.eye(3) * [1, 1, 0]), "zero vector"),
+        (lambda: metrics.harmonic_mean(-0.1, 0.5), "Accuracies"),
+        (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 2], "third"), "protocol must be"),
+        (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 2], [1, 1]), "different"),
+        (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 2], [3]), "Labels must lie"),
+        (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 1], [2]), "No video"),
+        (lambda: metrics.bootstrap_interval([1.5, 1], [0, 1], np.random.default_rng(0)), "0, 1"),
+        (lambda: metrics.bootstrap_interval([-0.5, 1], [0, 1], np.random.default_rng(0)), "0, 1"),
+    ],
+)
 def test_mistakes_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()

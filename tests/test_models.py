@@ -14,8 +14,9 @@ from torchvision.models.video import r2plus1d_18
 
 from aurl import UserError, losses, models
 
-PAPER = dict(width=64, depth=2, hidden=2048, dim=2048, word_hidden=512, dropout=0.05,
-             projection="mlp", semantic="learned")
+PAPER = dict(
+    width=64, depth=2, hidden=2048, dim=2048, word_hidden=512, dropout=0.05, projection="mlp", semantic="learned"
+)
 TINY = dict(width=4, depth=1, hidden=12, dim=10, word_hidden=6, dropout=0.05, projection="mlp", semantic="learned")
 
 
@@ -62,6 +63,7 @@ def count(module):
 
 # --- the backbone ----------------------------------------------------------------------------------
 
+
 def test_backbone_is_torchvisions_to_the_bit():
     torch.manual_seed(0)
     theirs, ours = r2plus1d_18(weights=None), models.Backbone(64, 2)
@@ -95,6 +97,7 @@ def test_backbone_shrinks(width, depth):
 
 # --- the whole model -------------------------------------------------------------------------------
 
+
 def test_parameter_count_of_the_papers_model():
     with torch.device("meta"):
         k662, k700 = (models.build(SimpleNamespace(**PAPER), classes, 300) for classes in (662, 700))
@@ -116,8 +119,10 @@ def by_hand(layers, x):
 
 
 def layers_of(mlp):
-    return [(linear.weight, linear.bias, norm.weight, norm.bias, norm.running_mean, norm.running_var)
-            for linear, norm in ((mlp[0], mlp[1]), (mlp[3], mlp[4]), (mlp[6], mlp[7]))]
+    return [
+        (linear.weight, linear.bias, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        for linear, norm in ((mlp[0], mlp[1]), (mlp[3], mlp[4]), (mlp[6], mlp[7]))
+    ]
 
 
 def test_features_are_layers_by_hand():
@@ -131,8 +136,9 @@ def test_features_are_layers_by_hand():
         assert torch.allclose(model.project(video), raw, atol=1e-5)
         assert torch.allclose(model.encode_video(video), raw / raw.norm(dim=1, keepdim=True), atol=1e-6)
         assert torch.allclose(model.encode_class(names), semantic / semantic.norm(dim=1, keepdim=True), atol=1e-6)
-        normalised_first = F.normalize(torch.stack([F.normalize(torch.stack(own), dim=1).mean(dim=0)
-                                                    for own in each]), dim=1)
+        normalised_first = F.normalize(
+            torch.stack([F.normalize(torch.stack(own), dim=1).mean(dim=0) for own in each]), dim=1
+        )
         found = model.encode_video(video)
         assert not torch.allclose(found, normalised_first, atol=1e-3) and not torch.allclose(*found, atol=1e-2)
 
@@ -187,6 +193,7 @@ def test_the_same_seed_gives_the_same_weights():
 
 def test_every_parameter_learns_from_aurl():
     from aurl.generator import ClassGenerator
+
     model = tiny()
     projected, classes, centers = model(clips(4, 1), words())
     losses.aurl(projected, classes, centers, torch.arange(4), ClassGenerator("released"))["total"].backward()
@@ -223,15 +230,23 @@ def test_words_that_do_not_fit():
         tiny().encode_class(torch.ones(7))
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(width=0), "width"), (dict(depth=0), "depth"), (dict(projection="deep"), "mlp or linear"),
-    (dict(semantic="bert"), "learned or words"), (dict(num_classes=0), "num_classes")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(width=0), "width"),
+        (dict(depth=0), "depth"),
+        (dict(projection="deep"), "mlp or linear"),
+        (dict(semantic="bert"), "learned or words"),
+        (dict(num_classes=0), "num_classes"),
+    ],
+)
 def test_settings_that_cannot_be(change, message):
     with pytest.raises(UserError, match=message):
         tiny(**change)
 
 
 # --- released checkpoints --------------------------------------------------------------------------
+
 
 class ReleasedProjection(torch.nn.Module):
     def __init__(self, before, hidden, after):
@@ -270,8 +285,11 @@ class Released(torch.nn.Module):
 def save_released(path, module, prefix="", accuracy=np.float64(44.39), zipped=True):
     options = argparse.Namespace(lr=0.05, network="r2plus1d_18", gpus=[0, 1], resume=None, progressive=False)
     weights = {prefix + name: tensor for name, tensor in module.state_dict().items()}
-    torch.save({"state_dict": weights, "opt": options, "epoch": 149, "accuracy": accuracy}, path,
-               _use_new_zipfile_serialization=zipped)
+    torch.save(
+        {"state_dict": weights, "opt": options, "epoch": 149, "accuracy": accuracy},
+        path,
+        _use_new_zipfile_serialization=zipped,
+    )
     return path
 
 
@@ -281,8 +299,9 @@ def released():
     return shake(Released()).eval()
 
 
-@pytest.mark.parametrize("saved", [dict(), dict(prefix="module."), dict(accuracy=np.float32(44.39)),
-                                   dict(zipped=False)])
+@pytest.mark.parametrize(
+    "saved", [dict(), dict(prefix="module."), dict(accuracy=np.float32(44.39)), dict(zipped=False)]
+)
 def test_released_layout_loads(released, tmp_path, saved):
     model = models.load_released(save_released(tmp_path / "AURL662_checkpoint.pth.tar", released, **saved))
     assert not model.training and torch.equal(model.centers, released.classifier.weight)
@@ -341,15 +360,18 @@ def without(weights, name):
     return {key: value for key, value in weights.items() if key != name}
 
 
-@pytest.mark.parametrize("content", [
-    lambda weights: {"state_dict": without(weights, "projection.l2.1.running_mean")},
-    lambda weights: {"state_dict": without(weights, "classifier.weight")},
-    lambda weights: {"state_dict": weights | {"attention.weight": torch.ones(2)}},
-    lambda weights: {"state_dict": weights | {"projection.l3.0.bias": torch.ones(3)}},
-    lambda weights: {"state_dict": {}},
-    lambda weights: {"model": weights},
-    lambda weights: [1, 2],
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda weights: {"state_dict": without(weights, "projection.l2.1.running_mean")},
+        lambda weights: {"state_dict": without(weights, "classifier.weight")},
+        lambda weights: {"state_dict": weights | {"attention.weight": torch.ones(2)}},
+        lambda weights: {"state_dict": weights | {"projection.l3.0.bias": torch.ones(3)}},
+        lambda weights: {"state_dict": {}},
+        lambda weights: {"model": weights},
+        lambda weights: [1, 2],
+    ],
+)
 def test_another_layout_is_refused(released, tmp_path, content):
     path = tmp_path / "other.pth.tar"
     torch.save(content(dict(released.state_dict())), path)
@@ -376,6 +398,7 @@ def test_examples():
 
 
 # --- a wrong gradient in the libraries below --------------------------------------------------------
+
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("frames", [1, 2, 3, 4])

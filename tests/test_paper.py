@@ -1,4 +1,5 @@
 """params.paper.yaml end to end, smoke-sized, on small trees in the layouts of the paper's data sets."""
+
 import json
 
 import nbformat
@@ -47,8 +48,18 @@ def test_parameters_are_valid_and_the_papers():
     assert params.train.epochs * params.train.steps == 58_500 and params.train.batch == 256
     assert (params.train.optimizer, params.train.lr, params.train.weight_decay) == ("sgd", 0.05, 1e-4)
     assert (params.clip.frames, params.clip.stride, params.clip.size, params.clip.crop) == (16, 1, 112, "squash")
-    assert (params.model.width, params.model.depth, params.model.hidden, params.model.word_hidden, params.model.dim) == (64, 2, 2048, 512, 2048)
-    assert params.loss.terms == ["semantic", "visual", "synthetic"] and params.generator.mode == "released" and params.text.overlap == 0.05
+    assert (
+        params.model.width,
+        params.model.depth,
+        params.model.hidden,
+        params.model.word_hidden,
+        params.model.dim,
+    ) == (64, 2, 2048, 512, 2048)
+    assert (
+        params.loss.terms == ["semantic", "visual", "synthetic"]
+        and params.generator.mode == "released"
+        and params.text.overlap == 0.05
+    )
     assert set(params.sphere.classes) <= set(names.load("kinetics700")[0])
 
 
@@ -57,7 +68,9 @@ def test_whole_pipeline_reports_every_set(project):
     for variant in ("aurl", "e2e"):
         metrics = json.loads((folder / f"reports/metrics/{variant}-0.json").read_text())
         assert set(metrics) == {"kinetics700+activitynet", "ucf101", "hmdb51"} and metrics["hmdb51"]["chance"] == 0.5
-        assert metrics["ucf101"]["truze_top1"] == 1 and "truze_top1" not in metrics["kinetics700+activitynet"]  # one of its classes is here
+        assert (
+            metrics["ucf101"]["truze_top1"] == 1 and "truze_top1" not in metrics["kinetics700+activitynet"]
+        )  # one of its classes is here
     assert (folder / "reports/tables/ablations.md").read_text().count("\n| ") == 2 * 2  # variants and test sets
     for path in (folder / "reports/notebooks").glob("*.ipynb"):
         outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
@@ -69,7 +82,10 @@ def test_manifest_has_what_is_whole_and_the_report_what_is_not(project):
     manifest = pd.read_csv(folder / "data/manifest.csv")
     kinetics = manifest[manifest["set"] == "kinetics700"]
     assert (manifest["status"] == "ok").all() and manifest["path"].str.startswith("data/proxies/").all()
-    assert kinetics.groupby("split").size().to_dict() == {"train": 11, "val": 4}  # 12 and 4 a class at most 1, less the broken
+    assert kinetics.groupby("split").size().to_dict() == {
+        "train": 11,
+        "val": 4,
+    }  # 12 and 4 a class at most 1, less the broken
     rejected = pd.read_csv(folder / "reports/tables/rejected.csv")
     assert rejected["set"].tolist() == ["kinetics700"] * 2 and rejected["reason"].str.len().gt(5).all()
     anet = manifest[manifest["set"] == "activitynet"]
@@ -80,7 +96,9 @@ def test_manifest_has_what_is_whole_and_the_report_what_is_not(project):
 def test_classes_of_two_training_sets_are_merged_and_overlapping_ones_left_out(project):
     folder, *_ = project
     manifest = pd.read_csv(folder / "data/manifest.csv").set_index("set")
-    assert "archery" in set(manifest.loc["activitynet", "class"]) and "archery" in set(manifest.loc["kinetics700", "class"])
+    assert "archery" in set(manifest.loc["activitynet", "class"]) and "archery" in set(
+        manifest.loc["kinetics700", "class"]
+    )
     overlap = pd.read_csv(folder / "reports/tables/overlap.csv").set_index("class")
     assert overlap.loc["clean and jerk", ["removed", "nearest", "set"]].tolist() == [True, "CleanAndJerk", "ucf101"]
     assert not overlap.loc[["abseiling", "archery"], "removed"].any()
@@ -89,7 +107,11 @@ def test_classes_of_two_training_sets_are_merged_and_overlapping_ones_left_out(p
 def test_mistake_in_a_data_set_is_one_sentence(project):
     folder, _, change = project
     sets = change["data"]["datasets"]
-    write(folder, change | {"data": change["data"] | {"datasets": sets | {"ucf101": sets["ucf101"] | {"classes": 101}}}}, "params.paper.yaml")
+    write(
+        folder,
+        change | {"data": change["data"] | {"datasets": sets | {"ucf101": sets["ucf101"] | {"classes": 101}}}},
+        "params.paper.yaml",
+    )
     done = dvc("repro", "01_prepare_data", cwd=folder, check=False)
     said = [line for line in done.stderr.splitlines() if line.startswith("aurl: ")]
     assert done.returncode and len(said) == 1 and "Traceback" not in done.stderr

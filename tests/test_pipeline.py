@@ -1,4 +1,5 @@
 """dvc.yaml is true to the notebooks, and the whole pipeline runs, stays as it is, and fails in one sentence."""
+
 import ast
 import json
 import shutil
@@ -36,7 +37,11 @@ def stage(name):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_stage_declares_the_sections_its_notebook_reads(name):
-    calls = [node for node in ast.walk(ast.parse(code(name))) if isinstance(node, ast.Call) and ast.unparse(node.func) == "config.load"]
+    calls = [
+        node
+        for node in ast.walk(ast.parse(code(name)))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "config.load"
+    ]
     assert calls
     read = set()
     for call in calls:
@@ -123,7 +128,10 @@ def test_executed_notebooks_carry_no_times_paths_or_warnings(project):
         assert outputs and not [output for output in outputs if output.output_type in ("stream", "error")], path
 
 
-@pytest.mark.parametrize("name", ["01_prepare_data", "02_embed_class_names", "03_train@e2e-0", "04_evaluate@aurl-0", "05_ablations", "06_paper"])
+@pytest.mark.parametrize(
+    "name",
+    ["01_prepare_data", "02_embed_class_names", "03_train@e2e-0", "04_evaluate@aurl-0", "05_ablations", "06_paper"],
+)
 def test_forced_stage_gives_the_same_bytes(project, name):
     before = (project / "dvc.lock").read_bytes()
     dvc("repro", "-q", "--force", "--single-item", name, cwd=project)
@@ -141,11 +149,18 @@ def test_running_and_saving_a_notebook_repeats_only_its_strip(restored):
     path = restored / "notebooks/03_train.ipynb"
     executed = nbformat.read(restored / "reports/notebooks/03_train-aurl-0.ipynb", as_version=4)
     notebook = nbformat.read(path, as_version=4)
-    results = [cell for cell in executed.cells if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])]
+    results = [
+        cell
+        for cell in executed.cells
+        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
     for cell, result in zip([cell for cell in notebook.cells if cell.cell_type == "code"], results, strict=True):
         cell.outputs, cell.execution_count = result.outputs, 7
         cell.metadata |= {"execution": {"iopub.execute_input": "2026-01-01"}, "scrolled": True}
-    notebook.metadata |= {"kernelspec": {"name": "mine", "display_name": "Mine"}, "language_info": {"name": "python", "version": "3.13"}}
+    notebook.metadata |= {
+        "kernelspec": {"name": "mine", "display_name": "Mine"},
+        "language_info": {"name": "python", "version": "3.13"},
+    }
     nbformat.write(notebook, path)
     assert stale(restored) == {"strip@03_train"}
     dvc("repro", "-q", "strip@03_train", cwd=restored)
@@ -160,19 +175,26 @@ def test_experiment_with_another_parameter(restored):
 
 
 def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(restored):
-    command = [sys.executable, "-m", "aurl.ablations"]
+    command = [sys.executable, "-m", "aurl.pipeline.ablations"]
     options = {"cwd": restored, "capture_output": True, "text": True, "env": environment(restored)}
     done = subprocess.run(command, **options)
     assert done.returncode == 0, done.stderr
     rows = (restored / "reports/ablations/ablations.md").read_text().splitlines()[2:]
-    assert [row.split(" | ")[0:2] for row in rows] == [["| mocap-composed", "aurl"], ["| mocap-composed", "alignment"], ["| mocap-novel", "aurl"], ["| mocap-novel", "alignment"]]
+    assert [row.split(" | ")[0:2] for row in rows] == [
+        ["| mocap-composed", "aurl"],
+        ["| mocap-composed", "alignment"],
+        ["| mocap-novel", "aurl"],
+        ["| mocap-novel", "alignment"],
+    ]
     again, here = restored / "build/ablations/runs/aurl-0", restored / "runs/aurl-0"
     assert (again / "model.safetensors").read_bytes() == (here / "model.safetensors").read_bytes()
     assert stale(restored) == set() and not (restored / "runs/alignment-0").exists()
 
     write(restored, SMOKE | {"ablations": {"variants": ["aurl"], "seeds": [0]}, "train": {"batch": 5000}})
     done = subprocess.run(command, **options)
-    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("aurl: train.batch is 5000 but there are only")
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(
+        "aurl: train.batch is 5000 but there are only"
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,7 +219,7 @@ def test_error_in_a_notebook_is_one_sentence_and_leaves_no_output(restored):
     vectors = restored / "data/vectors/glove-6b-100d-actions.bin"
     kept = vectors.read_bytes()
     vectors.write_bytes(b"not a model")
-    done = subprocess.run([sys.executable, "-m", "aurl.notebook", "02_embed_class_names"], cwd=restored, capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-m", "aurl.pipeline.notebook", "02_embed_class_names"], cwd=restored, capture_output=True, text=True,
                           env=environment(restored))  # fmt: skip
     vectors.write_bytes(kept)
     assert done.returncode == 1
@@ -212,10 +234,14 @@ def test_video_that_cannot_be_decoded_is_named_and_leaves_no_output(restored):
     video.chmod(0o644)
     video.write_bytes(kept[: len(kept) // 2])
     shutil.rmtree(restored / "runs/aurl-0")
-    done = subprocess.run([sys.executable, "-m", "aurl.notebook", "03_train", "-p", "variant", "aurl", "-p", "seed", "0"], cwd=restored, capture_output=True,
+    done = subprocess.run([sys.executable, "-m", "aurl.pipeline.notebook", "03_train", "-p", "variant", "aurl", "-p", "seed", "0"], cwd=restored, capture_output=True,
                           text=True, env=environment(restored))  # fmt: skip
     video.write_bytes(kept)
     assert done.returncode == 1
-    assert [line for line in done.stderr.splitlines() if line.startswith("aurl: cannot read the video data/mocap/mocap-seen/walk_box/")]
+    assert [
+        line
+        for line in done.stderr.splitlines()
+        if line.startswith("aurl: cannot read the video data/mocap/mocap-seen/walk_box/")
+    ]
     assert "Traceback" not in done.stderr and not (restored / "runs/aurl-0").exists()
     dvc("checkout", "-q", "--force", cwd=restored)

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import trees
 
-from aurl import UserError, probing, progress
+from aurl import UserError, progress
+from aurl.video import probing
 
 
 def test_a_bar_is_drawn_on_the_error_stream(monkeypatch, capsys):
@@ -75,13 +76,18 @@ def test_a_cluster_probes_videos_as_this_machine_does(cluster, tmp_path, in_proc
     for k in range(5):
         trees.video(tmp_path / f"{k}.mp4", frames=10 + k)
     (tmp_path / "4.mp4").write_bytes(b"cut")
-    rows = pd.DataFrame({"id": range(5), "path": [str(tmp_path / f"{k}.mp4") for k in range(5)], "begin": np.nan, "end": np.nan})
+    rows = pd.DataFrame(
+        {"id": range(5), "path": [str(tmp_path / f"{k}.mp4") for k in range(5)], "begin": np.nan, "end": np.nan}
+    )
     there = probing.probe_all(rows, tmp_path / "there.jsonl", scheduler=cluster)
     pd.testing.assert_frame_equal(there, probing.probe_all(rows, tmp_path / "here.jsonl"))
     assert there["frames"].tolist() == [10, 11, 12, 13, 0]
 
 
-@pytest.mark.parametrize(("address", "reason"), [("tcp://127.0.0.1:9", "there is no Dask scheduler at tcp://127.0.0.1:9"), ("nonsense://x", "nonsense://x")])
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [("tcp://127.0.0.1:9", "there is no Dask scheduler at tcp://127.0.0.1:9"), ("nonsense://x", "nonsense://x")],
+)
 def test_a_scheduler_that_does_not_answer_is_said(address, reason, monkeypatch):
     monkeypatch.setattr(progress, "PATIENCE", 1)
     with pytest.raises(UserError, match=f"{reason}.*set prepare.scheduler to null"):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from aurl import UserError, config, losses, models, training, video
-from aurl.clips import Clips
+from aurl.video.clips import Clips
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,7 +21,9 @@ COLOURS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])
 WORDS = np.eye(4, 6, dtype=np.float32) + 0.3
 MODEL = dict(width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=8, dim=8, dropout=0.05)
 LOSS = dict(terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1)
-TRAIN = dict(epochs=4, steps=None, batch=16, optimizer="adamw", lr=1e-2, weight_decay=1e-2, schedule="cosine", warmup_epochs=1)
+TRAIN = dict(
+    epochs=4, steps=None, batch=16, optimizer="adamw", lr=1e-2, weight_decay=1e-2, schedule="cosine", warmup_epochs=1
+)
 FILES = ("model.safetensors", "model.json")
 
 
@@ -48,8 +50,21 @@ def videos(per_class, seed, random=None):
     rng = np.random.default_rng(seed)
     labels = np.tile(np.arange(4), per_class)
     frames = np.repeat(COLOURS[labels], 5, axis=0)[:, None, None] + rng.normal(0, 25, (5 * len(labels), 16, 16, 3))
-    manifest = pd.DataFrame({"path": [f"{seed}-{i}.mp4" for i in range(len(labels))], "class": [NAMES[i] for i in labels], "first": 0, "frames": 5})
-    return Clips(manifest, NAMES, config.Clip(frames=4, stride=1, size=16, crop="squash"), seed=random, cache=frames.clip(0, 255).astype(np.uint8))
+    manifest = pd.DataFrame(
+        {
+            "path": [f"{seed}-{i}.mp4" for i in range(len(labels))],
+            "class": [NAMES[i] for i in labels],
+            "first": 0,
+            "frames": 5,
+        }
+    )
+    return Clips(
+        manifest,
+        NAMES,
+        config.Clip(frames=4, stride=1, size=16, crop="squash"),
+        seed=random,
+        cache=frames.clip(0, 255).astype(np.uint8),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +75,10 @@ def data():
 @pytest.fixture
 def run(data, tmp_path):
     def train(params=None, name="run", words=WORDS, clips=None):
-        return training.train(params or settings(), clips or data[0], data[1], NAMES, words, tmp_path / name, tmp_path / "scratch")
+        return training.train(
+            params or settings(), clips or data[0], data[1], NAMES, words, tmp_path / name, tmp_path / "scratch"
+        )
+
     return train
 
 
@@ -77,19 +95,34 @@ def left(tmp_path):
 
 # --- learning --------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("change", [
-    dict(),
-    dict(loss=dict(terms=["semantic"])),
-    dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.01),
-    dict(loss=dict(terms=["regression"]), model=dict(projection="linear", semantic="words")),
-], ids=["aurl", "contrastive", "sgd", "e2e"])
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(),
+        dict(loss=dict(terms=["semantic"])),
+        dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.01),
+        dict(loss=dict(terms=["regression"]), model=dict(projection="linear", semantic="words")),
+    ],
+    ids=["aurl", "contrastive", "sgd", "e2e"],
+)
 def test_it_learns(run, change, tmp_path):
     history = run(settings(**dict(epochs=12, batch=8) | change))
     assert history["epoch"].tolist() == list(range(1, len(history) + 1)) and len(history) == 12
     assert history["total"].iloc[-1] < 0.8 * history["total"].iloc[0]
     assert history["val_top1"].max() > (0.4 if "lr" in change else 0.6)  # chance is 0.25, and SGD is slow here
     terms = change.get("loss", LOSS)["terms"]
-    assert set(history) == {"epoch", "lr", "total", "alignment", "uniformity", "val_top1", "val_closeness", "val_dispersion", *terms}
+    assert set(history) == {
+        "epoch",
+        "lr",
+        "total",
+        "alignment",
+        "uniformity",
+        "val_top1",
+        "val_closeness",
+        "val_dispersion",
+        *terms,
+    }
     np.testing.assert_allclose(history["total"], history[terms].sum(axis=1), rtol=1e-5)
     assert np.isfinite(history).all(axis=None) and history["val_top1"].between(0, 1).all()
     assert left(tmp_path) == []
@@ -121,7 +154,7 @@ def test_the_learning_rate_warms_up_and_falls_to_zero(run, monkeypatch):
     history = run(settings(epochs=3, warmup_epochs=1, lr=0.02))
     expected = [0.02 * at for at in (0, 0.25, 0.5, 0.75)]  # four steps an epoch
     expected += [0.01 * (1 + math.cos(math.pi * i / 8)) for i in range(8)]
-    np.testing.assert_allclose([rate for rate, in rates], expected, atol=1e-12)
+    np.testing.assert_allclose([rate for (rate,) in rates], expected, atol=1e-12)
     np.testing.assert_allclose(history["lr"], [0.02, 0.01, 0], atol=1e-12)  # as each epoch ends
 
 
@@ -153,6 +186,7 @@ def test_warm_up_of_any_length(run, warmup, first, monkeypatch):
 
 
 # --- the same parameters, the same bytes -----------------------------------------------------------
+
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(run, written):
     first = run(settings(epochs=2), "first")
@@ -209,13 +243,17 @@ def test_an_unfinished_run_of_something_else_is_left_alone(run, written, monkeyp
     assert written("after") == written("alone")
 
 
-@pytest.mark.parametrize("harm", [
-    lambda path: path.write_bytes(path.read_bytes()[:5000]),
-    lambda path: path.write_bytes(b""),
-    lambda path: path.write_bytes(b"not a state" * 100),
-    lambda path: torch.save([1, 2], path),
-    lambda path: torch.save({"weights": torch.ones(2)}, path),
-], ids=["cut", "empty", "text", "list", "foreign"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:5000]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"not a state" * 100),
+        lambda path: torch.save([1, 2], path),
+        lambda path: torch.save({"weights": torch.ones(2)}, path),
+    ],
+    ids=["cut", "empty", "text", "list", "foreign"],
+)
 def test_an_unfinished_run_that_cannot_be_read_is_begun_anew(run, written, tmp_path, monkeypatch, harm):
     params = settings(epochs=2)
     run(params, "whole")
@@ -228,6 +266,7 @@ def test_an_unfinished_run_that_cannot_be_read_is_begun_anew(run, written, tmp_p
 
 
 # --- the checkpoint --------------------------------------------------------------------------------
+
 
 def test_the_checkpoint_is_the_best_on_validation_and_the_first_of_equals(run, tmp_path, monkeypatch):
     scores, weights = iter([0.2, 0.7, 0.3, 0.7]), []
@@ -263,24 +302,37 @@ def test_saved_and_loaded_features_are_equal(tmp_path, data):
     model = model.to(memory_format=torch.channels_last_3d)
     loaded, facts = training.load(tmp_path / "new" / "folder")
     assert not loaded.training and facts["note"] == "x"
-    for a, b in zip(training.encode(model, data[1], 5, compute("float32")), training.encode(loaded, data[1], 5, compute("float32")), strict=True):
+    for a, b in zip(
+        training.encode(model, data[1], 5, compute("float32")),
+        training.encode(loaded, data[1], 5, compute("float32")),
+        strict=True,
+    ):
         np.testing.assert_array_equal(a, b)
     with torch.no_grad():
         assert torch.equal(model.encode_class(torch.from_numpy(WORDS)), loaded.encode_class(torch.from_numpy(WORDS)))
 
 
-@pytest.mark.parametrize("file, content", [
-    ("model.safetensors", b"\x07" * 500), ("model.safetensors", b""), ("model.json", b"{"), ("model.json", b"[1, 2]"),
-    ("model.json", b'{"model": {"width": 4}}'), ("model.json", b"\xff\xfe"),
-    ("model.json", json.dumps({"model": MODEL, "word_dim": 6, "classes": ["a"]}).encode()),
-])
+@pytest.mark.parametrize(
+    "file, content",
+    [
+        ("model.safetensors", b"\x07" * 500),
+        ("model.safetensors", b""),
+        ("model.json", b"{"),
+        ("model.json", b"[1, 2]"),
+        ("model.json", b'{"model": {"width": 4}}'),
+        ("model.json", b"\xff\xfe"),
+        ("model.json", json.dumps({"model": MODEL, "word_dim": 6, "classes": ["a"]}).encode()),
+    ],
+)
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path, file, content):
     model = models.build(config.Model(**MODEL), 4, 6)
     training.save(tmp_path, model.state_dict(), config.Model(**MODEL), NAMES, WORDS)
     (tmp_path / file).write_bytes(content)
     with pytest.raises(UserError) as caught:
         training.load(tmp_path)
-    assert str(caught.value).startswith(f"{tmp_path} holds no checkpoint of this project (") and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path} holds no checkpoint of this project (") and "\n" not in str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -293,6 +345,7 @@ def test_a_missing_checkpoint_is_said(tmp_path, file):
 
 
 # --- features --------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
@@ -321,7 +374,7 @@ def test_rough_arithmetic_is_close_to_exact(trained, data):
     rough, _ = training.encode(trained, data[1], 16, compute("bf16"))
     automatic, _ = training.encode(trained, data[1], 16, compute("auto"))
     np.testing.assert_allclose(np.linalg.norm(rough, axis=1), 1, atol=1e-5)
-    assert 0 < abs(rough - exact).max() and (rough * exact).sum(axis=1).min() > 0.98
+    assert abs(rough - exact).max() > 0 and (rough * exact).sum(axis=1).min() > 0.98
     assert any(np.array_equal(automatic, features) for features in (rough, exact))
 
 
@@ -332,6 +385,7 @@ def test_it_learns_in_rough_arithmetic(run):
 
 # --- mistakes --------------------------------------------------------------------------------------
 
+
 def test_a_batch_above_the_number_of_videos_is_said(run, tmp_path):
     with pytest.raises(UserError, match=r"^train\.batch is 65 but there are only 64 training videos: [^.]*\.$"):
         run(settings(batch=65))
@@ -339,7 +393,9 @@ def test_a_batch_above_the_number_of_videos_is_said(run, tmp_path):
 
 
 def test_a_loss_that_explodes_is_said(run, tmp_path):
-    with pytest.raises(UserError, match=r"^aurl: the loss is no longer a number in epoch 1: lower train\.lr \(1e\+30\)\.$"):
+    with pytest.raises(
+        UserError, match=r"^aurl: the loss is no longer a number in epoch 1: lower train\.lr \(1e\+30\)\.$"
+    ):
         run(settings(optimizer="sgd", lr=1e30))
     assert not (tmp_path / "run").exists() and left(tmp_path) == []
 
@@ -348,16 +404,31 @@ def test_a_loss_that_explodes_is_said(run, tmp_path):
 def test_features_that_explode_are_said(run, monkeypatch, features):
     """The loss of the last step may still be a number when the features in eval mode are none."""
     encode = training.encode
-    monkeypatch.setattr(training, "encode", lambda *arguments: (encode(*arguments)[0] * np.float32(features), encode(*arguments)[1]))
-    with pytest.raises(UserError, match=r"^aurl: the features of the validation videos are no longer numbers: lower train\.lr \(0\.01\)\.$"):
+    monkeypatch.setattr(
+        training, "encode", lambda *arguments: (encode(*arguments)[0] * np.float32(features), encode(*arguments)[1])
+    )
+    with pytest.raises(
+        UserError,
+        match=r"^aurl: the features of the validation videos are no longer numbers: lower train\.lr \(0\.01\)\.$",
+    ):
         run(settings(epochs=1))
 
 
 def test_a_run_can_start_from_the_backbone_of_another(run, data, tmp_path):
     run(name="first")
-    training.train(settings(lr=1e-12, epochs=1), *data, NAMES, WORDS, tmp_path / "second", tmp_path / "scratch", start=tmp_path / "first")
+    training.train(
+        settings(lr=1e-12, epochs=1),
+        *data,
+        NAMES,
+        WORDS,
+        tmp_path / "second",
+        tmp_path / "scratch",
+        start=tmp_path / "first",
+    )
     (first, _), (second, _) = training.load(tmp_path / "first"), training.load(tmp_path / "second")
-    for (name, weight), (_, other) in zip(first.backbone.named_parameters(), second.backbone.named_parameters(), strict=True):
+    for (name, weight), (_, other) in zip(
+        first.backbone.named_parameters(), second.backbone.named_parameters(), strict=True
+    ):
         assert torch.allclose(weight, other, atol=1e-6), name
     assert not torch.allclose(first.projection[0].weight, second.projection[0].weight, atol=1e-3)
 

@@ -48,7 +48,9 @@ def hmdb51(root, classes=("brush_hair", "cartwheel", "catch"), videos=2, **size)
             video(Path(root, name, f"Film_{name}_u_nm_np1_fr_med_{k}.avi"), colour, **size)
 
 
-def kinetics(root, classes=("abseiling", "playing drums", "zumba"), videos=2, splits=("train", "val"), flat=False, **size):
+def kinetics(
+    root, classes=("abseiling", "playing drums", "zumba"), videos=2, splits=("train", "val"), flat=False, **size
+):
     """Kinetics with the official CSV files, which are returned, a path for each split.
 
     Files lie in class folders, or ``flat`` in the splits' folders: ``train[/abseiling]/abseil00000_000001_000011.mp4``.
@@ -60,7 +62,11 @@ def kinetics(root, classes=("abseiling", "playing drums", "zumba"), videos=2, sp
             for k in range(videos):
                 youtube_id = f"{name.replace(' ', '')[:5]}{split:_<5}{k}"
                 rows.append(f"{name},{youtube_id},{k + 1},{k + 11},{split},0")
-                video(Path(root, split, "" if flat else name, f"{youtube_id}_{k + 1:06d}_{k + 11:06d}.mp4"), colour, **size)
+                video(
+                    Path(root, split, "" if flat else name, f"{youtube_id}_{k + 1:06d}_{k + 11:06d}.mp4"),
+                    colour,
+                    **size,
+                )
         tables.append(Path(root, "annotations", f"{split}.csv"))
         tables[-1].parent.mkdir(exist_ok=True)
         tables[-1].write_text("\n".join(rows) + "\n")
@@ -79,7 +85,13 @@ def activitynet(root, classes=("Archery", "Baking cookies", "BMX"), videos=2, fr
             subset = "validation" if k == videos - 1 else "training"
             notes = [{"label": name, "segment": [begin, begin + duration / 2]} for begin in (0, duration / 2)]
             database[f"activity{count:03d}"] = {"subset": subset, "duration": duration, "annotations": notes}
-            video(Path(root, f"v_activity{count:03d}.{('mp4', 'mkv', 'webm')[count % 3]}"), colour, frames, fps=fps, **size)
+            video(
+                Path(root, f"v_activity{count:03d}.{('mp4', 'mkv', 'webm')[count % 3]}"),
+                colour,
+                frames,
+                fps=fps,
+                **size,
+            )
             count += 1
     database["heldback000"] = {"subset": "testing", "duration": duration, "annotations": []}
     video(Path(root, "v_heldback000.mp4"), len(classes), frames, fps=fps, **size)

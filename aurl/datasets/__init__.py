@@ -1,4 +1,5 @@
 """Data sets, and the manifest that lists their videos: one row each, where every later step begins."""
+
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,11 @@ def read_manifest(names, split):
     except FileNotFoundError:
         raise UserError(f"{MANIFEST} is missing: prepare the data first, with `dvc repro`.") from None
     except (KeyError, ValueError):
-        raise UserError(f"{MANIFEST} is not a manifest of this project: prepare the data again, with `dvc repro -f 01_prepare_data`.") from None
+        raise UserError(
+            f"{MANIFEST} is not a manifest of this project: prepare the data again, with `dvc repro -f 01_prepare_data`."
+        ) from None
     if missing:
-        raise UserError(f"{MANIFEST} has no {split} videos of {missing[0]}: prepare the data again, with `dvc repro -f`.")
+        raise UserError(
+            f"{MANIFEST} has no {split} videos of {missing[0]}: prepare the data again, with `dvc repro -f`."
+        )
     return rows.reset_index(drop=True)

@@ -29,7 +29,9 @@ def read(root, annotations=None, classes=200, split=None):
     """
     listing = Listing(root, "ROOT/v_ID.mp4|mkv|webm, or ID.mp4")
     if annotations is None:
-        raise listing.error("ActivityNet needs the path of its JSON file in `annotations`, as file names do not tell classes")
+        raise listing.error(
+            "ActivityNet needs the path of its JSON file in `annotations`, as file names do not tell classes"
+        )
     database = _read_json(annotations)
     rows, found, unlisted, unlabelled, dropped = [], {}, 0, 0, 0
     for path in listing.videos(listing.top):
@@ -51,11 +53,15 @@ def read(root, annotations=None, classes=200, split=None):
     wanted = [name for name, (part, segments) in database.items() if segments and split in (None, part)]
     if not wanted:
         which = f" of the split {split!r}" if split else ""
-        raise UserError(f"{annotations} has no labelled videos{which}: name the JSON file of ActivityNet 1.3; see DATA.md.")
+        raise UserError(
+            f"{annotations} has no labelled videos{which}: name the JSON file of ActivityNet 1.3; see DATA.md."
+        )
     absent = sum(name not in found for name in wanted)
     if absent == len(wanted):
-        raise listing.error(f"none of the {absent} labelled videos in {annotations} is below {listing.root}, "
-                            f"where one would be v_{wanted[0]}.mp4")
+        raise listing.error(
+            f"none of the {absent} labelled videos in {annotations} is below {listing.root}, "
+            f"where one would be v_{wanted[0]}.mp4"
+        )
     return listing.table(rows, classes, absent=absent, unlisted=unlisted, unlabelled=unlabelled, dropped=dropped)
 
 
@@ -65,9 +71,13 @@ def _read_json(path):
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): name the JSON file of ActivityNet; see DATA.md.") from None
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): name the JSON file of ActivityNet; see DATA.md."
+        ) from None
     except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not JSON from line {error.lineno} on ({error.msg}): fetch it again; see DATA.md.") from None
+        raise UserError(
+            f"{path} is not JSON from line {error.lineno} on ({error.msg}): fetch it again; see DATA.md."
+        ) from None
     except (UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not a JSON file in UTF-8 ({error}): fetch it again; see DATA.md.") from None
     database = _field(content, "database", dict, path)
@@ -76,10 +86,15 @@ def _read_json(path):
         where = f"{path}, database.{name}"
         subset = _field(entry, "subset", str, where)
         if subset not in _SPLITS:
-            raise UserError(f"{where}.subset is {subset!r}, which should be {', '.join(_SPLITS)}: fetch the file again; see DATA.md.")
+            raise UserError(
+                f"{where}.subset is {subset!r}, which should be {', '.join(_SPLITS)}: fetch the file again; see DATA.md."
+            )
         duration = _field(entry, "duration", _NUMBER, where)
         notes = _field(entry, "annotations", list, where)
-        videos[name] = _SPLITS[subset], [_segment(note, k, duration, f"{where}.annotations[{k}]") for k, note in enumerate(notes)]
+        videos[name] = (
+            _SPLITS[subset],
+            [_segment(note, k, duration, f"{where}.annotations[{k}]") for k, note in enumerate(notes)],
+        )
     return videos
 
 
@@ -96,5 +111,7 @@ def _segment(note, k, duration, where):
 def _field(entry, name, kind, where):
     value = entry.get(name) if isinstance(entry, dict) else None
     if not isinstance(value, kind):
-        raise UserError(f"{where} has no proper field {name!r}: name the JSON file of ActivityNet, or fetch it again; see DATA.md.")
+        raise UserError(
+            f"{where} has no proper field {name!r}: name the JSON file of ActivityNet, or fetch it again; see DATA.md."
+        )
     return value

@@ -7,7 +7,9 @@ from pathlib import Path
 from aurl.datasets.listing import Listing
 
 # "train", "videos_train", "train_256": what downloaders call a split's folder
-_SPLIT = re.compile(r"(?:videos_)?(?:(train(?:ing)?)|(val(?:id(?:ate|ation)?)?)|(test(?:ing)?))(?:_\d+p?)?", re.IGNORECASE)
+_SPLIT = re.compile(
+    r"(?:videos_)?(?:(train(?:ing)?)|(val(?:id(?:ate|ation)?)?)|(test(?:ing)?))(?:_\d+p?)?", re.IGNORECASE
+)
 
 
 def read(root, classes=None, split=None):
@@ -35,7 +37,9 @@ def read_hmdb51(root, classes=51, split=None):
     inner = [name for name in packed if not name.startswith(others) and name.removesuffix(".rar") not in folders]
     go, unpack = f"cd {shlex.quote(listing.root)}", 'for f in *.rar; do unrar x -o- "$f"; done'
     if inner:
-        raise listing.error(f"{len(inner)} classes in {listing.root} are still packed, such as {inner[0]}, so run `{go} && {unpack}`")
+        raise listing.error(
+            f"{len(inner)} classes in {listing.root} are still packed, such as {inner[0]}, so run `{go} && {unpack}`"
+        )
     if "hmdb51_org.rar" in packed and _has_no_video(listing):
         both = f"{go} && unrar x hmdb51_org.rar && {unpack}"
         raise listing.error(f"{listing.root} is still packed, as archives in an archive, so run `{both}`")
@@ -59,7 +63,9 @@ def class_folders(listing, classes, split, among_others=False):
         for folder in classes_of_part:
             videos = list(listing.videos(folder))
             if not videos:
-                raise listing.error(f"the class folder {listing.root}/{folder.path} has no video; if it is no class, move it away")
+                raise listing.error(
+                    f"the class folder {listing.root}/{folder.path} has no video; if it is no class, move it away"
+                )
             rows += [(path, folder.name, part) for path in videos]
     unlabelled = sum(len(loose) for _, loose in parts.values())
     if unlabelled and not rows:
@@ -79,13 +85,16 @@ def _by_split(listing, folders, wanted):
     for folder in folders:
         part = split_of(folder.name)
         if part in names:
-            raise listing.error(f"{listing.root} has two folders of the split {part}, {names[part]} and {folder.name}, "
-                                "so move one away")
+            raise listing.error(
+                f"{listing.root} has two folders of the split {part}, {names[part]} and {folder.name}, so move one away"
+            )
         names[part] = folder.name
         if wanted in (None, part):
             parts[part] = listing.open(folder)
     if wanted and wanted not in parts:
-        raise listing.error(f"{listing.root} has no folder of the split {wanted}; there are {', '.join(names.values())}")
+        raise listing.error(
+            f"{listing.root} has no folder of the split {wanted}; there are {', '.join(names.values())}"
+        )
     return parts
 
 

@@ -37,8 +37,10 @@ def read(root, annotations=None, classes=None, split=None):
         if lost is None:
             which = f" of the split {split!r}" if split else ""
             raise UserError(f"{_names(annotations)} has no clips{which}: name the CSV file that has them; see DATA.md.")
-        raise listing.error(f"none of the {len(wanted)} clips in {_names(annotations)} is below {listing.root}, where one would be "
-                            f"{lost.split}/{lost.label}/{lost.name}.mp4 or {lost.split}/{lost.name}.mp4")
+        raise listing.error(
+            f"none of the {len(wanted)} clips in {_names(annotations)} is below {listing.root}, where one would be "
+            f"{lost.split}/{lost.label}/{lost.name}.mp4 or {lost.split}/{lost.name}.mp4"
+        )
     return listing.table(rows, classes, absent=len(wanted) - len(rows), unlisted=unlisted)
 
 
@@ -69,7 +71,9 @@ def _choose(candidates, folders):
     if len(candidates) > 1:
         splits = {split_of(name) for name in folders}
         candidates = [clip for clip in candidates if clip.split in splits] or candidates
-        candidates = [clip for clip in candidates if any(same_class(clip.label, name) for name in folders)] or candidates
+        candidates = [
+            clip for clip in candidates if any(same_class(clip.label, name) for name in folders)
+        ] or candidates
     labels = {clip.label for clip in candidates}
     return candidates[0] if len(labels) == 1 else None
 
@@ -86,31 +90,45 @@ def _read_csv(path):
             header = next(reader, [])
             missing = [name for name in _COLUMNS if name not in header]
             if missing:
-                held_back = "; a test set whose labels are held back cannot be used, so leave it out" if missing == ["label"] else ""
-                raise UserError(f"{path} has no column {missing[0]}, its columns are {', '.join(header) or 'none'}: "
-                                f"name a CSV file of Kinetics with {','.join(_COLUMNS)}{held_back}; see DATA.md.")
+                held_back = (
+                    "; a test set whose labels are held back cannot be used, so leave it out"
+                    if missing == ["label"]
+                    else ""
+                )
+                raise UserError(
+                    f"{path} has no column {missing[0]}, its columns are {', '.join(header) or 'none'}: "
+                    f"name a CSV file of Kinetics with {','.join(_COLUMNS)}{held_back}; see DATA.md."
+                )
             places = [header.index(name) for name in _COLUMNS]
             for row in reader:
                 if row:
                     yield _clip(row, places, len(header), f"{path}, line {reader.line_num}")
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): name the official CSV file of Kinetics; see DATA.md.") from None
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): name the official CSV file of Kinetics; see DATA.md."
+        ) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is not a CSV file in UTF-8 ({error}): fetch it again; see DATA.md.") from None
 
 
 def _clip(row, places, length, where):
     if len(row) != length:
-        raise UserError(f"{where} has {len(row)} fields where the first line has {length}: fetch the file again; see DATA.md.")
+        raise UserError(
+            f"{where} has {len(row)} fields where the first line has {length}: fetch the file again; see DATA.md."
+        )
     label, youtube_id, *times, split = (row[place].strip() for place in places)
     for name, text in zip(("label", "youtube_id"), (label, youtube_id)):
         if not text:
             raise UserError(f"{where} has an empty {name}: fetch the file again; see DATA.md.")
     for name, text in zip(("time_start", "time_end"), times):
         if not text.isdecimal():
-            raise UserError(f"{where} has {text!r} as {name}, which should be whole seconds: fetch the file again; see DATA.md.")
+            raise UserError(
+                f"{where} has {text!r} as {name}, which should be whole seconds: fetch the file again; see DATA.md."
+            )
     if not split_of(split):
-        raise UserError(f"{where} has {split!r} as split, which should be train, val or test: fetch the file again; see DATA.md.")
+        raise UserError(
+            f"{where} has {split!r} as split, which should be train, val or test: fetch the file again; see DATA.md."
+        )
     return Clip(f"{youtube_id}_{int(times[0]):06d}_{int(times[1]):06d}", label, split_of(split))
 
 

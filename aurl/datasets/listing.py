@@ -11,7 +11,7 @@ import pandas as pd
 
 from aurl import UserError
 
-EXTENSIONS = frozenset(".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .wmv .flv .3gp".split())
+EXTENSIONS = frozenset([".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"])
 COLUMNS = ["id", "path", "class", "split", "begin", "end"]
 
 
@@ -110,14 +110,18 @@ class Listing:
         """How ``found`` class names are spelt officially, as a dict."""
         if classes is None or isinstance(classes, int):
             if classes not in (None, len(found)):
-                raise self.error(f"{self.root} has {len(found)} classes, such as {found[0]!r}, where {classes} should be")
+                raise self.error(
+                    f"{self.root} has {len(found)} classes, such as {found[0]!r}, where {classes} should be"
+                )
             return {name: name for name in found}
         known = {_letters(name): name for name in classes}
         for name in found:
             if _letters(name) not in known:
                 near = difflib.get_close_matches(name, classes, n=1)
-                raise self.error(f"{self.root} has a class {name!r}, which is none of the {len(classes)} of this dataset"
-                                 + (f" (did you mean {near[0]!r}?)" if near else ""))
+                raise self.error(
+                    f"{self.root} has a class {name!r}, which is none of the {len(classes)} of this dataset"
+                    + (f" (did you mean {near[0]!r}?)" if near else "")
+                )
         missing = set(known) - {_letters(name) for name in found}
         if missing:
             example = min(known[key] for key in missing)
@@ -127,7 +131,9 @@ class Listing:
     def _is_folder(self, entry, path):
         try:
             return entry.is_dir()
-        except OSError as error:  # a symbolic link to itself, or into a closed folder; a video is listed and found broken later
+        except (
+            OSError
+        ) as error:  # a symbolic link to itself, or into a closed folder; a video is listed and found broken later
             if os.path.splitext(path)[1].lower() not in EXTENSIONS:
                 self._skip(path, error.strerror)
             return False

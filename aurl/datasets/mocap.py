@@ -7,6 +7,7 @@ the ``pybullet`` package carries (``DATA.md`` states their origin). Three sets c
 ``mocap-composed``  unseen pairs of a seen action and a seen companion
 ``mocap-novel``     actions whose word and whose motion were never seen in training
 """
+
 import shutil
 import zlib
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from aurl.config import MOCAP as SETS
-from aurl.datasets.stage import Stage, load_motion, sample_motion
+from aurl.datasets.scene import Scene, load_motion, sample_motion
 from aurl.progress import parallel
 from aurl.video import probe, write_video
 
@@ -69,7 +70,14 @@ def classes():
 def videos(train, val, test):
     """All videos for ``train`` and ``val`` videos a seen class and ``test`` videos an unseen one."""
     return [
-        Video(set_, "test" if set_ != "mocap-seen" else "train" if i < train else "val", f"{action} {companion}", action, companion, i)
+        Video(
+            set_,
+            "test" if set_ != "mocap-seen" else "train" if i < train else "val",
+            f"{action} {companion}",
+            action,
+            companion,
+            i,
+        )
         for set_, action, companion in classes()
         for i in range(train + val if set_ == "mocap-seen" else test)
     ]
@@ -107,9 +115,11 @@ def render(video, seed, size, frames, fps):
     rng = np.random.default_rng([seed, zlib.crc32(video.name.encode()), video.index])
     motion = rng.choice(ACTIONS[video.action])
     poses = sample_motion(load_motion(motion), frames, fps, rng)
-    stage = Stage(video.companion, 2 * size, rng)
-    pictures = np.stack([stage.picture(pose) for pose in poses])
-    pictures = sum(pictures[:, i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4  # 2 x 2 samples a pixel against jagged edges
+    scene = Scene(video.companion, 2 * size, rng)
+    pictures = np.stack([scene.picture(pose) for pose in poses])
+    pictures = (
+        sum(pictures[:, i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4
+    )  # 2 x 2 samples a pixel against jagged edges
     if rng.random() < 0.5:
         pictures = pictures[:, :, ::-1]
     return str(motion), np.rint(pictures).astype(np.uint8)

@@ -1,16 +1,33 @@
 """From a data set on the user's disk to rows of the manifest: list, probe, name, split, and make proxies if asked to."""
+
 import hashlib
 from pathlib import Path
 
 import pandas as pd
 
-from aurl import UserError, probing, proxies
+from aurl import UserError
 from aurl.datasets import names
 from aurl.datasets.readers import READERS
 from aurl.files import write_bytes
 from aurl.text import words
+from aurl.video import probing, proxies
 
-COLUMNS = ["id", "path", "set", "split", "class", "words", "first", "frames", "fps", "width", "height", "duration", "codec", "status"]
+COLUMNS = [
+    "id",
+    "path",
+    "set",
+    "split",
+    "class",
+    "words",
+    "first",
+    "frames",
+    "fps",
+    "width",
+    "height",
+    "duration",
+    "codec",
+    "status",
+]
 REJECTED, PROBED = Path("reports/tables/rejected.csv"), Path("build/probed")
 
 
@@ -19,11 +36,13 @@ def datasets(data, prepare):
 
     ``data`` and ``prepare`` are the sections of ``params.yaml``. Videos of training sets are split into "train" and "val";
     those of test sets are all "test". ``words`` is what a class name is embedded by. Videos that are left out are listed with
-    their reason in ``reports/tables/rejected.csv``. Raises UserError as the readers and `aurl.probing.usable` do, and for a
+    their reason in ``reports/tables/rejected.csv``. Raises UserError as the readers and `aurl.video.probing.usable` do, and for a
     training class with a single video.
     """
     wanted = [name for name in (*data.train, *data.test) if name in data.datasets]
-    listed = {name: _listed(data.datasets[name]) for name in wanted}  # all of them first: a slip in the last is said at once
+    listed = {
+        name: _listed(data.datasets[name]) for name in wanted
+    }  # all of them first: a slip in the last is said at once
     parts, rejected, found = [], [], {}
     _report(rejected)
     for name in wanted:
@@ -33,7 +52,10 @@ def datasets(data, prepare):
         rows = rows.assign(set=name, id=name + "/" + rows["id"], words=rows["class"].map(spelt))
         rows["split"] = _splits(rows, prepare.val_videos) if name in data.train else "test"
         counts = {key: value for key, value in listed[name].attrs.items() if isinstance(value, int)}
-        found[name] = {"videos": len(rows), "left out": sum(len(table) for table in rejected if name in set(table["set"]))} | counts
+        found[name] = {
+            "videos": len(rows),
+            "left out": sum(len(table) for table in rejected if name in set(table["set"])),
+        } | counts
         parts.append(rows.loc[rows["split"] != "", COLUMNS])
     return parts, pd.DataFrame(found).T.fillna(0).astype(int)
 
@@ -52,12 +74,16 @@ def _usable(name, listed, prepare, rejected):
     """The rows of one set whose videos can be used, or of their proxies; the list ``rejected`` grows by the others, and is written."""
     skipped = [(name, "", "", *line.rpartition(": ")[::2]) for line in listed.attrs["skipped"]]
     rejected.append(pd.DataFrame(skipped, columns=probing.REJECTED))
-    probed = probing.probe_all(listed, PROBED / f"{name}.jsonl", prepare.least_frames, f"probing {name}", prepare.scheduler)
+    probed = probing.probe_all(
+        listed, PROBED / f"{name}.jsonl", prepare.least_frames, f"probing {name}", prepare.scheduler
+    )
     rejected.append(probing.rejected(probed.assign(set=name)))
     _report(rejected)
     rows = probing.usable(probed, prepare.broken, REJECTED)
     if small := prepare.proxies:
-        rows = proxies.make_all(rows, Path(small.folder, name), small.side, small.keyframe, small.crf, prepare.scheduler)
+        rows = proxies.make_all(
+            rows, Path(small.folder, name), small.side, small.keyframe, small.crf, prepare.scheduler
+        )
         rejected.append(probing.rejected(rows.assign(set=name)))
         _report(rejected)
         rows = probing.usable(rows, prepare.broken, REJECTED)
@@ -78,7 +104,9 @@ def merged(manifest, sets):
     for name in sets:
         own = manifest["set"] == name
         pairs = manifest.loc[own, ["class", "words"]].drop_duplicates().itertuples(index=False)
-        manifest.loc[own, "class"] = manifest.loc[own, "class"].map({label: known.get(text, label) for label, text in pairs})
+        manifest.loc[own, "class"] = manifest.loc[own, "class"].map(
+            {label: known.get(text, label) for label, text in pairs}
+        )
         for label, text in manifest.loc[own, ["class", "words"]].drop_duplicates().itertuples(index=False):
             known.setdefault(text, label)
     return manifest
@@ -99,5 +127,7 @@ def _splits(rows, val_videos):
     counts = (split == "train").groupby(rows["class"]).transform("sum")
     alone = rows.loc[counts < 2, "class"]
     if len(alone):
-        raise UserError(f'the class "{alone.iloc[0]}" of {rows["set"].iloc[0]} has a single video, which cannot be trained on and held back: add one or remove the class.')
+        raise UserError(
+            f'the class "{alone.iloc[0]}" of {rows["set"].iloc[0]} has a single video, which cannot be trained on and held back: add one or remove the class.'
+        )
     return split.mask((split == "train") & (rank <= (counts - 1).clip(upper=val_videos)), "val")

@@ -13,7 +13,11 @@ read = READERS["activitynet"]
 
 
 def entry(*segments, subset="training", duration=10.0, label="BMX"):
-    return {"subset": subset, "duration": duration, "annotations": [{"label": label, "segment": list(times)} for times in segments]}
+    return {
+        "subset": subset,
+        "duration": duration,
+        "annotations": [{"label": label, "segment": list(times)} for times in segments],
+    }
 
 
 @pytest.fixture
@@ -25,6 +29,7 @@ def make(tmp_path):
         path = tmp_path / "activity.json"
         path.write_text(database if isinstance(database, str) else json.dumps({"database": database}))
         return tmp_path / "root", path
+
     return make
 
 
@@ -37,13 +42,26 @@ def refused(reason, root, path, **options):
 def test_each_segment_is_a_row_of_a_real_video(tmp_path):
     path = trees.activitynet(tmp_path)
     table = read(tmp_path, annotations=path, classes=3)
-    assert table["id"].tolist()[:3] == ["v_activity000/000", "v_activity000/001", "v_activity001/000"] and table["id"].is_unique
+    assert (
+        table["id"].tolist()[:3] == ["v_activity000/000", "v_activity000/001", "v_activity001/000"]
+        and table["id"].is_unique
+    )
     assert table["path"].nunique() == 6 and len(table) == 12
-    assert table[["class", "split", "begin", "end"]].values.tolist()[:2] == [["Archery", "train", 0, 1], ["Archery", "train", 1, 2]]
+    assert table[["class", "split", "begin", "end"]].values.tolist()[:2] == [
+        ["Archery", "train", 0, 1],
+        ["Archery", "train", 1, 2],
+    ]
     assert table["split"].value_counts().to_dict() == {"train": 6, "val": 6}
-    assert {(p["status"], p["frames"], p["codec"]) for p in map(probe, table["path"])} == {("ok", 20, "h264"), ("ok", 20, "vp9")}
+    assert {(p["status"], p["frames"], p["codec"]) for p in map(probe, table["path"])} == {
+        ("ok", 20, "h264"),
+        ("ok", 20, "vp9"),
+    }
     assert table.attrs == {"absent": 0, "unlisted": 0, "unlabelled": 1, "dropped": 0, "skipped": []}
-    assert read(tmp_path, annotations=str(path), classes=["Archery", "Baking cookies", "BMX"], split="val")["split"].eq("val").all()
+    assert (
+        read(tmp_path, annotations=str(path), classes=["Archery", "Baking cookies", "BMX"], split="val")["split"]
+        .eq("val")
+        .all()
+    )
 
 
 def test_names_of_files(make):
@@ -58,9 +76,16 @@ def test_names_of_files(make):
 
 def test_segments_that_cannot_be_right_are_dropped_and_counted(make):
     bad = [(3, 3), (5, 4), (-1, 4), (4, 11.5), (0, float("nan")), (10.2, 10.6)]
-    root, path = make({"abcdefghijk": entry((0, 10.4), *bad, (9.5, 10)), "bbcdefghijk": entry((12, 13))}, "v_abcdefghijk.mp4", "v_bbcdefghijk.mp4")
+    root, path = make(
+        {"abcdefghijk": entry((0, 10.4), *bad, (9.5, 10)), "bbcdefghijk": entry((12, 13))},
+        "v_abcdefghijk.mp4",
+        "v_bbcdefghijk.mp4",
+    )
     table = read(root, annotations=path, classes=1)
-    assert table[["id", "begin", "end"]].values.tolist() == [["v_abcdefghijk/000", 0, 10], ["v_abcdefghijk/007", 9.5, 10]]
+    assert table[["id", "begin", "end"]].values.tolist() == [
+        ["v_abcdefghijk/000", 0, 10],
+        ["v_abcdefghijk/007", 9.5, 10],
+    ]
     assert table.attrs["dropped"] == len(bad) + 1
 
 
@@ -70,7 +95,12 @@ def test_split_is_chosen(make):
     table = read(root, annotations=path, classes=1, split="train")
     assert table["id"].tolist() == ["v_abcdefghijk/000"]
     assert table.attrs == {"absent": 0, "unlisted": 0, "unlabelled": 0, "dropped": 1, "skipped": []}
-    refused("none of the 1 labelled videos in .* is below .*root, where one would be v_bbcdefghijk.mp4", root, path, split="val")
+    refused(
+        "none of the 1 labelled videos in .* is below .*root, where one would be v_bbcdefghijk.mp4",
+        root,
+        path,
+        split="val",
+    )
     refused("no labelled videos of the split 'test'", root, path, split="test")
 
 

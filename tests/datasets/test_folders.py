@@ -46,7 +46,11 @@ def test_hmdb51(tmp_path):
 def test_class_counts_of_the_real_datasets(tmp_path):
     trees.ucf101(tmp_path / "ucf", videos=1)
     trees.hmdb51(tmp_path / "hmdb", videos=1)
-    refused("ucf101", tmp_path / "ucf", "has 3 classes, such as 'ApplyEyeMakeup', where 101 should be.*v_ApplyEyeMakeup_g01_c01.avi")
+    refused(
+        "ucf101",
+        tmp_path / "ucf",
+        "has 3 classes, such as 'ApplyEyeMakeup', where 101 should be.*v_ApplyEyeMakeup_g01_c01.avi",
+    )
     refused("hmdb51", tmp_path / "hmdb", "has 3 classes, such as 'brush_hair', where 51 should be")
     assert len(READERS["ucf101"](tmp_path / "ucf", classes=None)) == 3
 
@@ -67,7 +71,11 @@ def test_packed_archives_are_said_with_the_command_that_unpacks_them(tmp_path):
 def test_any_tree_with_videos_below_classes_at_any_depth(tmp_path):
     touch(tmp_path, "走る/day 1/cam/a.mp4", "走る/b.MKV", "it's/c.webm", "it's/notes.txt", "readme.md", ".git/x.mp4")
     table = READERS["folders"](tmp_path)
-    assert table["id"].tolist() == ["it's/c", "走る/b", "走る/day 1/cam/a"] and table["class"].tolist() == ["it's", "走る", "走る"]
+    assert table["id"].tolist() == ["it's/c", "走る/b", "走る/day 1/cam/a"] and table["class"].tolist() == [
+        "it's",
+        "走る",
+        "走る",
+    ]
     assert table["path"][1] == f"{tmp_path}/走る/b.MKV" and all(type(each) is str for each in table["path"])
 
 

@@ -43,11 +43,16 @@ def test_class_folders_with_and_without_csv_and_flat_files_are_the_same_clips(tm
     by_folder, by_csv = read(tmp_path / "folders", classes=3), read(tmp_path / "folders", annotations=files, classes=3)
     from_flat = read(tmp_path / "flat", annotations=flat, classes=3)
     assert by_folder.equals(by_csv) and len(by_folder) == 12
-    assert by_folder["id"][3] == "train/playing drums/playitrain1_000002_000012" and from_flat["id"][3] == "train/playitrain1_000002_000012"
+    assert (
+        by_folder["id"][3] == "train/playing drums/playitrain1_000002_000012"
+        and from_flat["id"][3] == "train/playitrain1_000002_000012"
+    )
     assert by_folder[["class", "split"]].value_counts().to_dict() == from_flat[["class", "split"]].value_counts().to_dict() == {
         (name, split): 2 for name in ("abseiling", "playing drums", "zumba") for split in ("train", "val")
     }  # fmt: skip
-    assert by_folder["begin"].isna().all()  # the files are trimmed: the CSV's seconds are those of the whole video elsewhere
+    assert (
+        by_folder["begin"].isna().all()
+    )  # the files are trimmed: the CSV's seconds are those of the whole video elsewhere
     assert {(p["status"], p["frames"], p["codec"]) for p in map(probe, from_flat["path"])} == {("ok", 20, "h264")}
     assert by_csv.attrs == {"absent": 0, "unlisted": 0, "skipped": []}
 
@@ -78,14 +83,28 @@ def test_folders_of_other_downloaders(tmp_path):
 def test_names_without_times_and_what_is_absent_or_unlisted(tmp_path):
     csv = table_of(tmp_path / "all.csv", "yoga,abcdefghijk,3,13,train", "zumba,-_bcdefghij,0,10,validate", '"zumba",gone5678901,1,2,test',
                    header="\ufeff" + HEADER)  # fmt: skip
-    touch(tmp_path, "root/abcdefghijk.mp4", "root/deep/er/-_bcdefghij.webm", "root/other678901.mp4", "root/abcdefghijk_000004_000014.mp4")
+    touch(
+        tmp_path,
+        "root/abcdefghijk.mp4",
+        "root/deep/er/-_bcdefghij.webm",
+        "root/other678901.mp4",
+        "root/abcdefghijk_000004_000014.mp4",
+    )
     table = read(tmp_path / "root", annotations=str(csv), classes=2)
-    assert table[["id", "class", "split"]].values.tolist() == [["abcdefghijk", "yoga", "train"], ["deep/er/-_bcdefghij", "zumba", "val"]]
+    assert table[["id", "class", "split"]].values.tolist() == [
+        ["abcdefghijk", "yoga", "train"],
+        ["deep/er/-_bcdefghij", "zumba", "val"],
+    ]
     assert table.attrs == {"absent": 1, "unlisted": 2, "skipped": []}
 
 
 def test_one_video_in_two_classes(tmp_path):
-    csv = table_of(tmp_path / "all.csv", "yoga,abcdefghijk,3,13,train", "zumba,abcdefghijk,5,15,train", "zumba,abcdefghijk,7,17,val")
+    csv = table_of(
+        tmp_path / "all.csv",
+        "yoga,abcdefghijk,3,13,train",
+        "zumba,abcdefghijk,5,15,train",
+        "zumba,abcdefghijk,7,17,val",
+    )
     touch(tmp_path, "names/abcdefghijk_000005_000015.mp4", "folders/train/Zumba/abcdefghijk.mp4", "splits/val/abcdefghijk.mp4",
           "open/train/abcdefghijk.mp4", "open/x_000000_000010.mp4")  # fmt: skip
     for root, split in (("names", "train"), ("folders", "train"), ("splits", "val")):
@@ -95,10 +114,19 @@ def test_one_video_in_two_classes(tmp_path):
 
 @pytest.mark.parametrize("folder", ["train", "k400/train"])  # which are found before and after the replacements
 def test_replacements_take_the_place_of_broken_files(tmp_path, folder):
-    csv = table_of(tmp_path / "train.csv", "yoga,abcdefghijk,3,13,train", "yoga,bbcdefghijk,3,13,train", "yoga,cbcdefghijk,3,13,train")
+    csv = table_of(
+        tmp_path / "train.csv",
+        "yoga,abcdefghijk,3,13,train",
+        "yoga,bbcdefghijk,3,13,train",
+        "yoga,cbcdefghijk,3,13,train",
+    )
     new = "replacement/replacement_for_corrupted_k400"
     root = tmp_path / "root"
-    touch(root, *(f"{folder}/{a}bcdefghijk_000003_000013.mp4" for a in "ab"), *(f"{new}/{a}bcdefghijk_000003_000013.mp4" for a in "bc"))
+    touch(
+        root,
+        *(f"{folder}/{a}bcdefghijk_000003_000013.mp4" for a in "ab"),
+        *(f"{new}/{a}bcdefghijk_000003_000013.mp4" for a in "bc"),
+    )
     assert sorted(read(root, annotations=csv)["id"]) == sorted(
         [f"{new}/bbcdefghijk_000003_000013", f"{new}/cbcdefghijk_000003_000013", f"{folder}/abcdefghijk_000003_000013"]
     )
@@ -107,7 +135,11 @@ def test_replacements_take_the_place_of_broken_files(tmp_path, folder):
 def test_the_same_clip_in_two_places(one):
     root, csv = one
     shutil.copytree(root / "train", root / "copy")
-    refused("has the clip abcdefghijk_000003_000013 twice, as copy/yoga/.* and train/yoga/.*move one away", root, annotations=csv)
+    refused(
+        "has the clip abcdefghijk_000003_000013 twice, as copy/yoga/.* and train/yoga/.*move one away",
+        root,
+        annotations=csv,
+    )
 
 
 def test_all_absent_shows_where_one_should_be(one):
@@ -129,9 +161,13 @@ def test_class_count(one):
 
 
 def test_frames_beside_the_videos_are_passed_over(tmp_path):
-    touch(tmp_path, "yoga/abcdefghijk.mp4", "rawframes/yoga/abcdefghijk/img_00001.jpg", "rawframes_flow/abcdefghijk.mp4")
+    touch(
+        tmp_path, "yoga/abcdefghijk.mp4", "rawframes/yoga/abcdefghijk/img_00001.jpg", "rawframes_flow/abcdefghijk.mp4"
+    )
     assert read(tmp_path)["id"].tolist() == ["yoga/abcdefghijk"]
-    assert read(tmp_path, annotations=table_of(tmp_path / "a.csv", "yoga,abcdefghijk,3,13,train")).attrs["unlisted"] == 0
+    assert (
+        read(tmp_path, annotations=table_of(tmp_path / "a.csv", "yoga,abcdefghijk,3,13,train")).attrs["unlisted"] == 0
+    )
 
 
 @pytest.mark.parametrize("content, reason", [

@@ -23,12 +23,21 @@ def test_every_kind_of_video_at_any_depth_and_nothing_else(tmp_path):
     videos = [f"a/b/c/d/video{k}{extension}" for k, extension in enumerate(sorted(EXTENSIONS))]
     videos += ["Big.MP4", "a/x.Avi", "a/two.dots.mkv"]
     touch(tmp_path, *videos)
-    touch(tmp_path, "a/notes.txt", "a/frame.jpg", "mp4", "a/.hidden.mp4", ".cache/v.mp4", "__MACOSX/a/v.mp4", "a/v.mp4.part")
+    touch(
+        tmp_path,
+        "a/notes.txt",
+        "a/frame.jpg",
+        "mp4",
+        "a/.hidden.mp4",
+        ".cache/v.mp4",
+        "__MACOSX/a/v.mp4",
+        "a/v.mp4.part",
+    )
     assert found(tmp_path) == (sorted(videos), [])
 
 
 def test_names_with_spaces_quotes_and_other_alphabets(tmp_path):
-    videos = ["it's \"so\"/a b.mp4", "бег/видео.mp4", "走る/映画;&$(x).avi", "new\nline/#122_x!.avi"]
+    videos = ['it\'s "so"/a b.mp4', "бег/видео.mp4", "走る/映画;&$(x).avi", "new\nline/#122_x!.avi"]
     touch(tmp_path, *videos)
     assert found(tmp_path) == (sorted(videos), [])
 
@@ -38,7 +47,10 @@ def test_names_that_are_no_text_are_left_out_and_said(tmp_path):
     for name in (b"a/bad\xff.mp4", b"a/note\xff.txt"):
         open(os.path.join(os.fsencode(tmp_path), name), "w").close()
     os.mkdir(os.path.join(os.fsencode(tmp_path), b"class\xfe"))
-    assert found(tmp_path) == (["a/good.mp4"], ["a/bad\\xff.mp4: its name is not UTF-8", "class\\xfe: its name is not UTF-8"])
+    assert found(tmp_path) == (
+        ["a/good.mp4"],
+        ["a/bad\\xff.mp4: its name is not UTF-8", "class\\xfe: its name is not UTF-8"],
+    )
 
 
 def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
@@ -50,8 +62,16 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
     (root / "a/up").symlink_to("..")
     (elsewhere / "deep/back").symlink_to(root / "a")  # root/link/deep/back -> root/a, whose `up` leads to root
     videos, skipped = found(root)
-    assert videos == ["a/one.mp4", "again/deep/back/one.mp4", "again/deep/two.mp4", "link/deep/back/one.mp4", "link/deep/two.mp4"]
-    assert skipped == [f"{path}: it leads back to a folder above it" for path in ("a/up", "again/deep/back/up", "link/deep/back/up")]
+    assert videos == [
+        "a/one.mp4",
+        "again/deep/back/one.mp4",
+        "again/deep/two.mp4",
+        "link/deep/back/one.mp4",
+        "link/deep/two.mp4",
+    ]
+    assert skipped == [
+        f"{path}: it leads back to a folder above it" for path in ("a/up", "again/deep/back/up", "link/deep/back/up")
+    ]
 
 
 def test_two_folders_that_link_to_each_other_end(tmp_path):
@@ -82,11 +102,14 @@ def test_ignored_folders_are_not_opened(tmp_path, monkeypatch):
     assert found(tmp_path, ignored="rawframes")[0] == ["b/v.mp4"]
 
 
-@pytest.mark.parametrize("make, reason", [
-    (lambda path: None, "No such file"),
-    (lambda path: path.touch(), "is not a folder"),
-    (lambda path: path.symlink_to(path), "Too many levels"),
-])
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (lambda path: None, "No such file"),
+        (lambda path: path.touch(), "is not a folder"),
+        (lambda path: path.symlink_to(path), "Too many levels"),
+    ],
+)
 def test_roots_that_are_none(tmp_path, make, reason):
     make(tmp_path / "root")
     with pytest.raises(UserError, match=f"root .*{reason}.*expected ROOT/video; see DATA.md") as caught:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aurl import config, text, video
-from aurl.datasets import mocap, stage
+from aurl.datasets import mocap, scene
 
 VECTORS = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.bin"
 CLIPS = [name for names in mocap.ACTIONS.values() for name in names]
@@ -26,6 +26,7 @@ def pairs(*sets):
 
 # --- classes and splits ----------------------------------------------------------------------------
 
+
 def test_no_class_is_shared():
     assert [len(pairs(name)) for name in mocap.SETS] == [56, 24, 24]
     assert len(mocap.classes()) == len(pairs(*mocap.SETS)) == len(mocap.ACTIONS) * len(mocap.COMPANIONS) == 104
@@ -42,10 +43,14 @@ def test_composed_classes_are_new_pairs_of_what_was_seen():
 def test_novel_shares_no_action_no_word_and_no_motion_with_training():
     seen, novel = ({action for action, _ in pairs(name)} for name in ("mocap-seen", "mocap-novel"))
     assert novel == set(mocap.NOVEL_ACTIONS) and len(pairs("mocap-novel")) == len(novel) * len(mocap.COMPANIONS)
-    assert not {word for action in seen for word in action.split()} & {word for action in novel for word in action.split()}
+    assert not {word for action in seen for word in action.split()} & {
+        word for action in novel for word in action.split()
+    }
     motions = [{name for action in actions for name in mocap.ACTIONS[action]} for actions in (seen, novel)]
     assert not motions[0] & motions[1] and len(CLIPS) == len(set(CLIPS))
-    frames = [{tuple(pose) for name in names for pose in mocap.load_motion(name).poses[:, 7:].round(4)} for names in motions]
+    frames = [
+        {tuple(pose) for name in names for pose in mocap.load_motion(name).poses[:, 7:].round(4)} for names in motions
+    ]
     assert not frames[0] & frames[1]  # nor does the same recording go by two names
 
 
@@ -70,6 +75,7 @@ def test_every_class_name_has_a_vector_of_its_own():
 
 # --- pictures --------------------------------------------------------------------------------------
 
+
 def test_a_video_depends_on_nothing_that_was_rendered_before():
     first = {v: pictures(v) for v in (one("walk", "duck"), one("kick", "table"), one("roll", "box", 3))}
     for v in reversed(first):
@@ -80,24 +86,34 @@ def test_a_video_depends_on_nothing_that_was_rendered_before():
 def test_videos_differ_by_number_class_and_seed():
     base = pictures(one())
     assert base.shape == (6, 32, 32, 3) and base.dtype == np.uint8
-    for other in (pictures(one(index=1)), pictures(one(), seed=1), pictures(one("run")), pictures(one(companion="bear"))):
+    for other in (
+        pictures(one(index=1)),
+        pictures(one(), seed=1),
+        pictures(one("run")),
+        pictures(one(companion="bear")),
+    ):
         assert abs(other.astype(int) - base).mean() > 5
     assert abs(np.diff(base.astype(int), axis=0)).max(axis=(1, 2, 3)).min() > 10  # every frame shows another moment
 
 
 def test_both_clips_of_an_action_are_used():
     for action, names in mocap.ACTIONS.items():
-        assert {mocap.render(one(action, index=i), 0, 16, 1, 12)[0] for i in range(12 if len(names) > 1 else 1)} == set(names)
+        assert {mocap.render(one(action, index=i), 0, 16, 1, 12)[0] for i in range(12 if len(names) > 1 else 1)} == set(
+            names
+        )
 
 
 @pytest.mark.parametrize("companion", mocap.COMPANIONS)
 def test_the_companion_is_in_the_picture(companion, monkeypatch):
     """A video's random numbers come from its class name alone, so that another companion changes nothing else."""
-    monkeypatch.setitem(stage._BOXES, "nothing", [])
-    monkeypatch.setitem(stage._COLOURS, "nothing", (0, 0, 0))
+    monkeypatch.setitem(scene._BOXES, "nothing", [])
+    monkeypatch.setitem(scene._COLOURS, "nothing", (0, 0, 0))
     shares = []
     for index in range(6):
-        with_it, without = (pictures(one("walk", thing, index, name="x"), size=48, frames=3).astype(int) for thing in (companion, "nothing"))
+        with_it, without = (
+            pictures(one("walk", thing, index, name="x"), size=48, frames=3).astype(int)
+            for thing in (companion, "nothing")
+        )
         shares.append((abs(with_it - without).max(axis=-1) > 20).mean())
     assert np.median(shares) > 0.01 and max(shares) < 0.4 and sum(share > 0.003 for share in shares) >= 5
 
@@ -105,9 +121,11 @@ def test_the_companion_is_in_the_picture(companion, monkeypatch):
 @pytest.mark.parametrize("action", mocap.ACTIONS)
 def test_the_actor_is_in_the_picture(action, monkeypatch):
     """What moves is the actor: enough of it, in the middle, and never cut off by the frame for good."""
-    monkeypatch.setitem(stage._BOXES, "nothing", [])
-    monkeypatch.setitem(stage._COLOURS, "nothing", (0, 0, 0))
-    frames = np.concatenate([pictures(one(action, "nothing", i), size=48, frames=12).astype(int)[None] for i in range(3)])
+    monkeypatch.setitem(scene._BOXES, "nothing", [])
+    monkeypatch.setitem(scene._COLOURS, "nothing", (0, 0, 0))
+    frames = np.concatenate(
+        [pictures(one(action, "nothing", i), size=48, frames=12).astype(int)[None] for i in range(3)]
+    )
     moved = (abs(frames - np.median(frames, axis=1, keepdims=True)).max(axis=-1) > 20).mean(axis=(1, 2, 3))
     assert (moved > 0.01).all() and (moved < 0.5).all()
 
@@ -121,7 +139,14 @@ def test_nothing_is_printed(capfd):
 def test_a_file_repeats_itself_to_the_byte(tmp_path):
     """An encoder that reads memory never written finds something else there every time."""
     rng, rubbish = np.random.default_rng(0), []
-    for action, companion in [("backflip", "duck"), ("jump", "duck"), ("walk", "ring"), ("punch", "ball"), ("run", "pole"), ("get up", "box")]:
+    for action, companion in [
+        ("backflip", "duck"),
+        ("jump", "duck"),
+        ("walk", "ring"),
+        ("punch", "ball"),
+        ("run", "pole"),
+        ("get up", "box"),
+    ]:
         _, frames = mocap.render(one(action, companion), 3, 96, 8, 12)
         found = set()
         for _ in range(12):
@@ -133,6 +158,7 @@ def test_a_file_repeats_itself_to_the_byte(tmp_path):
 
 # --- the set as files ------------------------------------------------------------------------------
 
+
 def test_build_writes_what_the_manifest_says(tmp_path, monkeypatch):
     chosen = [v for v in mocap.videos(1, 1, 1) if v.name in ("walk duck", "walk ball", "spin kick table", "punch box")]
     monkeypatch.setattr(mocap, "videos", lambda train, val, test: list(chosen))
@@ -143,7 +169,13 @@ def test_build_writes_what_the_manifest_says(tmp_path, monkeypatch):
     assert sorted(manifest["path"]) == sorted(path.as_posix() for path in Path("data").rglob("*") if path.is_file())
     for v in chosen:
         row = manifest.set_index("id").loc[v.id]
-        assert (row["set"], row["split"], row["class"], row["action"], row["companion"]) == (v.set, v.split, v.name, v.action, v.companion)
+        assert (row["set"], row["split"], row["class"], row["action"], row["companion"]) == (
+            v.set,
+            v.split,
+            v.name,
+            v.action,
+            v.companion,
+        )
         assert row["path"] == f"data/mocap/{v.set}/{v.name.replace(' ', '_')}/{v.index:03d}.mp4"
         probed = video.probe(row["path"])
         assert {name: row[name] for name in ("frames", "fps", "width", "height", "status")} == {

@@ -1,4 +1,5 @@
 """Every class of the paper's data sets becomes words that have vectors, by rules none of which is idle."""
+
 from pathlib import Path
 
 import numpy as np
@@ -30,19 +31,22 @@ def test_every_class_has_a_vector_and_words_of_its_own(name, vectors):
     assert np.isfinite(vectors.embed(list(found.values()))).all()
 
 
-@pytest.mark.parametrize(("name", "label", "words"), [
-    ("ucf101", "ApplyEyeMakeup", "apply eye makeup"),
-    ("ucf101", "CleanAndJerk", "weight lift"),
-    ("ucf101", "YoYo", "yoyo"),
-    ("hmdb51", "shoot_bow", "shoot bow"),
-    ("hmdb51", "fencing", "fence"),
-    ("kinetics700", "passing American football (not in game)", "pass american football park"),
-    ("kinetics700", "using a microscope", "microscope"),
-    ("kinetics700", "putting on lipstick", "put lipstick"),
-    ("kinetics700", "sawing wood", "saw wood"),
-    ("activitynet", "Blow-drying hair", "dry hair"),
-    ("activitynet", "Getting a piercing", "get pierce"),
-])
+@pytest.mark.parametrize(
+    ("name", "label", "words"),
+    [
+        ("ucf101", "ApplyEyeMakeup", "apply eye makeup"),
+        ("ucf101", "CleanAndJerk", "weight lift"),
+        ("ucf101", "YoYo", "yoyo"),
+        ("hmdb51", "shoot_bow", "shoot bow"),
+        ("hmdb51", "fencing", "fence"),
+        ("kinetics700", "passing American football (not in game)", "pass american football park"),
+        ("kinetics700", "using a microscope", "microscope"),
+        ("kinetics700", "putting on lipstick", "put lipstick"),
+        ("kinetics700", "sawing wood", "saw wood"),
+        ("activitynet", "Blow-drying hair", "dry hair"),
+        ("activitynet", "Getting a piercing", "get pierce"),
+    ],
+)
 def test_words_of_a_class(name, label, words):
     assert said(name)[label] == words
 
@@ -52,7 +56,9 @@ def test_every_rule_is_needed():
         lists = [names.load(name)[0] for name in COUNTS if names.FAMILIES[name] == family]
         labels = set().union(*lists)
         assert set(rules["substitutions"]) <= labels, set(rules["substitutions"]) - labels
-        spoken = {word for label in labels - set(rules["substitutions"]) for word in label.lower().replace("-", " ").split()}
+        spoken = {
+            word for label in labels - set(rules["substitutions"]) for word in label.lower().replace("-", " ").split()
+        }
         assert not rules.get("cut") or any(rules["cut"] in label for label in labels)
         assert len(spoken & set(rules.get("drop", ()))) >= 5 or not rules.get("drop")
 
@@ -70,10 +76,17 @@ def test_names_that_are_not_here():
 
 
 def test_overlap_of_kinetics_with_the_test_sets(vectors):
-    sets = {name: (list(said(name)), vectors.embed(list(said(name).values()))) for name in ("kinetics700", "ucf101", "hmdb51")}
+    sets = {
+        name: (list(said(name)), vectors.embed(list(said(name).values())))
+        for name in ("kinetics700", "ucf101", "hmdb51")
+    }
     tests = {name: sets[name] for name in ("ucf101", "hmdb51")}
     (kept, _), table = text.without_overlap(sets["kinetics700"], tests, 0.05)
     removed = table[table["removed"]].set_index("class")["nearest"]
-    assert removed["archery"] == "Archery" and removed["clean and jerk"] == "CleanAndJerk" and removed["brushing hair"] == "brush_hair"
+    assert (
+        removed["archery"] == "Archery"
+        and removed["clean and jerk"] == "CleanAndJerk"
+        and removed["brushing hair"] == "brush_hair"
+    )
     assert 640 <= len(kept) <= 680 and len(kept) + len(removed) == 700
     assert len(text.without_overlap(sets["kinetics700"], tests, 0)[0][0]) == 700

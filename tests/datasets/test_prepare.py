@@ -1,4 +1,5 @@
 """Rows of the manifest from sets on disk: splits, names and what is left out; tests/test_paper.py runs it with real videos."""
+
 import os
 from pathlib import Path
 
@@ -16,11 +17,17 @@ def here(tmp_path, monkeypatch, in_process):
 
 
 def sets(train, test=(), **about):
-    return config.Data(train=train, test=list(test) or ["mocap-novel"], datasets={name: config.Dataset(**lines) for name, lines in about.items()})
+    return config.Data(
+        train=train,
+        test=list(test) or ["mocap-novel"],
+        datasets={name: config.Dataset(**lines) for name, lines in about.items()},
+    )
 
 
 def settings(**change):
-    return config.Prepare(**{"val_videos": 1, "least_frames": 4, "broken": 0.3, "proxies": None, "scheduler": None} | change)
+    return config.Prepare(
+        **{"val_videos": 1, "least_frames": 4, "broken": 0.3, "proxies": None, "scheduler": None} | change
+    )
 
 
 def folders(name, **videos):
@@ -33,8 +40,17 @@ def folders(name, **videos):
 
 def test_some_videos_of_every_training_class_are_held_back():
     (rows,), found = prepare.datasets(sets(["own"], own=folders("own", jump=4, run=2)), settings(val_videos=2))
-    assert rows.groupby(["class", "split"]).size().to_dict() == {("jump", "train"): 2, ("jump", "val"): 2, ("run", "train"): 1, ("run", "val"): 1}
-    assert list(rows.columns) == prepare.COLUMNS and rows["id"].str.startswith("own/").all() and found.loc["own", ["videos", "left out"]].tolist() == [6, 0]
+    assert rows.groupby(["class", "split"]).size().to_dict() == {
+        ("jump", "train"): 2,
+        ("jump", "val"): 2,
+        ("run", "train"): 1,
+        ("run", "val"): 1,
+    }
+    assert (
+        list(rows.columns) == prepare.COLUMNS
+        and rows["id"].str.startswith("own/").all()
+        and found.loc["own", ["videos", "left out"]].tolist() == [6, 0]
+    )
     again = prepare.datasets(sets(["own"], own={"reader": "folders", "root": "own"}), settings(val_videos=2))[0][0]
     pd.testing.assert_frame_equal(again, rows)
 
@@ -56,7 +72,9 @@ def test_a_sets_own_validation_split_is_used_and_its_test_split_is_not():
 
 
 def test_every_video_of_a_test_set_is_for_the_test():
-    parts, _ = prepare.datasets(sets(["own"], ["other"], own=folders("own", jump=2), other=folders("other", run=1, hop=2)), settings())
+    parts, _ = prepare.datasets(
+        sets(["own"], ["other"], own=folders("own", jump=2), other=folders("other", run=1, hop=2)), settings()
+    )
     assert parts[1]["split"].tolist() == ["test"] * 3 and parts[1]["set"].unique().tolist() == ["other"]
 
 
@@ -67,7 +85,10 @@ def test_what_cannot_be_used_is_listed_also_where_it_stops_everything():
     (rows,), found = prepare.datasets(data, settings())
     listed = pd.read_csv(prepare.REJECTED)
     assert len(rows) == 3 and found.loc["own", "left out"] == 1
-    assert listed[["set", "id", "class"]].to_numpy().tolist() == [["own", "jump/0", "jump"]] and "cannot be decoded" in listed["reason"][0]
+    assert (
+        listed[["set", "id", "class"]].to_numpy().tolist() == [["own", "jump/0", "jump"]]
+        and "cannot be decoded" in listed["reason"][0]
+    )
     prepare.REJECTED.unlink()
     with pytest.raises(UserError, match=r"1 of 4 videos cannot be used.*reports/tables/rejected.csv lists all"):
         prepare.datasets(data, settings(broken=0.2))
@@ -89,9 +110,23 @@ def test_whatever_lies_there_is_used_or_listed():
     Path(os.fsdecode("own/jump/Läufer.mp4".encode("latin-1"))).touch()
     (rows,), found = prepare.datasets(sets(["own"], own={"reader": "folders", "root": "own"}), settings(broken=0.5))
     listed = pd.read_csv(prepare.REJECTED, keep_default_na=False)
-    assert sorted(Path(path).stem for path in rows["path"]) == sorted(["0", "1", "it's", 'say "hello"', "a, b", "走る", "-i", "%03d"])
-    assert sorted(Path(path).name for path in listed["path"]) == ["L\\xe4ufer.mp4", "back", "empty.avi", "folder.mp4", "gone.mp4", "loop.mp4", "short.mp4"]
-    assert listed["reason"].str.len().gt(5).all() and (listed["set"] == "own").all() and found.loc["own", ["videos", "left out"]].tolist() == [8, 7]
+    assert sorted(Path(path).stem for path in rows["path"]) == sorted(
+        ["0", "1", "it's", 'say "hello"', "a, b", "走る", "-i", "%03d"]
+    )
+    assert sorted(Path(path).name for path in listed["path"]) == [
+        "L\\xe4ufer.mp4",
+        "back",
+        "empty.avi",
+        "folder.mp4",
+        "gone.mp4",
+        "loop.mp4",
+        "short.mp4",
+    ]
+    assert (
+        listed["reason"].str.len().gt(5).all()
+        and (listed["set"] == "own").all()
+        and found.loc["own", ["videos", "left out"]].tolist() == [8, 7]
+    )
 
 
 def test_without_sets_on_disk_there_is_nothing_to_list():
@@ -119,5 +154,12 @@ def test_classes_of_the_same_words_have_one_name():
         "set": ["a", "a", "a", "b", "b", "c"], "class": ["Archery", "ride a bike", "riding a bike", "archery", "swim", "ArChErY"],
         "words": ["archery", "ride a bike", "ride a bike", "archery", "swim", "archery"],
     })  # fmt: skip
-    assert prepare.merged(table, ["a", "b"])["class"].tolist() == ["Archery", "ride a bike", "riding a bike", "Archery", "swim", "ArChErY"]
+    assert prepare.merged(table, ["a", "b"])["class"].tolist() == [
+        "Archery",
+        "ride a bike",
+        "riding a bike",
+        "Archery",
+        "swim",
+        "ArChErY",
+    ]
     assert prepare.merged(table, ["a"])["class"].tolist() == table["class"].tolist()

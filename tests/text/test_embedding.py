@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import aurl.vectors
+import aurl.text.vectors
 from aurl import UserError, text
 from aurl.datasets import mocap
 
@@ -90,8 +90,9 @@ def test_name_without_words_is_an_error(vectors):
 def test_model_with_subwords_embeds_unknown_words(tmp_path):
     corpus, path = tmp_path / "corpus.txt", tmp_path / "subwords.bin"
     corpus.write_text("walking duck\n" * 20)
-    model = fasttext.train_unsupervised(str(corpus), dim=4, minCount=1, minn=3, maxn=3, bucket=50, epoch=1, thread=1,
-                                        verbose=0)
+    model = fasttext.train_unsupervised(
+        str(corpus), dim=4, minCount=1, minn=3, maxn=3, bucket=50, epoch=1, thread=1, verbose=0
+    )
     rows = np.random.default_rng(0).normal(size=(53, 4)).astype(np.float32)  # 3 words, with </s>, and 50 subwords
     model.set_matrices(rows, rows[:3])  # training leaves rows that no word touches as it found the memory
     model.save_model(str(path))
@@ -105,8 +106,8 @@ def test_model_with_subwords_embeds_unknown_words(tmp_path):
 def test_classes_are_embedded_in_one_pass_over_a_file_that_lists_words(tmp_path, monkeypatch):
     (tmp_path / "a.vec").write_text("3 2\nduck 0 0.5\nwalk 3 0\nSkyjet 0 4\n")
     vectors = text.WordVectors.load(tmp_path / "a.vec")
-    passes, opened = [], aurl.vectors._opened
-    monkeypatch.setattr(aurl.vectors, "_opened", lambda path: passes.append(path) or opened(path))
+    passes, opened = [], aurl.text.vectors._opened
+    monkeypatch.setattr(aurl.text.vectors, "_opened", lambda path: passes.append(path) or opened(path))
     np.testing.assert_array_equal(vectors.embed(["Walk duck", "skyjet", "duck"]), [[0.5, 0.5], [0, 1], [0, 1]])
     np.testing.assert_array_equal(vectors.embed(["skyjet walk"]), [[0.5, 0.5]])
     assert len(passes) == 1
@@ -148,8 +149,10 @@ def test_overlapping_equals_a_naive_loop(seed, threshold):
 
 # Classes in a file
 
-SETS = {"seen": (["walk duck", "get up ring"], np.float32([[1, 2, 3], [4, 5, 6]])),
-        "novel": (["走る"], np.float32([[7, 8, 9]]))}
+SETS = {
+    "seen": (["walk duck", "get up ring"], np.float32([[1, 2, 3], [4, 5, 6]])),
+    "novel": (["走る"], np.float32([[7, 8, 9]])),
+}
 
 
 def test_saved_classes_come_back(tmp_path):
@@ -171,7 +174,9 @@ def test_the_same_classes_give_the_same_bytes(tmp_path, monkeypatch):
 def test_missing_classes_are_said(tmp_path):
     text.save_classes(tmp_path / "classes.npz", SETS)
     for file, name in (("nowhere.npz", "seen"), ("classes.npz", "composed")):
-        with pytest.raises(UserError, match=f"{file} with the classes of {name} is missing: embed the class names") as caught:
+        with pytest.raises(
+            UserError, match=f"{file} with the classes of {name} is missing: embed the class names"
+        ) as caught:
             text.load_classes(tmp_path / file, name)
         assert "\n" not in str(caught.value)
 
@@ -182,8 +187,13 @@ def test_other_files_are_no_classes(tmp_path):
     whole = path.read_bytes()
     np.save(tmp_path / "array.npy", np.ones(3))
     np.savez(tmp_path / "objects.npz", **{"seen/names": np.array([{}]), "seen/vectors": np.ones(1)})
-    for content in (whole[:len(whole) // 2], b"", b"a text", (tmp_path / "array.npy").read_bytes(),
-                    (tmp_path / "objects.npz").read_bytes()):
+    for content in (
+        whole[: len(whole) // 2],
+        b"",
+        b"a text",
+        (tmp_path / "array.npy").read_bytes(),
+        (tmp_path / "objects.npz").read_bytes(),
+    ):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"classes\.npz holds no classes") as caught:
             text.load_classes(path, "seen")
@@ -215,18 +225,30 @@ def test_principal_components_keep_distances_of_vectors_that_lie_in_few_dimensio
     distances = lambda x: np.linalg.norm(x[:, None] - x[None], axis=2)
     assert np.allclose(distances(found), distances(unit), atol=1e-5)
     assert np.allclose(found.mean(axis=0), 0, atol=1e-6)
-    assert np.allclose(text.principal(vectors[:, ::-1], 3), found, atol=1e-5)  # nor does the order of dimensions, signs included
+    assert np.allclose(
+        text.principal(vectors[:, ::-1], 3), found, atol=1e-5
+    )  # nor does the order of dimensions, signs included
 
 
 # --- descriptions ----------------------------------------------------------------------------------
 
-SENTENCES = {"walk": "move on foot", "walk duck": "a bird on foot that will walk", "duck": "a yellow bird", "spin kick": "turn and hit"}
+SENTENCES = {
+    "walk": "move on foot",
+    "walk duck": "a bird on foot that will walk",
+    "duck": "a yellow bird",
+    "spin kick": "turn and hit",
+}
 
 
 def test_described_class_is_the_mean_of_name_and_description():
-    table = {word: np.random.default_rng([i]).normal(size=5) for i, word in enumerate("walk duck kick spin move foot bird yellow turn hit".split())}
+    table = {
+        word: np.random.default_rng([i]).normal(size=5)
+        for i, word in enumerate(["walk", "duck", "kick", "spin", "move", "foot", "bird", "yellow", "turn", "hit"])
+    }
     vectors = text.WordVectors(lambda word: table.get(word, np.zeros(5)), 5, "table")
-    mean = lambda chosen: sum(table[word] / np.linalg.norm(table[word]) for word in chosen.split()) / len(chosen.split())
+    mean = lambda chosen: (
+        sum(table[word] / np.linalg.norm(table[word]) for word in chosen.split()) / len(chosen.split())
+    )
     found = vectors.embed(["walk", "spin kick duck"], sentences=SENTENCES)
     expected = [(mean("walk") + mean("move foot")) / 2, (mean("spin kick duck") + mean("turn hit yellow bird")) / 2]
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -250,7 +272,16 @@ def test_every_class_of_the_benchmark_has_a_description_with_vectors():
     assert len(np.unique(found.round(6), axis=0)) == len(names)
 
 
-@pytest.mark.parametrize("content, reason", [(b"walk: [1]", "not `name: sentence`"), (b"- a", "not `name: sentence`"), (b"a: b: c", "cannot be read"), (b"\xff", "cannot be read"), (None, "cannot be read")])
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"walk: [1]", "not `name: sentence`"),
+        (b"- a", "not `name: sentence`"),
+        (b"a: b: c", "cannot be read"),
+        (b"\xff", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
 def test_descriptions_that_are_none(tmp_path, content, reason):
     if content is not None:
         (tmp_path / "d.yaml").write_bytes(content)
@@ -259,6 +290,7 @@ def test_descriptions_that_are_none(tmp_path, content, reason):
 
 
 # --- overlap with several test sets ----------------------------------------------------------------
+
 
 def test_training_classes_near_any_test_class_are_left_out():
     train = (["a", "b", "c", "d"], np.eye(4))

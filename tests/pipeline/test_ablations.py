@@ -1,11 +1,13 @@
 """The ablations' workspace is the project with another `run`; test_pipeline runs it."""
+
 import configparser
 import shutil
 from pathlib import Path
 
 import pytest
 
-from aurl import UserError, ablations, config
+from aurl import UserError, config
+from aurl.pipeline import ablations
 
 ROOT = Path(__file__).parents[1]
 
@@ -14,7 +16,9 @@ ROOT = Path(__file__).parents[1]
 def project(tmp_path, monkeypatch):
     for name in ("aurl", "notebooks", "dvc.yaml", "params.yaml", ".dvc/config", ".dvcignore"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copytree(ROOT / name, tmp_path / name) if (ROOT / name).is_dir() else shutil.copy(ROOT / name, tmp_path / name)
+        shutil.copytree(ROOT / name, tmp_path / name) if (ROOT / name).is_dir() else shutil.copy(
+            ROOT / name, tmp_path / name
+        )
     (tmp_path / "data/vectors").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path

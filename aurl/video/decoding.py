@@ -69,8 +69,9 @@ def frame_count(path: str | Path) -> int:
     return sum(1 for _ in decode(path, skip_loop_filter="all"))
 
 
-def pick(path: str | Path, indices: np.ndarray, convert: Callable[[av.VideoFrame], np.ndarray],
-         count: int | None = None) -> dict[int, np.ndarray]:
+def pick(
+    path: str | Path, indices: np.ndarray, convert: Callable[[av.VideoFrame], np.ndarray], count: int | None = None
+) -> dict[int, np.ndarray]:
     """The frames of these ``indices``, each as ``convert`` returns it; index i is the i-th frame that ``decode`` gives.
 
     ``count`` is how many frames the file has, where that is known from decoding it: it tells for more files whether
@@ -90,14 +91,18 @@ def pick(path: str | Path, indices: np.ndarray, convert: Callable[[av.VideoFrame
             left.remove(seen - 1)
             if not left:
                 return pictures
-    raise VideoError(path, f"it has {seen} frames but frame {wanted[-1]} is asked for, counting from 0; prepare the data again")
+    raise VideoError(
+        path, f"it has {seen} frames but frame {wanted[-1]} is asked for, counting from 0; prepare the data again"
+    )
 
 
 def upright(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """An (H, W, …) picture of ``frame``, turned by right angles and mirrored as players do for a telephone's videos."""
     if not (data := frame.side_data.get("DISPLAYMATRIX")):
         return picture
-    turn = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].T.astype(int)  # (right, down) there -> (right, down) on the screen
+    turn = (
+        np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].T.astype(int)
+    )  # (right, down) there -> (right, down) on the screen
     turn = np.sign(turn) * (2 * abs(turn) > abs(turn).max())
     if not (abs(turn).sum(0) == 1).all() or not (abs(turn).sum(1) == 1).all():
         return picture  # by half a right angle or so: nobody means it
@@ -165,7 +170,9 @@ def _timetable(container, stream, count):
         if packet.is_keyframe:
             keys[packet.pts] = packet.pts if packet.dts is None else packet.dts
             group = packet.pts - 1 if latest is None else latest
-        if not keys or packet.pts <= group:  # builds on what is not there, or belongs among the frames of an earlier group
+        if (
+            not keys or packet.pts <= group
+        ):  # builds on what is not there, or belongs among the frames of an earlier group
             raise _Doubt
         latest = packet.pts if latest is None else max(latest, packet.pts)
         if not packet.is_discard:  # what an edit list cuts away is decoded but not shown
@@ -199,7 +206,7 @@ def _run(container, stream, key, times, run):
     skips, flushes = (context.codec.canonical_name in names for names in (_SKIPPABLE, _PACKET_IS_FRAME))
     needed, left = set(times[run].tolist()), iter(run.tolist())
     first, last = np.searchsorted(times, (key, times[run[-1]]))
-    ahead = set(times[first:last + 1].tolist())  # packets to come that the last of the run can depend on
+    ahead = set(times[first : last + 1].tolist())  # packets to come that the last of the run can depend on
     index = next(left)
 
     def frames():
@@ -221,7 +228,7 @@ def _run(container, stream, key, times, run):
         if before is None:
             expected = frame.pts == key and frame.key_frame and frame.pict_type == PictureType.I
         else:
-            expected = (place == before + 1 or skips and before < place <= index) and frame.pts == times[place]
+            expected = (place == before + 1 or (skips and before < place <= index)) and frame.pts == times[place]
         if not expected or frame.is_corrupt:
             raise _Doubt
         if place == index:

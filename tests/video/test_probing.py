@@ -1,4 +1,5 @@
 """Videos are probed once, whatever their state, and a run that was stopped goes on."""
+
 import json
 import os
 
@@ -7,7 +8,8 @@ import pandas as pd
 import pytest
 import trees
 
-from aurl import UserError, probing, video
+from aurl import UserError, video
+from aurl.video import probing
 
 
 @pytest.fixture
@@ -29,8 +31,16 @@ def test_every_row_says_what_its_file_holds_or_why_not(rows, tmp_path):
     found = probing.probe_all(rows, tmp_path / "cache.jsonl")
     assert found["frames"].tolist()[:4] == [20, 10, 20, 0] and found["first"].tolist()[:3] == [0, 0, 10]
     assert found["status"].tolist()[:4] == ["ok", "ok", "ok", "its segment lies outside of it"]
-    assert not found["status"][4:].eq("ok").any() and found["status"][5] == "it is empty" and found["status"][6] == "it does not exist"
-    assert (found["fps"][:3] == 10).all() and found["codec"][0] == "h264" and (found["width"][0], found["height"][0]) == (48, 36)
+    assert (
+        not found["status"][4:].eq("ok").any()
+        and found["status"][5] == "it is empty"
+        and found["status"][6] == "it does not exist"
+    )
+    assert (
+        (found["fps"][:3] == 10).all()
+        and found["codec"][0] == "h264"
+        and (found["width"][0], found["height"][0]) == (48, 36)
+    )
     assert found["id"].tolist() == rows["id"].tolist()
 
 
@@ -56,7 +66,9 @@ def test_a_stopped_run_goes_on(rows, tmp_path, monkeypatch, left):
     whole = probing.probe_all(rows, cache)
     lines = [line for line in cache.read_text().splitlines() if line]
     assert len(lines) == 5 and json.loads(lines[0])[0].endswith("a.mp4")
-    cache.write_text("\n".join(lines[: int(left)]) + ("\n" + lines[int(left)][:20] if left % 1 else "\n"))  # a kill may cut a line
+    cache.write_text(
+        "\n".join(lines[: int(left)]) + ("\n" + lines[int(left)][:20] if left % 1 else "\n")
+    )  # a kill may cut a line
     again = []
     monkeypatch.setattr(probing, "probe", lambda path: again.append(path) or video.probe(path))
     pd.testing.assert_frame_equal(probing.probe_all(rows, cache), whole)
@@ -69,7 +81,10 @@ def test_what_is_left_out_is_listed_and_too_much_of_it_stops(rows, tmp_path):
     listed = probing.rejected(found.assign(set="own"))
     assert listed["id"].tolist() == ["v3", "v4", "v5", "v6"] and (listed["reason"].str.len() > 5).all()
     assert probing.usable(found, 0.6, "r.csv")["id"].tolist() == ["v0", "v1", "v2"]
-    with pytest.raises(UserError, match=r"4 of 7 videos cannot be used, more than prepare\.broken allows \(50\.0%\); 1 of them: .*; r\.csv lists all"):
+    with pytest.raises(
+        UserError,
+        match=r"4 of 7 videos cannot be used, more than prepare\.broken allows \(50\.0%\); 1 of them: .*; r\.csv lists all",
+    ):
         probing.usable(found, 0.5, "r.csv")
     with pytest.raises(UserError, match=r'no video of the class "z" can be used; r\.csv says why'):
         probing.usable(pd.concat([found, found[4:5].assign(**{"class": "z"})]), 0.9, "r.csv")

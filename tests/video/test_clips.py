@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from aurl import UserError, clips, config, video
+from aurl import UserError, config, video
 from aurl.datasets import MANIFEST
+from aurl.video import clips
 
 STEP = 10  # grey levels between two frames: more than encoding loses
 COUNTS = [24, 12, 5]
@@ -59,6 +60,7 @@ def decode(manifest, tmp_path, monkeypatch):
 
 # --- items -----------------------------------------------------------------------------------------
 
+
 def test_items_are_clips_and_labels(manifest):
     items = clips.Clips(manifest, CLASSES, clip(), count=3)
     assert len(items) == 3 and [label for _, label in items] == items.labels == [1, 0, 1]
@@ -96,7 +98,10 @@ def test_random_starts_are_those_of_seed_epoch_and_place(manifest, decode):
 
     assert starts(0, 1) == starts(0, 1)
     assert starts(0, 1) != starts(0, 2) and starts(0, 1) != starts(1, 1)
-    manifest, frames = pd.concat([manifest[:1]] * 2, ignore_index=True), np.concatenate([frames[:24]] * 2)  # one video, in two places
+    manifest, frames = (
+        pd.concat([manifest[:1]] * 2, ignore_index=True),
+        np.concatenate([frames[:24]] * 2),
+    )  # one video, in two places
     assert starts(0, 1)[0] != starts(0, 1)[1]
     assert starts(None, 1) == starts(None, 2)  # no seed, no chance
 
@@ -110,6 +115,7 @@ def test_the_order_of_reading_does_not_matter(manifest):
 
 # --- batches ---------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("cached", [True, False])
 def test_batches(manifest, decode, cached):
     items = clips.Clips(manifest, CLASSES, clip(), 2, cache=decode() if cached else None)
@@ -117,10 +123,17 @@ def test_batches(manifest, decode, cached):
     assert [tuple(found.shape) for found, _ in batches] == [(2, 2, 4, 16, 16, 3), (1, 2, 4, 16, 16, 3)]
     assert batches[0][0].dtype == torch.uint8 and batches[0][1].dtype == torch.int64
     assert torch.cat([labels for _, labels in batches]).tolist() == [1, 0, 1]
-    np.testing.assert_array_equal(torch.cat([found for found, _ in batches]).numpy(), np.stack([found for found, _ in items]))
+    np.testing.assert_array_equal(
+        torch.cat([found for found, _ in batches]).numpy(), np.stack([found for found, _ in items])
+    )
     shuffle = torch.Generator().manual_seed(0)
-    assert len(items.batches(2)) == 2 and len(items.batches(2, shuffle)) == len(list(items.batches(2, shuffle))) == 1  # whole ones
-    assert len(list(items.batches(1, shuffle))) == 3 and len(items.batches(1, shuffle, limit=2)) == len(list(items.batches(1, shuffle, limit=2))) == 2
+    assert (
+        len(items.batches(2)) == 2 and len(items.batches(2, shuffle)) == len(list(items.batches(2, shuffle))) == 1
+    )  # whole ones
+    assert (
+        len(list(items.batches(1, shuffle))) == 3
+        and len(items.batches(1, shuffle, limit=2)) == len(list(items.batches(1, shuffle, limit=2))) == 2
+    )
 
 
 def test_a_shuffle_follows_its_generator(decode, manifest):
@@ -128,7 +141,9 @@ def test_a_shuffle_follows_its_generator(decode, manifest):
     items = clips.Clips(many, CLASSES, clip(), cache=np.concatenate([decode()] * 5))
 
     def order(seed):
-        return torch.cat([found.sum(dim=(1, 2, 3, 4, 5)) for found, _ in items.batches(5, torch.Generator().manual_seed(seed))]).tolist()
+        return torch.cat(
+            [found.sum(dim=(1, 2, 3, 4, 5)) for found, _ in items.batches(5, torch.Generator().manual_seed(seed))]
+        ).tolist()
 
     assert order(0) == order(0) != order(1) and sorted(order(0)) == sorted(order(1))
 
@@ -136,6 +151,7 @@ def test_a_shuffle_follows_its_generator(decode, manifest):
 @pytest.mark.parametrize("cached", [True, False])
 def test_an_error_comes_whole_out_of_a_batch(manifest, decode, cached):
     """From a worker process, torch brings an error's text and traceback only."""
+
     class Broken(clips.Clips):
         def __getitem__(self, i):
             return video.read_frames(self.paths[i]), 0
@@ -149,9 +165,15 @@ def test_an_error_comes_whole_out_of_a_batch(manifest, decode, cached):
 
 # --- the cache -------------------------------------------------------------------------------------
 
+
 def test_the_cache_holds_every_frame(decode, manifest):
     cache = decode()
-    assert isinstance(cache, np.memmap) and cache.shape == (41, 16, 16, 3) and cache.dtype == np.uint8 and not cache.flags.writeable
+    assert (
+        isinstance(cache, np.memmap)
+        and cache.shape == (41, 16, 16, 3)
+        and cache.dtype == np.uint8
+        and not cache.flags.writeable
+    )
     assert numbers(cache) == [*range(24), *range(12), *range(5)]
     assert sorted(os.listdir(decode.file.parent)) == ["set.json", "set.npy"]
 
@@ -199,12 +221,15 @@ def cut(path):
     open(path, "wb").write(content[: len(content) // 2])
 
 
-@pytest.mark.parametrize("harm, reason", [
-    (empty, "it is empty"),
-    (cut, "it cannot be decoded"),
-    (os.unlink, "No such file or directory; prepare the data again"),
-    (lambda path: movie(path, 7), "it has 7 frames where the manifest says 12; prepare the data again"),
-])
+@pytest.mark.parametrize(
+    "harm, reason",
+    [
+        (empty, "it is empty"),
+        (cut, "it cannot be decoded"),
+        (os.unlink, "No such file or directory; prepare the data again"),
+        (lambda path: movie(path, 7), "it has 7 frames where the manifest says 12; prepare the data again"),
+    ],
+)
 def test_a_bad_video_is_named_and_leaves_no_cache(decode, manifest, harm, reason):
     path = manifest["path"][1]
     harm(path)
@@ -241,7 +266,9 @@ def test_a_full_disk_is_said_and_leaves_no_cache(decode):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # of 31,488 bytes: fails like a full disk
     try:
-        with pytest.raises(UserError, match=r"set\.npy cannot be written .*: make 0\.0 GB of room, or lower compute\.cache_gb\.$"):
+        with pytest.raises(
+            UserError, match=r"set\.npy cannot be written .*: make 0\.0 GB of room, or lower compute\.cache_gb\.$"
+        ):
             decode()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -251,15 +278,20 @@ def test_a_full_disk_is_said_and_leaves_no_cache(decode):
 
 # --- sets of the manifest --------------------------------------------------------------------------
 
+
 @pytest.fixture
 def project(manifest, tmp_path, monkeypatch):
     """A working directory with a manifest; gives the parameters that `open_set` reads."""
     monkeypatch.chdir(tmp_path)
-    table = manifest.assign(set=["mocap-seen", "mocap-seen", "mocap-novel"], split=["train", "val", "test"], status="ok")
+    table = manifest.assign(
+        set=["mocap-seen", "mocap-seen", "mocap-novel"], split=["train", "val", "test"], status="ok"
+    )
     bad = table[:1].assign(path="nowhere.mp4", frames=0, status="it does not exist")
     MANIFEST.parent.mkdir()
     pd.concat([bad, table]).to_csv(MANIFEST, index=False)
-    params = config.load(os.path.join(os.path.dirname(__file__), os.pardir, "params.yaml"), sections=["clip", "compute"])
+    params = config.load(
+        os.path.join(os.path.dirname(__file__), os.pardir, "params.yaml"), sections=["clip", "compute"]
+    )
     params.clip = clip()
     return params
 
@@ -267,9 +299,13 @@ def project(manifest, tmp_path, monkeypatch):
 def test_open_set(project, manifest):
     train = clips.open_set(project, "mocap-seen", "train", CLASSES, seed=1)
     novel = clips.open_set(project, "mocap-novel", "test", CLASSES, count=2)
-    assert len(train) == len(novel) == 1 and train.labels == [1] and train.cache is not None  # the bad video is left out
+    assert (
+        len(train) == len(novel) == 1 and train.labels == [1] and train.cache is not None
+    )  # the bad video is left out
     assert novel[0][0].shape == (2, 4, 16, 16, 3) and train.paths == [manifest["path"][0]]
-    assert sorted(os.listdir(clips.FRAMES)) == [f"mocap-{name}.{end}" for name in ("novel-test", "seen-train") for end in ("json", "npy")]
+    assert sorted(os.listdir(clips.FRAMES)) == [
+        f"mocap-{name}.{end}" for name in ("novel-test", "seen-train") for end in ("json", "npy")
+    ]
     project.compute = project.compute.model_copy(update={"cache_gb": 0})
     assert clips.open_set(project, "mocap-seen", "val", CLASSES).cache is None
 
@@ -278,7 +314,9 @@ def test_several_sets_are_one_with_their_classes_merged_by_name(project, manifes
     rows = pd.read_csv(MANIFEST)
     both = pd.concat([rows, rows[rows["split"] == "train"].assign(set="mocap-composed")])
     both.to_csv(MANIFEST, index=False)
-    one, two = (clips.open_set(project, names, "train", CLASSES) for names in ("mocap-seen", ["mocap-seen", "mocap-composed"]))
+    one, two = (
+        clips.open_set(project, names, "train", CLASSES) for names in ("mocap-seen", ["mocap-seen", "mocap-composed"])
+    )
     assert len(two) == 2 * len(one) and two.labels == 2 * one.labels
     assert (two.cache[slice(*two.spans[1])] == one.cache[slice(*one.spans[0])]).all()
     with pytest.raises(UserError, match="has no train videos of mocap-novel"):

@@ -1,11 +1,12 @@
 """Run a notebook as a pipeline stage: papermill, with progress on the terminal and the same bytes every time.
 
-    python -m aurl.notebook 03_train -p variant aurl -p seed 0
+    python -m aurl.pipeline.notebook 03_train -p variant aurl -p seed 0
 
 executes ``build/notebooks/03_train.ipynb`` and writes ``reports/notebooks/03_train-aurl-0.ipynb``. What a user can mend is
 one sentence on stderr and exit status 1. ``--strip`` instead makes the stage's own copy of a notebook in ``notebooks/``:
 without outputs and without what an editor adds, so that reading, running and saving it changes no other stage.
 """
+
 import argparse
 import os
 import sys
@@ -103,9 +104,11 @@ def _progress(file):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m aurl.notebook", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m aurl.pipeline.notebook", description=__doc__.splitlines()[0])
     parser.add_argument("name", help="the notebook's name without .ipynb")
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter of the notebook")
+    parser.add_argument(
+        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter of the notebook"
+    )
     parser.add_argument("--strip", action="store_true", help="only make the stage's copy")
     arguments = parser.parse_args()
     try:

@@ -1,4 +1,5 @@
 """No number enters the README by hand: what stands between its markers is what the pipeline wrote."""
+
 import ast
 import importlib
 import inspect
@@ -9,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aurl import config, generator, losses, metrics, readme
+from aurl import config, generator, losses, metrics
+from aurl.pipeline import readme
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,7 +21,9 @@ def test_readme_holds_the_generated_tables():
     found = re.findall(r"<!-- begin (\S+) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), flags=re.S)
     assert len(found) >= 3
     for file, table in found:
-        committed = subprocess.run(["git", "show", f"HEAD:{file}"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        committed = subprocess.run(
+            ["git", "show", f"HEAD:{file}"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
         assert table == committed, "run `make readme`"
 
 
@@ -32,7 +36,10 @@ def test_parameters_have_the_learning_rates_that_the_search_found_best():
 def test_filled_replaces_only_what_is_between_markers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("t.md").write_text("| new |\n")
-    assert readme.filled("a\n<!-- begin t.md -->\nold\n<!-- end -->\nb") == "a\n<!-- begin t.md -->\n| new |\n<!-- end -->\nb"
+    assert (
+        readme.filled("a\n<!-- begin t.md -->\nold\n<!-- end -->\nb")
+        == "a\n<!-- begin t.md -->\n| new |\n<!-- end -->\nb"
+    )
 
 
 def test_files_that_the_readme_and_data_page_point_to_exist():
@@ -50,7 +57,9 @@ def test_pages_hold_nothing_left_to_do(page):
 
 EQUATIONS = [
     (*re.search(r"\[`(\w+)\.(\w+)`\]\((\S+)\)", function).groups(), re.findall(r"\[`(\w+)`\]\((\S+)\)", tests))
-    for _, function, tests in re.findall(r"^\| (.+?) \| (\[`.+?) \| (\[`test_.+?) \|$", (ROOT / "README.md").read_text(), flags=re.M)
+    for _, function, tests in re.findall(
+        r"^\| (.+?) \| (\[`.+?) \| (\[`test_.+?) \|$", (ROOT / "README.md").read_text(), flags=re.M
+    )
 ]
 
 
@@ -63,14 +72,24 @@ def mentioned(tree, name):
     found, waiting = set(), [name]
     while waiting:
         for node in ast.walk(defined[waiting.pop()]):
-            used = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else node.arg if isinstance(node, ast.arg) else None
+            used = (
+                node.id
+                if isinstance(node, ast.Name)
+                else node.attr
+                if isinstance(node, ast.Attribute)
+                else node.arg
+                if isinstance(node, ast.arg)
+                else None
+            )
             if used and used not in found:
                 found.add(used)
                 waiting += [used] if used in defined else []
     return found
 
 
-@pytest.mark.parametrize(("module", "function", "file", "tests"), EQUATIONS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("module", "function", "file", "tests"), EQUATIONS, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_equation_has_its_function_and_the_tests_that_prove_it(module, function, file, tests):
     assert file == f"aurl/{module}.py" and callable(getattr(importlib.import_module(f"aurl.{module}"), function))
     assert tests
@@ -88,7 +107,11 @@ def test_no_function_of_the_method_lacks_its_row():
 
 
 def test_parameter_count_is_the_one_that_the_tests_compute():
-    stated = re.search(r"have ([\d,]+) parameters for (\d+) training classes", (ROOT / "README.md").read_text()).groups()
+    stated = re.search(
+        r"have ([\d,]+) parameters for (\d+) training classes", (ROOT / "README.md").read_text()
+    ).groups()
     tree = ast.parse((ROOT / "tests/test_models.py").read_text())
     test = next(node for node in tree.body if getattr(node, "name", "") == "test_parameter_count_of_the_papers_model")
-    assert {int(stated[0].replace(",", "")), int(stated[1])} <= {node.value for node in ast.walk(test) if isinstance(node, ast.Constant)}
+    assert {int(stated[0].replace(",", "")), int(stated[1])} <= {
+        node.value for node in ast.walk(test) if isinstance(node, ast.Constant)
+    }

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aurl import UserError, vectors
-from aurl.vectors import open_vectors
+from aurl import UserError
+from aurl.text import vectors
+from aurl.text.vectors import open_vectors
 
 MODEL = Path(__file__).parents[1] / "data" / "vectors" / "glove-6b-100d-actions.bin"
 
@@ -99,7 +100,9 @@ def test_letters_that_are_not_utf8_stand_in_no_words_way(tmp_path, kind):
 
 def test_words_that_hold_spaces_are_left_out(tmp_path):
     """GloVe 840B has "at name@domain.com" and ". . .": their first part is another word."""
-    content = lines([("walk", [1, 2, 3]), ("at name@domain.com", [4, 5, 6]), (". . .", [7, 8, 9]), ("at", [1, 1, 1])], header=False)
+    content = lines(
+        [("walk", [1, 2, 3]), ("at name@domain.com", [4, 5, 6]), (". . .", [7, 8, 9]), ("at", [1, 1, 1])], header=False
+    )
     found = open_vectors(written(tmp_path, content))
     assert found.lookup("at").tolist() == [1, 1, 1]
 
@@ -112,7 +115,9 @@ def test_entries_may_lie_across_chunks(tmp_path, monkeypatch, chunk):
     monkeypatch.setattr(vectors, "CHUNK", chunk)
     found = open_vectors(path)
     found.fetch(table)
-    assert {word: found.lookup(word).tobytes() for word in table} == {word: row.tobytes() for word, row in table.items()}
+    assert {word: found.lookup(word).tobytes() for word in table} == {
+        word: row.tobytes() for word, row in table.items()
+    }
 
 
 def test_a_pass_ends_when_all_words_are_found_and_they_are_remembered(tmp_path, monkeypatch):
@@ -170,7 +175,10 @@ def test_file_that_is_cut_anywhere(tmp_path, kind, pack):
     whole = pack(FILES[kind])
     end = 1 if pack is gzip.compress or kind == "GoogleNews" else 2 if kind == "word2vec.c" else len(b" 6.0\n")
     for size in range(len(whole) - end + 1):
-        assert "fetch or copy" in (sentence := refusal(written(tmp_path, whole[:size]))) or "not a fastText model" in sentence
+        assert (
+            "fetch or copy" in (sentence := refusal(written(tmp_path, whole[:size])))
+            or "not a fastText model" in sentence
+        )
 
 
 @pytest.mark.parametrize("rows", [6, 900], ids=["in the first chunk", "in a later chunk"])
@@ -184,7 +192,9 @@ def test_gzip_that_is_damaged(tmp_path, rows):
         assert "fetch or copy the file again" in refusal(written(tmp_path, damaged))
 
 
-@pytest.mark.parametrize("lie", [{"count": 5}, {"count": 7}, {"count": 10**11}, {"dim": 2}, {"dim": 4}, {"dim": 999_999}])
+@pytest.mark.parametrize(
+    "lie", [{"count": 5}, {"count": 7}, {"count": 10**11}, {"dim": 2}, {"dim": 4}, {"dim": 999_999}]
+)
 @pytest.mark.parametrize("write", [binary, lines])
 def test_header_that_lies(tmp_path, write, lie):
     assert "cannot be read" in refusal(written(tmp_path, write(ENTRIES, **lie)))

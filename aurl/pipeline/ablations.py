@@ -1,11 +1,12 @@
 """``make ablations``: the same pipeline with more variants and seeds, in a workspace of its own.
 
-    python -m aurl.ablations
+    python -m aurl.pipeline.ablations
 
 lays the project out anew in ``build/ablations``, with the section ``ablations`` of ``params.yaml`` in place of ``run``, and
 brings chapter 5 back to ``reports/ablations/``. It shares DVC's cache, so that what was trained before is not trained again,
 and leaves ``params.yaml``, ``dvc.lock`` and the other reports as they are. A run that was stopped goes on where it was.
 """
+
 import os
 import shutil
 import subprocess
@@ -21,7 +22,16 @@ from aurl.files import write_bytes
 from aurl.progress import bar
 
 WORKSPACE, RESULTS = Path("build/ablations"), Path("reports/ablations")
-PROJECT = ["aurl", "notebooks", "data/vectors", "data/descriptions.yaml", "dvc.yaml", "dvc.lock", ".dvc/config", ".dvcignore"]
+PROJECT = [
+    "aurl",
+    "notebooks",
+    "data/vectors",
+    "data/descriptions.yaml",
+    "dvc.yaml",
+    "dvc.lock",
+    ".dvc/config",
+    ".dvcignore",
+]
 CHAPTER = {
     "reports/tables/ablations.csv": "ablations.csv",
     "reports/tables/ablations.md": "ablations.md",
@@ -43,7 +53,10 @@ def run():
     runs = [f"{variant}-{seed}" for seed, variant in product(seeds, variants)]
     cores = os.cpu_count()
     with ThreadPoolExecutor(max(1, cores // (params.compute.threads or cores))) as pool:
-        stages = [pool.submit(dvc, "--wait-for-lock", "repro", "--single-item", f"03_train@{name}", f"04_evaluate@{name}") for name in runs]
+        stages = [
+            pool.submit(dvc, "--wait-for-lock", "repro", "--single-item", f"03_train@{name}", f"04_evaluate@{name}")
+            for name in runs
+        ]
         for name, stage in zip(bar(runs, desc="training and evaluating", unit="run"), stages):
             try:
                 stage.result()
@@ -84,14 +97,19 @@ def _places():
         places.append(params.prepare.proxies.folder)
         Path(places[-1]).mkdir(parents=True, exist_ok=True)  # or the workspace could not fill it
     for about in params.data.datasets.values():
-        places += [about.root, *([about.annotations] if isinstance(about.annotations, str) else about.annotations or [])]
+        places += [
+            about.root,
+            *([about.annotations] if isinstance(about.annotations, str) else about.annotations or []),
+        ]
     return [path for path in places if path and not Path(path).is_absolute()]
 
 
 def dvc(*arguments):
     """Run DVC in the workspace, quietly; what it says goes into one UserError if it fails."""
     environment = os.environ | {"PYTHONPATH": str(WORKSPACE.resolve())}
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=WORKSPACE, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=WORKSPACE, env=environment, capture_output=True, text=True
+    )
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
         said = [line.removeprefix("aurl: ") for line in lines if line.startswith("aurl: ")]

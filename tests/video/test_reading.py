@@ -35,6 +35,7 @@ def movie(tmp_path):
     def make(count=24, name="a.mp4", **size):
         video.write_video(tmp_path / name, numbered(count, **size), fps=12)
         return tmp_path / name
+
     return make
 
 
@@ -44,15 +45,19 @@ def test_doctests():
 
 # Which frames
 
-@pytest.mark.parametrize("total, frames, stride, clips, expected", [
-    (24, 4, 1, 1, [[0, 1, 2, 3]]),
-    (24, 8, 3, 1, [[0, 3, 6, 9, 12, 15, 18, 21]]),
-    (24, 3, 1, 5, [[0, 1, 2], [4, 5, 6], [8, 9, 10], [12, 13, 14], [16, 17, 18]]),  # floor(24 / 5) = 4
-    (5, 4, 2, 2, [[0, 2, 4, 1], [2, 4, 1, 3]]),
-    (3, 8, 1, 1, [[0, 1, 2, 0, 1, 2, 0, 1]]),
-    (1, 3, 5, 2, [[0, 0, 0], [0, 0, 0]]),
-    (2, 2, 1, 3, [[0, 1], [0, 1], [0, 1]]),  # fewer frames than clips
-])
+
+@pytest.mark.parametrize(
+    "total, frames, stride, clips, expected",
+    [
+        (24, 4, 1, 1, [[0, 1, 2, 3]]),
+        (24, 8, 3, 1, [[0, 3, 6, 9, 12, 15, 18, 21]]),
+        (24, 3, 1, 5, [[0, 1, 2], [4, 5, 6], [8, 9, 10], [12, 13, 14], [16, 17, 18]]),  # floor(24 / 5) = 4
+        (5, 4, 2, 2, [[0, 2, 4, 1], [2, 4, 1, 3]]),
+        (3, 8, 1, 1, [[0, 1, 2, 0, 1, 2, 0, 1]]),
+        (1, 3, 5, 2, [[0, 0, 0], [0, 0, 0]]),
+        (2, 2, 1, 3, [[0, 1], [0, 1], [0, 1]]),  # fewer frames than clips
+    ],
+)
 def test_indices(total, frames, stride, clips, expected):
     assert video.clip_indices(total, frames, stride, clips).tolist() == expected
 
@@ -80,6 +85,7 @@ def test_indices_always_exist_and_advance_by_the_stride(total, frames, stride, c
 
 
 # Reading
+
 
 def test_frames_come_whole_and_in_order(movie):
     frames = video.read_frames(movie(24))
@@ -143,25 +149,39 @@ def test_a_segment_is_read_as_if_it_were_the_video(movie):
 
 @pytest.mark.parametrize("height, width", [(32, 48), (64, 36), (32, 32)])
 def test_crops_are_cut_from_the_picture_with_its_aspect(tmp_path, height, width):
-    picture = np.random.default_rng(0).integers(0, 256, (height // 4, width // 4, 1), dtype=np.uint8).repeat(4, 0).repeat(4, 1).repeat(3, 2)
+    picture = (
+        np.random.default_rng(0)
+        .integers(0, 256, (height // 4, width // 4, 1), dtype=np.uint8)
+        .repeat(4, 0)
+        .repeat(4, 1)
+        .repeat(3, 2)
+    )
     video.write_video(tmp_path / "a.mp4", picture[None].repeat(6, 0), 12, crf=5)
     long = round(32 * max(height, width) / min(height, width))  # the short side is 32 = 28 * 128 / 112
     shape = (32, long) if width >= height else (long, 32)
     with av.open(str(tmp_path / "a.mp4")) as container:
-        whole = next(container.decode(video=0)).reformat(*shape[::-1], "rgb24", interpolation="AREA").to_ndarray().astype(int)
+        whole = (
+            next(container.decode(video=0))
+            .reformat(*shape[::-1], "rgb24", interpolation="AREA")
+            .to_ndarray()
+            .astype(int)
+        )
     down, right = (side - 28 + 1 for side in shape)
     middle = video.read_clips(tmp_path / "a.mp4", 3, 1, 2, 28, crop=True)
     assert middle.shape == (2, 3, 28, 28, 3)
-    assert abs(middle - whole[down // 2:, right // 2:][:28, :28]).max() <= 4
+    assert abs(middle - whole[down // 2 :, right // 2 :][:28, :28]).max() <= 4
     rng = np.random.default_rng(1)
     clips = video.read_clips(tmp_path / "a.mp4", 3, 1, 20, 28, np.random.default_rng(1), crop=True)
     rng.integers(4, size=20)  # where the clips begin
     for clip, (y, x, mirror) in zip(clips, rng.random((20, 3)), strict=True):
-        square = whole[int(y * down):, int(x * right):][:28, :28]
+        square = whole[int(y * down) :, int(x * right) :][:28, :28]
         assert abs(clip - (square[:, ::-1] if mirror < 0.5 else square)).max() <= 4
 
 
-@pytest.mark.parametrize("right, down", [((a, 0), (0, b)) for a in (1, -1) for b in (1, -1)] + [((0, a), (b, 0)) for a in (1, -1) for b in (1, -1)])
+@pytest.mark.parametrize(
+    "right, down",
+    [((a, 0), (0, b)) for a in (1, -1) for b in (1, -1)] + [((0, a), (b, 0)) for a in (1, -1) for b in (1, -1)],
+)
 def test_telephone_videos_stand_upright(tmp_path, movie, right, down):
     """In all eight ways; ``right`` and ``down`` say where on the screen the file's rows and columns lead."""
     path = movie(3)
@@ -186,7 +206,15 @@ def test_telephone_videos_stand_upright(tmp_path, movie, right, down):
     assert np.mean(abs(video.read_clips(path, 1, 1, 1, 32)[0, 0] - video.read_frames(path, 32)[0].astype(int))) < 1
 
 
-@pytest.mark.parametrize("codec, pix_fmt, suffix", [("libx264", "gray", "mp4"), ("mpeg4", "yuv420p", "avi"), ("libvpx-vp9", "yuv420p", "webm"), ("ffv1", "gray16le", "mkv")])
+@pytest.mark.parametrize(
+    "codec, pix_fmt, suffix",
+    [
+        ("libx264", "gray", "mp4"),
+        ("mpeg4", "yuv420p", "avi"),
+        ("libvpx-vp9", "yuv420p", "webm"),
+        ("ffv1", "gray16le", "mkv"),
+    ],
+)
 def test_grey_and_odd_sizes(tmp_path, codec, pix_fmt, suffix):
     def frame(image):
         found = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
@@ -222,9 +250,11 @@ def test_title_in_another_encoding_does_no_harm(tmp_path):
 
 # Probing
 
+
 def test_probe(movie):
-    assert video.probe(movie(18)) == dict(frames=18, fps=12.0, width=48, height=32, duration=1.5, codec="h264",
-                                          status="ok")
+    assert video.probe(movie(18)) == dict(
+        frames=18, fps=12.0, width=48, height=32, duration=1.5, codec="h264", status="ok"
+    )
 
 
 def test_probe_counts_frames_where_the_header_does_not_say(tmp_path):
@@ -237,7 +267,8 @@ def test_probe_counts_frames_where_the_header_does_not_say(tmp_path):
     with av.open(str(tmp_path / "a.mkv")) as container:
         assert container.streams.video[0].frames == 0
     assert video.probe(tmp_path / "a.mkv") | {"fps": 25} == dict(
-        frames=7, fps=25, width=48, height=32, duration=pytest.approx(0.28), codec="mpeg4", status="ok")
+        frames=7, fps=25, width=48, height=32, duration=pytest.approx(0.28), codec="mpeg4", status="ok"
+    )
 
 
 def test_rate_of_uneven_frames_is_that_of_their_times(tmp_path):
@@ -252,14 +283,18 @@ def test_rate_of_uneven_frames_is_that_of_their_times(tmp_path):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     row = video.probe(tmp_path / "a.mp4")
-    assert row["frames"] == 17 and row["fps"] == pytest.approx(10, rel=0.1) and row["duration"] == pytest.approx(1.7, rel=0.1)
+    assert (
+        row["frames"] == 17
+        and row["fps"] == pytest.approx(10, rel=0.1)
+        and row["duration"] == pytest.approx(1.7, rel=0.1)
+    )
     assert numbers(video.read_clips(tmp_path / "a.mp4", 4, 3, 1, 16)) == [[0, 3, 6, 9]]
 
 
 def broken(folder, movie):
     """Pairs of a file that cannot be read and the reason."""
     whole = movie(24, "whole.mp4").read_bytes()
-    (folder / "truncated.mp4").write_bytes(whole[:len(whole) // 2])
+    (folder / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("a text, whatever it is called\n" * 100)
     (folder / "playlist.mp4").write_text("ffconcat version 1.0\nfile whole.mp4\n")  # FFmpeg would follow it
@@ -277,10 +312,18 @@ def broken(folder, movie):
         stream = container.add_stream("mpeg4", 12)
         stream.width, stream.height = 48, 32
         container.start_encoding()
-    return {"truncated": "cannot be decoded", "empty": "it is empty",
-            "text": "cannot be decoded", "folder": "it is a folder", "loop": "(?i)symbolic links",
-            "sound": "no video stream", "wave": "not in a format of video files", "playlist": "not in a format of video files",
-            "frameless": "no frame", "missing": "does not exist"}
+    return {
+        "truncated": "cannot be decoded",
+        "empty": "it is empty",
+        "text": "cannot be decoded",
+        "folder": "it is a folder",
+        "loop": "(?i)symbolic links",
+        "sound": "no video stream",
+        "wave": "not in a format of video files",
+        "playlist": "not in a format of video files",
+        "frameless": "no frame",
+        "missing": "does not exist",
+    }
 
 
 def test_broken_files_are_named_with_their_reason(tmp_path, movie, capfd):
@@ -301,7 +344,7 @@ def test_damage_in_the_middle_says_how_far_it_went(movie):
         packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
     content = bytearray(path.read_bytes())
     position, size = packets[20]
-    content[position:position + size] = b"\xff" * size
+    content[position : position + size] = b"\xff" * size
     path.write_bytes(content)
     with pytest.raises(video.VideoError, match=r"after frame \d+ "):
         video.read_frames(path)
@@ -314,6 +357,7 @@ def test_error_comes_whole_through_a_worker_process():
 
 
 # Writing
+
 
 def test_the_same_frames_give_the_same_bytes(tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (24, 128, 128, 3), dtype=np.uint8)
@@ -331,12 +375,15 @@ def test_quality_is_a_parameter(tmp_path):
     assert (tmp_path / "10.mp4").stat().st_size > 2 * (tmp_path / "40.mp4").stat().st_size
 
 
-@pytest.mark.parametrize("frames, reason", [
-    (numbered(2, height=31), "48x31 .* even"),
-    (numbered(2, width=47), "47x32 .* even"),
-    ([], "no frames"),
-    ([numbered(1)[0], numbered(1, height=34)[0]], "differ in size"),
-])
+@pytest.mark.parametrize(
+    "frames, reason",
+    [
+        (numbered(2, height=31), "48x31 .* even"),
+        (numbered(2, width=47), "47x32 .* even"),
+        ([], "no frames"),
+        ([numbered(1)[0], numbered(1, height=34)[0]], "differ in size"),
+    ],
+)
 def test_frames_that_cannot_be_written(tmp_path, frames, reason):
     with pytest.raises(video.VideoError, match=f"cannot write the video .*a.mp4: .*{reason}"):
         video.write_video(tmp_path / "a.mp4", frames, 12)
@@ -394,6 +441,7 @@ def test_missing_folder_is_made(tmp_path):
 
 
 # Normalising
+
 
 def test_input_equals_the_formula():
     clips = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, 6, 3), dtype=np.uint8)  # N, K, T, H, W, 3

@@ -64,7 +64,9 @@ class Listed:
         fields = (rest.partition(b"\n")[0] if header else line).split()[1:]
         text = len(fields) > 1 and all(map(_is_number, fields))
         if not (header or text):
-            raise UserError(f"the word vectors {path}: this is not a fastText model, nor another file of word vectors; {MEND}")
+            raise UserError(
+                f"the word vectors {path}: this is not a fastText model, nor another file of word vectors; {MEND}"
+            )
         self.count, self.dim = map(int, header.groups()) if header else (None, len(fields))
         self.path, self.start, self.found = path, len(line) + 1 if header else 0, {}
         self.entries, self.numbers = (_lines, _from_text) if text else (_records, _from_binary)
@@ -126,7 +128,9 @@ class FastText:
         try:
             model = fasttext.load_model(str(path))
         except (ValueError, RuntimeError, MemoryError) as error:
-            raise UserError(f"the word vectors {path} cannot be loaded by fastText: {str(error) or 'not enough memory'}") from None
+            raise UserError(
+                f"the word vectors {path} cannot be loaded by fastText: {str(error) or 'not enough memory'}"
+            ) from None
         self.lookup, self.dim = model.get_word_vector, model.get_dimension()
 
     def fetch(self, words: Iterable[str]) -> None:
@@ -139,11 +143,13 @@ def _records(file: BinaryIO, count: int, dim: int) -> Iterator[tuple[bytes, byte
     for read in range(count):
         space = buffer.find(b" ", at)
         while space < 0 or len(buffer) <= space + size:
-            if space - at > CHUNK or space < 0 and len(buffer) - at > CHUNK:
+            if space - at > CHUNK or (space < 0 and len(buffer) - at > CHUNK):
                 raise ValueError(f"word {read + 1} never ends, so the file is not what its first line says")
             more = file.read(CHUNK)
             if not more:
-                raise ValueError(f"it is cut short, or its first line is wrong: that promises {count} words with {dim} numbers, and {read} are there")
+                raise ValueError(
+                    f"it is cut short, or its first line is wrong: that promises {count} words with {dim} numbers, and {read} are there"
+                )
             buffer, at = buffer[at:] + more, 0
             space = buffer.find(b" ")
         yield buffer[at:space].lstrip(b"\n"), buffer[space + 1 : space + 1 + size]
@@ -160,10 +166,14 @@ def _lines(file: BinaryIO, count: int | None, dim: int) -> Iterator[tuple[bytes,
         spaces = line.count(b" ")
         if spaces == dim:
             yield tuple(line.split(b" ", 1))
-        elif spaces < dim or _is_number(line.split(b" ")[-dim - 1]):  # not a word that holds spaces, as a few of GloVe 840B do
+        elif spaces < dim or _is_number(
+            line.split(b" ")[-dim - 1]
+        ):  # not a word that holds spaces, as a few of GloVe 840B do
             raise ValueError(f"line {read + (count is not None)} has {spaces} numbers instead of {dim}")
     if count not in (None, read):
-        raise ValueError(f"it is cut short, or its first line is wrong: that promises {count} words, and {read} are there")
+        raise ValueError(
+            f"it is cut short, or its first line is wrong: that promises {count} words, and {read} are there"
+        )
 
 
 def _from_binary(numbers: bytes) -> np.ndarray:
@@ -190,4 +200,6 @@ def _opened(path: Path) -> io.BufferedReader:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"the word vectors {path} cannot be read: {getattr(error, 'strerror', None) or error}; fetch or copy the file again")
+    return UserError(
+        f"the word vectors {path} cannot be read: {getattr(error, 'strerror', None) or error}; fetch or copy the file again"
+    )

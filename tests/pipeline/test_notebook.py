@@ -1,4 +1,5 @@
 """Stages run notebooks to the same bytes, show progress, and turn a user's mistake into one sentence."""
+
 import subprocess
 import sys
 
@@ -6,7 +7,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from aurl import UserError, notebook
+from aurl import UserError
+from aurl.pipeline import notebook
 
 
 @pytest.fixture
@@ -17,7 +19,10 @@ def project(tmp_path, monkeypatch):
     def write(*cells, name="demo"):
         parameters = new_code_cell("x = 1", metadata={"tags": ["parameters"]})
         document = new_notebook(cells=[new_markdown_cell("# Demo"), parameters, *map(new_code_cell, cells)])
-        document.metadata = {"kernelspec": {"name": "python3", "display_name": "Mine"}, "language_info": {"name": "python", "version": "3"}}
+        document.metadata = {
+            "kernelspec": {"name": "python3", "display_name": "Mine"},
+            "language_info": {"name": "python", "version": "3"},
+        }
         nbformat.write(document, tmp_path / "notebooks" / f"{name}.ipynb")
         notebook.strip(name)
 
@@ -46,10 +51,16 @@ def test_progress_goes_to_the_terminal_and_not_into_the_notebook(project, tmp_pa
     assert not outputs(tmp_path / "reports/notebooks/demo.ipynb")
 
 
-@pytest.mark.parametrize(("raised", "sentence"), [("UserError('mend this')", "mend this"), ("VideoError('a.mp4', 'it is empty')", "cannot read the video a.mp4: it is empty")])
+@pytest.mark.parametrize(
+    ("raised", "sentence"),
+    [
+        ("UserError('mend this')", "mend this"),
+        ("VideoError('a.mp4', 'it is empty')", "cannot read the video a.mp4: it is empty"),
+    ],
+)
 def test_users_mistake_is_one_sentence_and_no_file(project, tmp_path, raised, sentence):
     project(f"from aurl import UserError\nfrom aurl.video import VideoError\nraise {raised}")
-    done = subprocess.run([sys.executable, "-m", "aurl.notebook", "demo"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "aurl.pipeline.notebook", "demo"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, f"aurl: {sentence}\n")
     assert not (tmp_path / "reports").exists()
 
@@ -72,7 +83,10 @@ def test_strip_is_blind_to_what_an_editor_adds(project, tmp_path):
     document.cells[2].outputs = [nbformat.v4.new_output("stream", text="2")]
     document.cells[2].execution_count = 3
     document.cells[2].metadata = {"scrolled": True, "execution": {"iopub.status.idle": "2026"}}
-    document.metadata = {"kernelspec": {"name": "other", "display_name": "Other"}, "language_info": {"name": "python", "version": "3.13"}}
+    document.metadata = {
+        "kernelspec": {"name": "other", "display_name": "Other"},
+        "language_info": {"name": "python", "version": "3.13"},
+    }
     document.cells[2]["id"] = "another"
     nbformat.write(document, path)
     notebook.strip("demo")

@@ -10,7 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from aurl import decoding, video
+from aurl import video
+from aurl.video import decoding
 
 COUNT = 40
 X264 = "keyint=9:min-keyint=9:scenecut=0:b-adapt=0:bframes=3:"
@@ -30,7 +31,19 @@ def numbers(pictures):
     return ((blocks > 125) @ (1 << np.arange(8))).tolist()
 
 
-def encode(path, codec, options=(), bframes=0, pix_fmt="yuv420p", times=None, shift=0, live=False, container=(), size=(64, 48), sound=False):
+def encode(
+    path,
+    codec,
+    options=(),
+    bframes=0,
+    pix_fmt="yuv420p",
+    times=None,
+    shift=0,
+    live=False,
+    container=(),
+    size=(64, 48),
+    sound=False,
+):
     """A file of COUNT numbered frames at 25 per second, or at the ``times`` in milliseconds, begun ``shift`` frames later."""
     file = SimpleNamespace(write=(written := io.BytesIO()).write) if live else io.BytesIO()  # the first cannot go back
     formats = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".ts": "mpegts"}
@@ -39,7 +52,11 @@ def encode(path, codec, options=(), bframes=0, pix_fmt="yuv420p", times=None, sh
             output.add_stream("aac", 8000)
         stream = output.add_stream(codec, 1000 if times else 25)
         (stream.width, stream.height), stream.pix_fmt, stream.options = size, pix_fmt, dict(options)
-        stream.codec_context.thread_count, stream.codec_context.gop_size, stream.codec_context.max_b_frames = 1, 9, bframes
+        stream.codec_context.thread_count, stream.codec_context.gop_size, stream.codec_context.max_b_frames = (
+            1,
+            9,
+            bframes,
+        )
         packets = []
         for i in range(COUNT):
             frame = av.VideoFrame.from_ndarray(numbered(i, *size[::-1])).reformat(format=pix_fmt)
@@ -61,7 +78,9 @@ TRUSTED = {  # file -> how it is encoded; read without decoding what comes befor
     "h264-uneven.mp4": dict(codec="libx264", options={"x264-params": X264}, times=UNEVEN),
     "h264-all-keys.mp4": dict(codec="libx264", options={"x264-params": "keyint=1"}),
     "h264-dense-keys.mp4": dict(codec="libx264", options={"x264-params": X264.replace("=9", "=2") + "open-gop=1"}),
-    "h264-fragments.mp4": dict(codec="libx264", options={"x264-params": X264}, container={"movflags": "frag_keyframe+empty_moov"}),
+    "h264-fragments.mp4": dict(
+        codec="libx264", options={"x264-params": X264}, container={"movflags": "frag_keyframe+empty_moov"}
+    ),
     "h264-live.mkv": dict(codec="libx264", options={"x264-params": X264 + "open-gop=1"}, live=True),
     "h264-sound.mkv": dict(codec="libx264", options={"x264-params": X264}, sound=True),
     "h264.ts": dict(codec="libx264", options={"x264-params": X264 + "open-gop=1"}),
@@ -71,7 +90,9 @@ TRUSTED = {  # file -> how it is encoded; read without decoding what comes befor
     "h264-odd.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="yuv444p", size=(61, 47)),
     "h264-grey.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="gray"),
     "h264-ten-bits.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="yuv420p10le"),
-    "hevc.mkv": dict(codec="libx265", options={"preset": "ultrafast", "x265-params": X264 + "open-gop=1:log-level=none"}),
+    "hevc.mkv": dict(
+        codec="libx265", options={"preset": "ultrafast", "x265-params": X264 + "open-gop=1:log-level=none"}
+    ),
     "av1.mp4": dict(codec="libsvtav1", options={"preset": "11", "svtav1-params": "keyint=9"}),
     "mjpeg.avi": dict(codec="mjpeg", pix_fmt="yuvj420p"),
 }
@@ -149,7 +170,9 @@ def test_what_comes_before_is_not_decoded(movie, name, only_seeking):
 @pytest.mark.parametrize("name", COUNTED | OTHERS)
 def test_doubt_ends_in_decoding_all(movie, name, only_seeking):
     with pytest.raises(AssertionError, match="from its beginning"):
-        decoding.pick(movie(name), np.array([7 if "cut" not in name else 1]), small, COUNT + 1 if name in COUNTED else None)
+        decoding.pick(
+            movie(name), np.array([7 if "cut" not in name else 1]), small, COUNT + 1 if name in COUNTED else None
+        )
         decoding.pick(movie(name), np.array([11]), small)
 
 
@@ -160,7 +183,7 @@ def test_damage_elsewhere_does_no_harm(movie, tmp_path):
     with av.open(str(source)) as container:
         for i, packet in enumerate(container.demux(video=0)):
             if packet.size and not 9 <= i < 18 and not packet.is_keyframe:
-                content[packet.pos:packet.pos + packet.size] = b"\xff" * packet.size
+                content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
     found = decoding.pick(path, np.arange(9, 18), small)
@@ -218,10 +241,10 @@ VOP = b"\0\0\1\xb6"  # begins a frame of MPEG-4
 
 def nothing(frame):
     """The packet that says "as before" at the time of an MPEG-4 ``frame``, whose clock has 25 ticks a second."""
-    head = frame[frame.index(VOP) + 4:]
+    head = frame[frame.index(VOP) + 4 :]
     bits = "".join(f"{byte:08b}" for byte in head[:8])
     ticks = bits.index("0", 2) + 2  # after the type, the seconds in unary, and a marker
-    bits = bits[:ticks + 6] + "0" + "0"  # the ticks, a marker, "not coded"; then a zero and ones up to a whole byte
+    bits = bits[: ticks + 6] + "0" + "0"  # the ticks, a marker, "not coded"; then a zero and ones up to a whole byte
     return VOP + int(bits.ljust(-(-len(bits) // 8) * 8, "1"), 2).to_bytes(-(-len(bits) // 8), "big")
 
 
@@ -234,7 +257,9 @@ def test_sizes_may_change(tmp_path):
             encoder = av.CodecContext.create("mjpeg", "w")
             encoder.width, encoder.height = size = (64, 48) if i < 6 else (32, 96)
             encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 25)
-            for packet in encoder.encode(av.VideoFrame.from_ndarray(numbered(i, *size[::-1])).reformat(format="yuvj420p")):
+            for packet in encoder.encode(
+                av.VideoFrame.from_ndarray(numbered(i, *size[::-1])).reformat(format="yuvj420p")
+            ):
                 packet.pts = packet.dts = i
                 packet.time_base, packet.stream = Fraction(1, 25), stream
                 output.mux(packet)
@@ -249,11 +274,15 @@ def test_sizes_may_change(tmp_path):
 
 def test_a_frame_that_is_not_there(movie):
     for name in ("h264.mp4", "asp.avi"):
-        with pytest.raises(decoding.VideoError, match="has 40 frames but frame 40 is asked for.*prepare the data again"):
+        with pytest.raises(
+            decoding.VideoError, match="has 40 frames but frame 40 is asked for.*prepare the data again"
+        ):
             decoding.pick(movie(name), np.array([3, COUNT]), small)
 
 
-@pytest.mark.parametrize("sides, reason", [((17000, 16), "17000x16 pixels are too large"), ((16000, 16000), "it cannot be decoded")])
+@pytest.mark.parametrize(
+    "sides, reason", [((17000, 16), "17000x16 pixels are too large"), ((16000, 16000), "it cannot be decoded")]
+)
 def test_absurd_sizes_are_refused(tmp_path, sides, reason):
     """As a damaged header gives them: nothing asks for so much memory."""
     encode(tmp_path / "a.avi", "ffv1")  # which takes its size from the container

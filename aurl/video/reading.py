@@ -1,7 +1,7 @@
 """Video files to arrays and back: decode, sample clips, normalise, probe, encode.
 
 One rule chooses the frames of a clip (``clip_indices``), whether the frames come from a file or from an
-array decoded earlier. `aurl.decoding` finds and decodes them; what cannot be read is a ``VideoError``, never noise.
+array decoded earlier. `aurl.video.decoding` finds and decodes them; what cannot be read is a ``VideoError``, never noise.
 """
 
 import io
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from aurl.decoding import VideoError, decode, frame_count, pick, reasons, upright
 from aurl.files import write_bytes
+from aurl.video.decoding import VideoError, decode, frame_count, pick, reasons, upright
 
 # Kinetics' mean and standard deviation of red, green and blue in [0, 1] (torchvision's video models).
 MEAN = (0.43216, 0.394666, 0.37645)
@@ -26,8 +26,9 @@ _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FUL
 _RESIZE = Interpolation.AREA | _EXACT
 
 
-def clip_indices(total: int, frames: int, stride: int, clips: int,
-                 rng: np.random.Generator | None = None) -> np.ndarray:
+def clip_indices(
+    total: int, frames: int, stride: int, clips: int, rng: np.random.Generator | None = None
+) -> np.ndarray:
     """(clips, frames) int64: which of a video's ``total`` frames make its clips.
 
     Without ``rng``, clips begin where each of ``clips`` segments of floor(total / clips) frames begins, so
@@ -46,8 +47,18 @@ def clip_indices(total: int, frames: int, stride: int, clips: int,
     return (starts[:, None] + np.arange(frames) * stride) % total
 
 
-def read_clips(path: str | Path, frames: int, stride: int, clips: int, size: int, rng: np.random.Generator | None = None,
-               *, first: int = 0, total: int | None = None, crop: bool = False) -> np.ndarray:
+def read_clips(
+    path: str | Path,
+    frames: int,
+    stride: int,
+    clips: int,
+    size: int,
+    rng: np.random.Generator | None = None,
+    *,
+    first: int = 0,
+    total: int | None = None,
+    crop: bool = False,
+) -> np.ndarray:
     """(clips, frames, size, size, 3) uint8 RGB; frames as ``clip_indices`` says, of which no others are kept.
 
     The clips are of the ``total`` frames that begin with frame ``first``; by default all that the file has, which
@@ -78,7 +89,9 @@ def read_clips(path: str | Path, frames: int, stride: int, clips: int, size: int
     if not crop:
         return np.stack([pictures[index] for index in indices.flat]).reshape(*indices.shape, size, size, 3)
     places = np.full((clips, 3), 0.5) if rng is None else rng.random((clips, 3))
-    return np.stack([[_cut(pictures[index], size, *place) for index in row] for row, place in zip(indices, places, strict=True)])
+    return np.stack(
+        [[_cut(pictures[index], size, *place) for index in row] for row, place in zip(indices, places, strict=True)]
+    )
 
 
 def read_frames(path: str | Path, size: int | None = None) -> np.ndarray:
@@ -118,8 +131,15 @@ def probe(path: str | Path) -> dict:
     if begin is not None and end is not None and end > begin:
         found = (frames - 1) / (end - begin)
         fps = fps if abs(fps - found) < 0.1 * found else round(found, 3)
-    return dict(frames=frames, fps=fps, width=width, height=height, duration=frames / fps if fps else 0.0,
-                codec=codec, status="ok")
+    return dict(
+        frames=frames,
+        fps=fps,
+        width=width,
+        height=height,
+        duration=frames / fps if fps else 0.0,
+        codec=codec,
+        status="ok",
+    )
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int = 18) -> None:
@@ -157,7 +177,7 @@ def _painter(sides: Callable[[int, int], tuple[int, int]]) -> Callable[[av.Video
 def _cut(picture: np.ndarray, size: int, down: float, right: float, mirrored: float) -> np.ndarray:
     """The square of a picture that lies as far down and right as these numbers in [0, 1) say."""
     top, left = (int(share * (side - size + 1)) for share, side in zip((down, right), picture.shape))
-    square = picture[top:top + size, left:left + size]
+    square = picture[top : top + size, left : left + size]
     return square[:, ::-1] if mirrored < 0.5 else square
 
 

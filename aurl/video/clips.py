@@ -1,4 +1,5 @@
 """Clips of the videos in a manifest, from files or from a cache that is decoded once."""
+
 import hashlib
 import json
 import os
@@ -11,7 +12,8 @@ from aurl import UserError
 from aurl.datasets import read_manifest
 from aurl.files import write_bytes
 from aurl.progress import parallel
-from aurl.video import VideoError, clip_indices, read_clips, read_frames
+from aurl.video.decoding import VideoError
+from aurl.video.reading import clip_indices, read_clips, read_frames
 
 FRAMES = Path("build/frames")
 
@@ -118,20 +120,27 @@ def decode_once(manifest, size, file, limit_gb):
             key_file.unlink(missing_ok=True)
             _decode(paths, manifest["first"], manifest["frames"], shape, file)
         except OSError as error:
-            raise UserError(f"the frame cache {file} cannot be written ({error.strerror}): make {np.prod(shape) / 1e9:.1f} GB of room, or lower compute.cache_gb.") from None
+            raise UserError(
+                f"the frame cache {file} cannot be written ({error.strerror}): make {np.prod(shape) / 1e9:.1f} GB of room, or lower compute.cache_gb."
+            ) from None
         write_bytes(key_file, key.encode())  # last, so that a cache without its key is one that was cut short
     return np.load(file, mmap_mode="r")
 
 
 def _decode(paths, firsts, counts, shape, file):
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")  # its own, as runs side by side may decode at the same time
+    part = file.with_name(
+        f".{file.name}.{os.getpid()}.part"
+    )  # its own, as runs side by side may decode at the same time
     try:
         with part.open("wb") as cache:  # written rather than mapped: on a full disk a mapped file kills the process
             np.lib.format.write_array_header_2_0(cache, {"descr": "|u1", "fortran_order": False, "shape": shape})
             videos = parallel(read_frames, [(path, shape[1]) for path in paths], "decoding", "video")
             for path, first, count, frames in zip(paths, firsts, counts, videos, strict=True):
                 if len(frames) < first + count:
-                    raise VideoError(path, f"it has {len(frames)} frames where the manifest says {first + count}; prepare the data again")
+                    raise VideoError(
+                        path,
+                        f"it has {len(frames)} frames where the manifest says {first + count}; prepare the data again",
+                    )
                 cache.write(frames[first : first + count].tobytes())
         os.replace(part, file)
     finally:

@@ -1,4 +1,5 @@
 """Small copies of videos with many keyframes: a random clip of one is decoded many times faster than of the original."""
+
 import json
 import os
 from contextlib import suppress
@@ -9,9 +10,9 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from aurl import UserError
-from aurl.decoding import VideoError, decode, frame_count, upright
 from aurl.files import write_bytes
 from aurl.progress import parallel
+from aurl.video.decoding import VideoError, decode, frame_count, upright
 
 
 def make_all(rows, folder, side, keyframe, crf, scheduler=None):
@@ -62,7 +63,9 @@ def transcode(source, target, side=128, keyframe=16, crf=20):
             raise VideoError(source, f"its copy has {copied} frames instead of {count}")
         os.replace(part, target)
     except (av.FFmpegError, OSError) as error:
-        raise UserError(f"the proxy {target} cannot be written ({error.strerror}): make room, or change prepare.proxies.") from None
+        raise UserError(
+            f"the proxy {target} cannot be written ({error.strerror}): make room, or change prepare.proxies."
+        ) from None
     finally:
         with suppress(OSError):  # there may be no such file, nor such a folder
             part.unlink()

@@ -1,4 +1,5 @@
 """Every video decoded once, before anything rests on it: how long and how large it is, or why it cannot be used."""
+
 import json
 import os
 from pathlib import Path
@@ -7,7 +8,7 @@ import pandas as pd
 
 from aurl import UserError
 from aurl.progress import parallel
-from aurl.video import probe
+from aurl.video.reading import probe
 
 FIELDS = ("frames", "fps", "width", "height", "duration", "codec", "status")
 REJECTED = ["set", "id", "class", "path", "reason"]
@@ -24,7 +25,11 @@ def probe_all(rows, cache, least=1, desc="probing", scheduler=None):
     paths = rows["path"].unique()
     stamps = {path: _stamp(path) for path in paths}
     todo = [path for path in paths if known.get(path, stamps[path]) is None]
-    for path, found in zip(todo, parallel(probe, ((path,) for path in todo), desc, "video", total=len(todo), scheduler=scheduler), strict=True):
+    for path, found in zip(
+        todo,
+        parallel(probe, ((path,) for path in todo), desc, "video", total=len(todo), scheduler=scheduler),
+        strict=True,
+    ):
         known.add(path, stamps[path], found)
     known.close()
     probed = pd.DataFrame([known.get(path, stamps[path]) for path in rows["path"]], columns=FIELDS, index=rows.index)
@@ -47,7 +52,9 @@ def usable(rows, limit, file):
     bad = rows[rows["status"] != "ok"]
     if len(bad) > limit * len(rows):
         reason, count = bad["status"].value_counts().index[0], bad["status"].value_counts().iloc[0]
-        raise UserError(f"{len(bad)} of {len(rows)} videos cannot be used, more than prepare.broken allows ({limit:.1%}); {count} of them: {reason}; {file} lists all.")
+        raise UserError(
+            f"{len(bad)} of {len(rows)} videos cannot be used, more than prepare.broken allows ({limit:.1%}); {count} of them: {reason}; {file} lists all."
+        )
     lost = sorted(set(rows["class"]) - set(good["class"]))
     if lost:
         raise UserError(f'no video of the class "{lost[0]}" can be used; {file} says why.')
@@ -105,7 +112,9 @@ class _Known:
             self._lines.write(json.dumps([path, stamp, *values]) + "\n")
             self._lines.flush()
         except OSError as error:
-            raise UserError(f"{self._file} cannot be written ({error.strerror}): make room, or change the folder's permissions.") from None
+            raise UserError(
+                f"{self._file} cannot be written ({error.strerror}): make room, or change the folder's permissions."
+            ) from None
 
     def close(self):
         if self._lines is not None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aurl.datasets import mocap, stage
+from aurl.datasets import mocap, scene
 
 CLIPS = [name for names in mocap.ACTIONS.values() for name in names]
 
@@ -17,7 +17,7 @@ def turns(poses):
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_motions_are_loaded_whole(name):
-    motion = stage.load_motion(name)
+    motion = scene.load_motion(name)
     assert motion.poses.shape == (len(motion.times), 43) and motion.times[0] == 0 and (np.diff(motion.times) > 0).all()
     assert 0.5 < motion.times[-1] < 5 and np.isfinite(motion.poses).all()
     assert 0 < motion.poses[:, 1].max() < 2  # the height of the hips, metres
@@ -25,23 +25,23 @@ def test_motions_are_loaded_whole(name):
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_sampled_motions(name):
-    motion = stage.load_motion(name)
+    motion = scene.load_motion(name)
     for seed in range(5):
-        poses = stage.sample_motion(motion, 24, 12, np.random.default_rng(seed))
+        poses = scene.sample_motion(motion, 24, 12, np.random.default_rng(seed))
         assert poses.shape == (24, 43) and np.isfinite(poses).all()
         np.testing.assert_allclose(poses[:, [0, 2]].mean(0), 0, atol=1e-12)
         for first in (3, 7, 11, 15, 20, 24, 29, 34, 38):
-            np.testing.assert_allclose(np.linalg.norm(poses[:, first:first + 4], axis=1), 1, atol=1e-12)
-        np.testing.assert_array_equal(poses, stage.sample_motion(motion, 24, 12, np.random.default_rng(seed)))
-    assert not np.array_equal(poses, stage.sample_motion(motion, 24, 12, np.random.default_rng(0)))
+            np.testing.assert_allclose(np.linalg.norm(poses[:, first : first + 4], axis=1), 1, atol=1e-12)
+        np.testing.assert_array_equal(poses, scene.sample_motion(motion, 24, 12, np.random.default_rng(seed)))
+    assert not np.array_equal(poses, scene.sample_motion(motion, 24, 12, np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_sampled_motions_are_continuous(name):
     """At 240 frames a second, a step is small; only where a motion begins again may the body turn at once."""
-    motion = stage.load_motion(name)
+    motion = scene.load_motion(name)
     for seed in range(3):
-        poses = stage.sample_motion(motion, 480, 240, np.random.default_rng(seed))
+        poses = scene.sample_motion(motion, 480, 240, np.random.default_rng(seed))
         assert np.linalg.norm(np.diff(poses[:, :3], axis=0), axis=1).max() < 0.05
         jumps = (turns(poses).max(axis=1) > 12).sum()
         assert jumps <= (1.2 * max(2 / motion.times[-1], 1) + 1 if motion.loops else 0)
@@ -52,24 +52,24 @@ def line(loops):
     poses = np.zeros((5, 43))
     poses[:, [3, 7, 11, 15, 20, 24, 29, 34, 38]] = 1
     poses[:, 2] = poses[:, 19] = np.linspace(0, 2, 5)
-    return stage.Motion(np.linspace(0, 2, 5), poses, loops)
+    return scene.Motion(np.linspace(0, 2, 5), poses, loops)
 
 
 def test_only_motions_that_loop_begin_again():
     for seed in range(20):
-        once = stage.sample_motion(line(False), 24, 12, np.random.default_rng(seed))[:, 19]
+        once = scene.sample_motion(line(False), 24, 12, np.random.default_rng(seed))[:, 19]
         assert (np.diff(once) >= 0).all() and once[0] == 0 and once[-1] > 1.3
-        again = stage.sample_motion(line(True), 24, 12, np.random.default_rng(seed))
+        again = scene.sample_motion(line(True), 24, 12, np.random.default_rng(seed))
         assert (np.diff(again[:, 19]) < 0).sum() in (1, 2) and (np.diff(again[:, 2]) > 0).all()  # the walk goes on
 
 
 def test_a_motion_is_covered_and_little_of_its_travel_is_kept():
     speeds = []
     for seed in range(50):
-        poses = stage.sample_motion(line(False), 24, 12, np.random.default_rng(seed))
+        poses = scene.sample_motion(line(False), 24, 12, np.random.default_rng(seed))
         speeds.append(np.diff(poses[:, 19]).max() * 12)
         travelled, bent = np.ptp(poses[:, 2]), np.ptp(poses[:, 19])
         assert travelled < 0.5 * bent
     assert 0.85 <= min(speeds) < 0.92 and 1.12 < max(speeds) <= 1.2
-    long = stage.sample_motion(line(False), 6, 12, np.random.default_rng(0))[:, 19]  # two seconds in half a second
+    long = scene.sample_motion(line(False), 6, 12, np.random.default_rng(0))[:, 19]  # two seconds in half a second
     assert np.ptp(long) > 1.2

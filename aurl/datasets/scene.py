@@ -2,6 +2,7 @@
 
 Motions and meshes are those that the ``pybullet`` package carries; its software renderer draws them without a display.
 """
+
 import json
 import os
 from contextlib import contextmanager
@@ -90,9 +91,15 @@ _MESHES = {  # companion -> mesh file of pybullet_data, turn that stands it on t
 _BOXES = {  # companion -> boxes as (half extents, middle) in metres, standing on the ground
     "box": [((0.3, 0.3, 0.3), (0, 0, 0.3))],
     "pole": [((0.05, 0.05, 1.0), (0, 0, 1.0))],
-    "table": [((0.5, 0.35, 0.03), (0, 0, 0.62)), *(((0.03, 0.03, 0.3), (x, y, 0.3)) for x in (-0.45, 0.45) for y in (-0.3, 0.3))],
+    "table": [
+        ((0.5, 0.35, 0.03), (0, 0, 0.62)),
+        *(((0.03, 0.03, 0.3), (x, y, 0.3)) for x in (-0.45, 0.45) for y in (-0.3, 0.3)),
+    ],
 }
-_SKIN, _SHIRT = {"neck", "right_wrist", "left_wrist"}, {"root", "chest", "right_shoulder", "left_shoulder"}  # the rest: trousers
+_SKIN, _SHIRT = (
+    {"neck", "right_wrist", "left_wrist"},
+    {"root", "chest", "right_shoulder", "left_shoulder"},
+)  # the rest: trousers
 
 
 class _World:
@@ -106,7 +113,9 @@ class _World:
             pybullet.setAdditionalSearchPath(_data_folder())
             self.body = pybullet.loadURDF("humanoid/humanoid.urdf", globalScaling=0.25, useFixedBase=True)
         self.bullet, self.companion, self.parts = pybullet, None, []
-        self.joints = {pybullet.getJointInfo(self.body, j)[1].decode(): j for j in range(pybullet.getNumJoints(self.body))}
+        self.joints = {
+            pybullet.getJointInfo(self.body, j)[1].decode(): j for j in range(pybullet.getNumJoints(self.body))
+        }
 
     def parts_of(self, companion):
         """The companion's bodies as ``(id, turn, offset)``, which together stand on the ground at the origin."""
@@ -115,7 +124,9 @@ class _World:
                 self.bullet.removeBody(part)
             with _quiet():
                 shapes = self._boxes(companion) if companion in _BOXES else self._mesh(companion)
-                self.parts = [(self.bullet.createMultiBody(0, -1, shape), turn, offset) for shape, turn, offset in shapes]
+                self.parts = [
+                    (self.bullet.createMultiBody(0, -1, shape), turn, offset) for shape, turn, offset in shapes
+                ]
             self.companion = companion
         return self.parts
 
@@ -153,14 +164,18 @@ def _quiet():
         os.close(nowhere)
 
 
-class Stage:
+class Scene:
     """Camera, light, colours and companion of one video, drawn from ``rng``; turns poses into pictures."""
 
     def __init__(self, companion, size, rng):
         self.world, self.size = _world(), size
         bullet = self.world.bullet
         self.facing = bullet.getQuaternionFromEuler([np.pi / 2, 0, rng.uniform(0, 2 * np.pi)])
-        shirt, trousers, skin = rng.uniform(0.15, 0.95, 3), rng.uniform(0.15, 0.95, 3), rng.uniform([0.5, 0.35, 0.25], [0.95, 0.75, 0.6])
+        shirt, trousers, skin = (
+            rng.uniform(0.15, 0.95, 3),
+            rng.uniform(0.15, 0.95, 3),
+            rng.uniform([0.5, 0.35, 0.25], [0.95, 0.75, 0.6]),
+        )
         for joint, link in self.world.joints.items():
             colour = skin if joint in _SKIN else shirt if joint in _SHIRT else trousers
             bullet.changeVisualShape(self.world.body, link, rgbaColor=[*colour, 1])
@@ -170,11 +185,15 @@ class Stage:
         spin = bullet.getQuaternionFromEuler([0, 0, spin])
         colour = np.clip(_COLOURS[companion] + rng.uniform(-0.15, 0.15, 3), 0, 1)
         for part, turn, offset in self.world.parts_of(companion):
-            bullet.resetBasePositionAndOrientation(part, *bullet.multiplyTransforms([*self.thing_at, 0], spin, offset, turn))
+            bullet.resetBasePositionAndOrientation(
+                part, *bullet.multiplyTransforms([*self.thing_at, 0], spin, offset, turn)
+            )
             bullet.changeVisualShape(part, -1, rgbaColor=[*colour, 1])
 
         view, distance, azimuth, elevation = 50, rng.uniform(2.4, 2.9), rng.uniform(0, 360), rng.uniform(10, 28)
-        self.view = bullet.computeViewMatrixFromYawPitchRoll([*(0.35 * self.thing_at), 0.75], distance, azimuth, -elevation, 0, 2)
+        self.view = bullet.computeViewMatrixFromYawPitchRoll(
+            [*(0.35 * self.thing_at), 0.75], distance, azimuth, -elevation, 0, 2
+        )
         self.projection = bullet.computeProjectionMatrixFOV(view, 1, 0.1, 30)
         self.light = [*rng.uniform(-3, 3, 2), rng.uniform(3, 6)]
         self.ground, sky = self._ground(view)
@@ -209,9 +228,17 @@ class Stage:
         bullet.resetBasePositionAndOrientation(body, place, turn)
         for joint, columns in _JOINTS.items():
             value = pose[columns]
-            bullet.resetJointStateMultiDof(body, self.world.joints[joint], value if len(value) == 1 else [*value[1:], value[0]])
+            bullet.resetJointStateMultiDof(
+                body, self.world.joints[joint], value if len(value) == 1 else [*value[1:], value[0]]
+            )
         _, _, rgba, _, bodies = bullet.getCameraImage(
-            self.size, self.size, self.view, self.projection, shadow=0, lightDirection=self.light, renderer=bullet.ER_TINY_RENDERER
+            self.size,
+            self.size,
+            self.view,
+            self.projection,
+            shadow=0,
+            lightDirection=self.light,
+            renderer=bullet.ER_TINY_RENDERER,
         )
         scene = np.reshape(rgba, (self.size, self.size, 4))[..., :3]
         nothing = np.reshape(bodies, (self.size, self.size, 1)) < 0

@@ -1,0 +1,108 @@
+"""The class vectors of data sets: kept in a file, selected, compared, and training classes near a test class left out."""
+
+import difflib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aurl import UserError
+from aurl.files import write_bytes
+
+
+def overlapping(
+    train: tuple[Sequence[str], np.ndarray], test: tuple[Sequence[str], np.ndarray], threshold: float
+) -> pd.DataFrame:
+    """Which training classes are too close to a test class for the test to be zero-shot.
+
+    ``train`` and ``test`` are (names, vectors) with vectors (C, W) of any length. A training class is
+    removed if its cosine distance (0 to 2) to the nearest test class is below ``threshold``; the paper
+    takes 0.05, and 0 keeps every class. Returns one row per training class, the closest first, with
+    columns ``class``, ``nearest`` (the test class), ``distance`` and ``removed``.
+    """
+    (names, vectors), (test_names, test_vectors) = train, test
+    # Rounding puts equal vectors at ±1e-16, which would be "below" a threshold of 0, or sort equals at random.
+    distances = np.clip((1 - _unit(vectors) @ _unit(test_vectors).T).round(9), 0, 2)
+    nearest = distances.argmin(axis=1)
+    smallest = distances.min(axis=1)
+    table = pd.DataFrame(
+        {
+            "class": list(names),
+            "nearest": [test_names[i] for i in nearest],
+            "distance": smallest,
+            "removed": smallest < threshold,
+        }
+    )
+    return table.sort_values("distance", kind="stable", ignore_index=True)
+
+
+def without_overlap(
+    train: tuple[Sequence[str], np.ndarray], tests: Mapping[str, tuple[Sequence[str], np.ndarray]], threshold: float
+) -> tuple[tuple[list[str], np.ndarray], pd.DataFrame]:
+    """The training classes (names, vectors) that are no nearer than ``threshold`` to a class of any test set, and why.
+
+    The table is that of `overlapping` against all test sets together, with the column ``set``, of the nearest test class.
+    A threshold of 0 keeps every class, even one that is a test class too. Raises UserError if no class is left.
+    """
+    nearest = [overlapping(train, test, threshold).assign(set=name) for name, test in tests.items()]
+    table = pd.concat(nearest).sort_values("distance", kind="stable").drop_duplicates("class", ignore_index=True)
+    kept = set(table.loc[~table["removed"], "class"])
+    if not kept:
+        raise UserError(f"text.overlap {threshold} leaves no training class: lower it")
+    names = [name for name in train[0] if name in kept]
+    return (names, select(list(train[0]), train[1], names)), table
+
+
+def select(names: Sequence[str], vectors: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
+    """The vectors (len(wanted), W) of some of the classes. Raises UserError for a class that is not among ``names``."""
+    for name in wanted:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            raise UserError(f'there is no class "{name}"' + (f'; did you mean "{near[0]}"?' if near else ""))
+    return vectors[[names.index(name) for name in wanted]]
+
+
+def principal(vectors: np.ndarray, dim: int) -> np.ndarray:
+    """The first ``dim`` principal components (C, dim) of class vectors (C, W), for pictures in few dimensions.
+
+    Signs are chosen so that each component's largest weight is positive, as they are arbitrary otherwise.
+    """
+    centred = _unit(vectors) - _unit(vectors).mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = axes[:dim] * np.sign(axes[np.arange(dim), np.abs(axes[:dim]).argmax(axis=1)])[:, None]
+    return (centred @ axes.T).astype(np.float32)
+
+
+def save_classes(path: str | Path, sets: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> None:
+    """Keep each data set's class names and their vectors (C, W) in one ``.npz`` file."""
+    arrays = {}
+    for name, (classes, vectors) in sets.items():
+        arrays |= {f"{name}/names": np.array(classes), f"{name}/vectors": vectors}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_bytes(Path(path), buffer.getvalue())
+
+
+def load_classes(path: str | Path, name: str) -> tuple[list[str], np.ndarray]:
+    """What `save_classes` kept of the data set ``name``: C class names and vectors (C, W) float32.
+
+    Raises UserError if the file or the data set in it is missing, or if it is another kind of file.
+    """
+    try:
+        with np.load(path) as arrays:
+            return arrays[f"{name}/names"].tolist(), arrays[f"{name}/vectors"]
+    except (FileNotFoundError, KeyError):
+        raise UserError(
+            f"{path} with the classes of {name} is missing: embed the class names first, with `dvc repro`"
+        ) from None
+    except Exception as error:
+        raise UserError(
+            f"{path} holds no classes of this project ({type(error).__name__}): embed the class names again, with `dvc repro -f`"
+        ) from error
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    vectors = np.asarray(vectors, np.float64)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
