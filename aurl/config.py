@@ -65,7 +65,7 @@ class Proxies(Section):
 
 class Prepare(Section):
     val_videos: Count
-    least_frames: Count
+    min_frames: Count
     broken: Annotated[float, Field(ge=0, le=1)]
     proxies: Proxies | None
     scheduler: str | None
@@ -98,7 +98,7 @@ class Model(Section):
     width: Annotated[int, Field(ge=4)]
     depth: Count
     projection: Literal["mlp", "linear"]
-    semantic: Literal["learned", "words"]
+    semantic: Literal["learned", "fixed"]
     hidden: Count
     word_hidden: Count
     dim: Annotated[int, Field(ge=2)]

@@ -6,12 +6,6 @@ of the same shape. Sizes are those of the released code at width 64, depth 2, hi
 word_hidden 512: ``build`` turns a ``model`` section of params.yaml into such a pair.
 """
 
-import argparse
-import pickle
-import re
-from types import SimpleNamespace
-
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -113,20 +107,20 @@ class AURL(nn.Module):
         self.projection = (
             mlp(features, model.hidden, self.dim) if model.projection == "mlp" else nn.Linear(features, self.dim)
         )
-        self.words = (
+        self.class_encoder = (
             nn.Sequential(nn.Linear(word_dim, model.word_hidden), *mlp(model.word_hidden, model.hidden, self.dim))
             if learned
             else nn.Identity()
         )
         self.centers = nn.Parameter(torch.rand(num_classes, self.dim))  # U[0, 1), as released
 
-    def forward(self, clips, words):
+    def forward(self, clips, word_vectors):
         """What the losses take, in one call that DistributedDataParallel can watch.
 
-        Clips (N, K, 3, T, H, W) and words (C, W) -> projected videos (N, D), class features (C, D)
+        Clips (N, K, 3, T, H, W) and word vectors (C, W) -> projected videos (N, D), class features (C, D)
         and visual centres (C, D).
         """
-        return self.project(clips), self.encode_class(words), self.centers
+        return self.project(clips), self.encode_class(word_vectors), self.centers
 
     def project(self, clips):
         """Clips (N, K, 3, T, H, W) -> (N, D): projected clip by clip, averaged over the K clips.
@@ -145,11 +139,11 @@ class AURL(nn.Module):
         """Clips (N, K, 3, T, H, W) -> unit-length features (N, D): `project`, normalised."""
         return unit(self.project(clips))
 
-    def encode_class(self, words):
-        """Word vectors (C, W) -> unit-length features (C, D); ``semantic: words`` only normalises them."""
-        if words.ndim != 2:
-            raise ValueError(f"Word vectors must be (C, W), not {tuple(words.shape)}.")
-        return unit(self.words(words))
+    def encode_class(self, word_vectors):
+        """Word vectors (C, W) -> unit-length features (C, D); ``semantic: fixed`` only normalises them."""
+        if word_vectors.ndim != 2:
+            raise ValueError(f"Word vectors must be (C, W), not {tuple(word_vectors.shape)}.")
+        return unit(self.class_encoder(word_vectors))
 
 
 def build(model, num_classes, word_dim):
@@ -157,7 +151,7 @@ def build(model, num_classes, word_dim):
 
     ``model`` has ``width`` (channels of the first stage), ``depth`` (blocks per stage), ``hidden``
     (of both MLPs), ``dim`` (D), ``word_hidden``, ``dropout`` (of backbone features), ``projection``
-    ("mlp", or "linear" as E2E's) and ``semantic`` ("learned", or "words": the word vectors
+    ("mlp", or "linear" as E2E's) and ``semantic`` ("learned", or "fixed": the word vectors
     themselves, so that D is ``word_dim`` and ``dim``, ``word_hidden`` are not read). Raises
     UserError for a setting that cannot be.
 
@@ -174,76 +168,6 @@ def _check(model, num_classes, word_dim):
     for name, size in (sizes | {"num_classes": num_classes, "word_dim": word_dim}).items():
         if size < 1:
             raise UserError(f"The model's {name} must be 1 or more, not {size}.")
-    for name, choices in (("projection", ("mlp", "linear")), ("semantic", ("learned", "words"))):
+    for name, choices in (("projection", ("mlp", "linear")), ("semantic", ("learned", "fixed"))):
         if getattr(model, name) not in choices:
             raise UserError(f"The model's {name} must be {' or '.join(choices)}, not {getattr(model, name)!r}.")
-
-
-# What the authors' training script saves beside the weights: its options and a NumPy accuracy, whose
-# scalar type NumPy 1 and 2 pickle under two names.
-_SAVED_BESIDE = [
-    argparse.Namespace,
-    np.dtype,
-    type(np.dtype("float64")),
-    type(np.dtype("float32")),
-    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-]
-_STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
-_UNUSED = re.compile(r"(backbone\.)?regressor\.|classifier_txts\.")  # saved, but on no feature's way
-
-
-def load_released(path):
-    """The authors' checkpoint (``AURL662_checkpoint.pth.tar`` and the like) as an `AURL` in eval mode.
-
-    All sizes and the number of classes are read off the weights, so other files of that layout load
-    too. Nothing in the file is executed: beside tensors it may hold only an ``argparse.Namespace``
-    and NumPy float scalars. Raises UserError for a file that is missing, anything else, or of
-    another layout.
-    """
-    try:
-        with torch.serialization.safe_globals(_SAVED_BESIDE):
-            weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        renamed = dict(filter(None, (_rename(name, weight) for name, weight in weights.items())))
-        model = build(_sizes(renamed), len(renamed["centers"]), renamed["words.0.weight"].shape[1])
-        model.load_state_dict(renamed)
-    except FileNotFoundError:
-        raise UserError(f"There is no checkpoint {path}; download it or correct the path.") from None
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} is not plain weights and was not read, as it could run code; use the authors' own file."
-        ) from error
-    except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, UserError) as error:
-        raise UserError(
-            f"{path} is no released AURL checkpoint; use AURL662_checkpoint.pth.tar or AURL700's."
-        ) from error
-    return model.eval()
-
-
-def _rename(name, weight):
-    name = name.removeprefix("module.")  # left by DistributedDataParallel
-    if _UNUSED.match(name):
-        return None
-    if found := re.fullmatch(r"backbone\.model\.([0-4])\.(.+)", name):
-        return f"backbone.{_STAGES[int(found[1])]}.{found[2]}", weight
-    if found := re.fullmatch(r"backbone_words\.regressor\.(weight|bias)", name):
-        return f"words.0.{found[1]}", weight
-    if found := re.fullmatch(r"projection(_words)?\.l([123])\.([01])\.(\w+)", name):
-        place = 3 * (int(found[2]) - 1) + int(found[3])  # a linear layer, its BatchNorm, a ReLU
-        return (f"words.{place + 1}.{found[4]}" if found[1] else f"projection.{place}.{found[4]}"), weight
-    if name == "classifier.weight":
-        return "centers", weight
-    raise KeyError(name)
-
-
-def _sizes(weights):
-    return SimpleNamespace(
-        width=weights["backbone.stem.3.weight"].shape[0],
-        depth=len({name.split(".")[2] for name in weights if name.startswith("backbone.layer1.")}),
-        hidden=weights["projection.0.weight"].shape[0],
-        dim=weights["centers"].shape[1],
-        word_hidden=weights["words.0.weight"].shape[0],
-        dropout=0.05,
-        projection="mlp",
-        semantic="learned",
-    )

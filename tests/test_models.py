@@ -144,7 +144,7 @@ def test_features_are_layers_by_hand():
 
 
 def test_linear_projection_averages_as_e2e_does():
-    model = tiny(projection="linear", semantic="words").eval()
+    model = tiny(projection="linear", semantic="fixed").eval()
     video = clips(2, 3)
     with torch.no_grad():
         averaged = torch.stack([model.backbone(own).mean(dim=0) for own in video])
@@ -153,7 +153,7 @@ def test_linear_projection_averages_as_e2e_does():
 
 
 def test_words_as_class_features_stay_fixed():
-    model = tiny(semantic="words")
+    model = tiny(semantic="fixed")
     assert model.dim == 7 and model.centers.shape == (5, 7) and count(model.words) == 0
     assert torch.allclose(model.encode_class(words()), F.normalize(words(), dim=1))
     assert model.project(clips(2, 1)).shape == (2, 7)

@@ -28,14 +28,14 @@ def project(tmp_path_factory):
     trees.hmdb51(data / "hmdb", ("brush_hair", "kick_ball"))
     change = SMALL | {
         "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
-        "variants": {"e2e": {"clip": {"crop": "crop"}, "model": {"semantic": "words", "projection": "linear"}, "loss": {"terms": ["regression"]}}},
+        "variants": {"e2e": {"clip": {"crop": "crop"}, "model": {"semantic": "fixed", "projection": "linear"}, "loss": {"terms": ["regression"]}}},
         "data": {"train": ["kinetics700", "activitynet"], "test": ["ucf101", "hmdb51"], "datasets": {
             "kinetics700": {"reader": "kinetics", "root": str(data / "k700"), "annotations": [str(path) for path in csv], "classes": 4, "names": "kinetics700"},
             "activitynet": {"reader": "activitynet", "root": str(data / "anet"), "annotations": str(segments), "classes": 2, "names": "activitynet"},
             "ucf101": {"reader": "ucf101", "root": str(data / "ucf"), "classes": 3, "names": "ucf101"},
             "hmdb51": {"reader": "hmdb51", "root": str(data / "hmdb"), "classes": 2, "names": "hmdb51"},
         }},
-        "prepare": {"broken": 0.2, "least_frames": 4, "val_videos": 1, "proxies": {"folder": "data/proxies", "side": 32, "keyframe": 4, "crf": 20}},
+        "prepare": {"broken": 0.2, "min_frames": 4, "val_videos": 1, "proxies": {"folder": "data/proxies", "side": 32, "keyframe": 4, "crf": 20}},
         "sphere": {"variants": ["e2e", "aurl"], "epochs": 1, "batch": 4, "classes": ["abseiling", "archery", "zumba"]},
     }  # fmt: skip
     lay_out(folder, change, "params.paper.yaml")

@@ -102,7 +102,7 @@ def left(tmp_path):
         dict(),
         dict(loss=dict(terms=["semantic"])),
         dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.01),
-        dict(loss=dict(terms=["regression"]), model=dict(projection="linear", semantic="words")),
+        dict(loss=dict(terms=["regression"]), model=dict(projection="linear", semantic="fixed")),
     ],
     ids=["aurl", "contrastive", "sgd", "e2e"],
 )

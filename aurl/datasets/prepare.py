@@ -75,7 +75,7 @@ def _usable(name, listed, prepare, rejected):
     skipped = [(name, "", "", *line.rpartition(": ")[::2]) for line in listed.attrs["skipped"]]
     rejected.append(pd.DataFrame(skipped, columns=probing.REJECTED))
     probed = probing.probe_all(
-        listed, PROBED / f"{name}.jsonl", prepare.least_frames, f"probing {name}", prepare.scheduler
+        listed, PROBED / f"{name}.jsonl", prepare.min_frames, f"probing {name}", prepare.scheduler
     )
     rejected.append(probing.rejected(probed.assign(set=name)))
     _report(rejected)

@@ -26,7 +26,7 @@ def sets(train, test=(), **about):
 
 def settings(**change):
     return config.Prepare(
-        **{"val_videos": 1, "least_frames": 4, "broken": 0.3, "proxies": None, "scheduler": None} | change
+        **{"val_videos": 1, "min_frames": 4, "broken": 0.3, "proxies": None, "scheduler": None} | change
     )
 
 

@@ -1,0 +1,59 @@
+"""The names of the files that one stage writes and another reads, relative to the project's root."""
+
+from pathlib import Path
+
+MANIFEST = Path("data/manifest.csv")  # 01: one row per video
+CLASS_VECTORS = Path("data/class_vectors.npz")  # 02: class names and their vectors, by data set
+MOCAP = Path("data/mocap")  # 01: the embedded benchmark's videos
+REJECTED = Path("reports/tables/rejected.csv")  # 01: videos left out, each with its reason
+OVERLAP = Path("reports/tables/overlap.csv")  # 02: training classes and their nearest test class
+KINETICS_OVERLAP = Path("reports/tables/kinetics_overlap.csv")  # 02: the same at the paper's scale
+SUMMARY = Path("reports/tables/ablations.csv")  # 05: the variants side by side
+SUMMARY_MARKDOWN = SUMMARY.with_suffix(".md")
+GAINS = Path("reports/tables/gains.csv")  # 06: AURL against the baseline
+FIGURES = Path("reports/figures")
+
+# Kept between runs and made again where missing; no stage depends on them.
+FRAMES = Path("build/frames")  # decoded frames
+PROBED = Path("build/probed")  # what probing found
+TRAININGS = Path("build/trainings")  # unfinished trainings, and finished ones to take over
+ARITHMETIC = Path("build/arithmetic")  # measured precision and memory layout
+
+
+def merged(names):
+    """The key of several training sets that are used as one, in `CLASS_VECTORS`, features and metrics.
+
+    >>> merged(["kinetics700", "activitynet"])
+    'kinetics700+activitynet'
+    """
+    return "+".join(names)
+
+
+def run(variant, seed):
+    """03: the checkpoint's folder."""
+    return Path(f"runs/{variant}-{seed}")
+
+
+def history(variant, seed):
+    """03: one row per epoch."""
+    return Path(f"reports/history/{variant}-{seed}.csv")
+
+
+def features(variant, seed, name):
+    """04: the features of the data set ``name``."""
+    return Path(f"build/features/{variant}-{seed}/{name}.npz")
+
+
+def predictions(variant, seed, name):
+    """04: the five best classes of every video of the data set ``name``."""
+    return Path(f"build/predictions/{variant}-{seed}/{name}.csv")
+
+
+def metrics(variant, seed):
+    """04: the figures of every data set."""
+    return Path(f"reports/metrics/{variant}-{seed}.json")
+
+
+def sphere(variant):
+    """06: the checkpoint and features of the three-dimensional model for Figure 1."""
+    return Path(f"build/sphere/{variant}")

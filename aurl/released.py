@@ -1,0 +1,81 @@
+"""The authors' released checkpoints as our model."""
+
+import argparse
+import pickle
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from aurl import UserError
+from aurl.models import build
+
+# What the authors' training script saves beside the weights: its options and a NumPy accuracy, whose
+# scalar type NumPy 1 and 2 pickle under two names.
+_SAVED_BESIDE = [
+    argparse.Namespace,
+    np.dtype,
+    type(np.dtype("float64")),
+    type(np.dtype("float32")),
+    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+]
+_STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
+_UNUSED = re.compile(r"(backbone\.)?regressor\.|classifier_txts\.")  # saved, but on no feature's way
+
+
+def load_released(path):
+    """The authors' checkpoint (``AURL662_checkpoint.pth.tar`` and the like) as an `AURL` in eval mode.
+
+    All sizes and the number of classes are read off the weights, so other files of that layout load
+    too. Nothing in the file is executed: beside tensors it may hold only an ``argparse.Namespace``
+    and NumPy float scalars. Raises UserError for a file that is missing, anything else, or of
+    another layout.
+    """
+    try:
+        with torch.serialization.safe_globals(_SAVED_BESIDE):
+            weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        renamed = dict(filter(None, (_rename(name, weight) for name, weight in weights.items())))
+        model = build(_sizes(renamed), len(renamed["centers"]), renamed["class_encoder.0.weight"].shape[1])
+        model.load_state_dict(renamed)
+    except FileNotFoundError:
+        raise UserError(f"There is no checkpoint {path}; download it or correct the path.") from None
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} is not plain weights and was not read, as it could run code; use the authors' own file."
+        ) from error
+    except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, UserError) as error:
+        raise UserError(
+            f"{path} is no released AURL checkpoint; use AURL662_checkpoint.pth.tar or AURL700's."
+        ) from error
+    return model.eval()
+
+
+def _rename(name, weight):
+    name = name.removeprefix("module.")  # left by DistributedDataParallel
+    if _UNUSED.match(name):
+        return None
+    if found := re.fullmatch(r"backbone\.model\.([0-4])\.(.+)", name):
+        return f"backbone.{_STAGES[int(found[1])]}.{found[2]}", weight
+    if found := re.fullmatch(r"backbone_words\.regressor\.(weight|bias)", name):
+        return f"class_encoder.0.{found[1]}", weight
+    if found := re.fullmatch(r"projection(_words)?\.l([123])\.([01])\.(\w+)", name):
+        place = 3 * (int(found[2]) - 1) + int(found[3])  # a linear layer, its BatchNorm, a ReLU
+        return (f"class_encoder.{place + 1}.{found[4]}" if found[1] else f"projection.{place}.{found[4]}"), weight
+    if name == "classifier.weight":
+        return "centers", weight
+    raise KeyError(name)
+
+
+def _sizes(weights):
+    return SimpleNamespace(
+        width=weights["backbone.stem.3.weight"].shape[0],
+        depth=len({name.split(".")[2] for name in weights if name.startswith("backbone.layer1.")}),
+        hidden=weights["projection.0.weight"].shape[0],
+        dim=weights["centers"].shape[1],
+        word_hidden=weights["class_encoder.0.weight"].shape[0],
+        dropout=0.05,
+        projection="mlp",
+        semantic="learned",
+    )
