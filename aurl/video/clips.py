@@ -47,12 +47,19 @@ class Clips(torch.utils.data.Dataset):
         places = {name: label for label, name in enumerate(classes)}
         ends = manifest["frames"].cumsum()
         rows = manifest.assign(start=ends - manifest["frames"], end=ends)[manifest["class"].isin(places)]
+        self.ids, self.digests = list(rows["id"]), list(rows["digest"])
         self.paths = list(rows["path"])
         self.segments = list(zip(rows["first"], rows["frames"]))  # of a video's frames in its file
         self.labels = [places[name] for name in rows["class"]]
         self.spans = list(zip(rows["start"], rows["end"]))  # of a video's frames in the cache
         self.clip, self.count, self.seed, self.epoch = clip, count, seed, 0
         self.cache = cache
+
+    def facts(self):
+        """All that decides the clips and labels that come, as JSON can hold it."""
+        segments = [[int(first), int(frames)] for first, frames in self.segments]
+        sampling = {"clip": self.clip.model_dump(), "count": self.count, "seed": self.seed}
+        return {"videos": self.digests, "segments": segments, "labels": self.labels} | sampling
 
     def __len__(self):
         return len(self.paths)

@@ -1,0 +1,156 @@
+"""Where and how a model computes: device, threads, precision and memory layout.
+
+``compute.precision: auto`` and ``compute.channels_last: auto`` are decided by timing a few training steps of the model at
+hand, never by a guess: which layout is faster depends on the processor, the clip's size and the network's width. What was
+measured is kept in ``build/arithmetic``, so a later run on the same machine computes alike; the decision stands in every
+checkpoint's ``model.json``.
+"""
+
+import copy
+import itertools
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import joblib
+import torch
+
+from aurl import paths
+from aurl.files import key_of, write_bytes
+
+LAYOUTS = {False: torch.contiguous_format, True: torch.channels_last_3d}
+PATIENCE = 1.0  # seconds that one measured step may take, about
+REPEATS = 3  # timed steps of each candidate, of which the fastest counts
+
+
+class Arithmetic(NamedTuple):
+    """How a model computes on ``device``: ``precision`` is "bf16" or "float32"."""
+
+    device: torch.device
+    precision: str
+    channels_last: bool
+
+    @property
+    def memory_format(self):
+        return LAYOUTS[self.channels_last]
+
+    def autocast(self):
+        """The context in which forward passes run."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def facts(self):
+        """What decides the last digits of a result, as JSON can hold it."""
+        return {
+            "device": self.device.type,
+            "precision": self.precision,
+            "channels_last": self.channels_last,
+            "threads": torch.get_num_threads() if self.device.type == "cpu" else None,
+        }
+
+
+def best_device():
+    """CUDA if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def limit_threads(compute):
+    """Use ``compute.threads`` of the processor's cores, all of them if ``None``.
+
+    The number of threads changes the last digits of sums, and training amplifies them. One thread gives the same result on
+    any number of cores, and two trainings side by side finish sooner than one after the other on two cores each.
+    """
+    torch.set_num_threads(compute.threads or joblib.cpu_count())
+
+
+def settle(model, clip, batch, compute):
+    """The `Arithmetic` for ``model`` (an `AURL`) on clips of ``clip.frames`` x ``clip.size`` x ``clip.size``, ``batch`` at a time.
+
+    ``compute`` is that section of ``params.yaml``. Where it says "auto", training steps of the video encoder are timed in
+    every combination that is left open, unless this machine has done so before.
+    """
+    limit_threads(compute)
+    device = next(model.parameters()).device
+    precisions = _precisions(device) if compute.precision == "auto" else [compute.precision]
+    layouts = [False, True] if compute.channels_last == "auto" else [compute.channels_last == "always"]
+    options = [Arithmetic(device, *option) for option in itertools.product(precisions, layouts)]
+    if len(options) == 1:
+        return options[0]
+    inputs = {
+        "processor": processor(device),
+        "torch": torch.__version__,
+        "threads": compute.threads,
+        "options": [option[1:] for option in options],
+        "weights": [list(weight.shape) for weight in model.backbone.parameters()],
+        "clip": [clip.frames, clip.size],
+    }
+    record = paths.ARITHMETIC / f"{key_of(**inputs)[:16]}.json"
+    if not record.is_file():
+        seconds = _measure(model.backbone, clip, batch, options)
+        chosen = min(options, key=lambda option: seconds[options.index(option)])
+        found = {"chosen": chosen[1:], "seconds": {str(option[1:]): took for option, took in zip(options, seconds)}}
+        _keep_first(record, (json.dumps(found | inputs, indent=1) + "\n").encode())
+    return Arithmetic(device, *json.loads(record.read_text())["chosen"])
+
+
+def processor(device=None):
+    """Kind of processor, number of its cores and the instructions that torch uses, in words."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        lines = dict(line.split(":", 1) for line in first if ":" in line)
+        kind = " ".join(lines[name].strip() for name in map(str, lines) if name.strip() in ("vendor_id", "cpu family", "model"))
+    except OSError:
+        kind = platform.processor()
+    return f"{platform.machine()} {kind}, {joblib.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _precisions(device):
+    """bf16 is a candidate only where there are instructions for it; elsewhere it is emulated, at a hundredth of the speed."""
+    has_bf16 = {
+        "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
+        "cpu": lambda: torch.cpu._is_avx512_bf16_supported() and "AVX512" in torch.backends.cpu.get_cpu_capability(),
+    }.get(device.type, lambda: False)
+    return ["float32", "bf16"] if has_bf16() else ["float32"]
+
+
+def _measure(backbone, clip, batch, options):
+    """Seconds of a training step in each of ``options``, infinite where memory does not suffice."""
+    device = options[0].device
+    size = (3, clip.frames, clip.size, clip.size)
+    few = min(batch, 2)
+    share = min(_time(backbone, torch.zeros(few, *size, device=device), options[0], 1) / few for _ in range(2))
+    clips = torch.zeros(max(few, min(batch, round(PATIENCE / share))), *size, device=device)
+    return [_time(backbone, clips, option, REPEATS) for option in options]
+
+
+def _time(backbone, clips, option, repeats):
+    network = copy.deepcopy(backbone).train().to(memory_format=option.memory_format)
+    clips = clips.contiguous(memory_format=option.memory_format)
+    seconds = []
+    try:
+        for _ in range(1 + repeats):  # the first one prepares kernels
+            start = time.perf_counter()
+            with option.autocast():
+                loss = network(clips).square().mean()
+            loss.backward()
+            loss.item()  # waits for an accelerator
+            seconds.append(time.perf_counter() - start)
+    except torch.OutOfMemoryError:
+        return float("inf")
+    return min(seconds[1:])
+
+
+def _keep_first(path, data):
+    """Write ``path`` unless a run beside this one has done so: both then go by the same decision."""
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    write_bytes(part, data)
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        pass
+    finally:
+        part.unlink()

@@ -1,0 +1,53 @@
+"""From clips and class names to features, and from features to ranked labels."""
+
+import numpy as np
+import torch
+
+from aurl import devices
+from aurl.progress import bar
+from aurl.video import to_input
+
+
+@torch.no_grad()
+def encode(model, clips, batch, compute, desc=None):
+    """Features (N, D) float32 of unit length and labels (N,) of all clips, in their order.
+
+    ``clips`` are `aurl.video.clips.Clips`, encoded ``batch`` videos at a time; ``compute`` is that section of
+    ``params.yaml``. With ``desc`` a progress bar of that name is drawn.
+    """
+    arithmetic = devices.settle(model, clips.clip, batch, compute)
+    model.eval().to(memory_format=arithmetic.memory_format)
+    features, labels = [], []
+    for video, label in bar(clips.batches(batch), desc=desc, unit="batch", disable=desc is None):
+        with arithmetic.autocast():
+            features.append(model.encode_video(to_device(video, arithmetic)).cpu())
+        labels.append(label)
+    return torch.cat(features).numpy(), torch.cat(labels).numpy()
+
+
+@torch.no_grad()
+def encode_classes(model, word_vectors):
+    """Features (C, D) float32 of unit length of classes with the word vectors (C, W)."""
+    word_vectors = torch.as_tensor(word_vectors, device=next(model.parameters()).device)
+    return model.eval().encode_class(word_vectors).cpu().numpy()
+
+
+def rank(video, classes, names, k=5):
+    """The ``k`` best of C class names for every video, best first, or all of them if there are fewer.
+
+    ``video`` (N, D) and ``classes`` (C, D) are features of unit length. Returns labels (N, k), an array of names, and
+    scores (N, k), cosines in [-1, 1]. Equal scores keep the order of ``names``.
+
+    >>> labels, scores = rank(np.eye(2), np.array([[0.6, 0.8], [1.0, 0.0]]), ["run", "walk"])
+    >>> labels.tolist(), scores.tolist()
+    ([['walk', 'run'], ['run', 'walk']], [[1.0, 0.6], [0.8, 0.0]])
+    """
+    scores = video @ classes.T
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.array(names)[order], np.take_along_axis(scores, order, axis=1)
+
+
+def to_device(video, arithmetic):
+    """uint8 ``(N, K, T, H, W, 3)`` -> normalized floats ``(N, K, 3, T, H, W)`` on the device, in its memory layout."""
+    flat = to_input(video.flatten(0, 1).to(arithmetic.device)).contiguous(memory_format=arithmetic.memory_format)
+    return flat.unflatten(0, video.shape[:2])
