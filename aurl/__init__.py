@@ -4,6 +4,8 @@ Pu, Zhao and Zheng, CVPR 2022 (arXiv 2203.15381). Start reading at ``aurl.losses
 there in one page; ``aurl.models`` has the two encoders and ``aurl.generator`` the synthetic classes.
 """
 
+__version__ = "0.1.0"
+
 
 class UserError(Exception):
-    """Something that the user can mend; its text is one sentence that names the thing and the mend."""
+    """A mistake that the user can fix; its text is one sentence that names the thing and the fix."""

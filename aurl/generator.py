@@ -1,13 +1,16 @@
 r"""Synthetic classes, mixed from the seen ones, so that classes without a video are trained on too.
 
-A synthetic class has a visual centre :math:`\theta_u` and a semantic feature :math:`z_u`, mixed with
-the same weights from the visual centres and the class names' features of the seen classes. The
-paper's text says that classes are interpolated and extrapolated; the released code mixes all classes
+A synthetic class has a visual center :math:`\theta_u` and a semantic feature :math:`z_u`, mixed with
+the same weights from the visual centers and the class names' features of the seen classes. The
+paper's text says that classes are interpolated and extrapolated. The released code mixes all classes
 at once with weights that are never negative. Both are here.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from torch import Generator, Tensor
 
 from aurl import UserError
 from aurl.losses import unit
@@ -17,7 +20,7 @@ MODES = ("released", *BEYOND)
 
 
 class ClassGenerator:
-    r"""Draws ``num_classes`` U synthetic classes (as many as there are seen ones where None).
+    r"""Draw U = ``num_classes`` synthetic classes, or as many as there are seen ones if it is None.
 
     With :math:`\hat s`, :math:`\hat w` the seen features at unit length:
 
@@ -33,13 +36,13 @@ class ClassGenerator:
 
     ``"extrapolate"`` (likewise): the same with :math:`1 + \mathrm{Beta}(\beta, \beta)` in (1, 2) for
     :math:`\lambda`: beyond a, away from b, by at most the distance between the two.
-    ``"both"``: one in turn, interpolated first.
+    ``"both"``: interpolated and extrapolated in turn, interpolated first.
 
-    ``beta`` > 0 is read by the last three: 1 is uniform, smaller keeps to the ends of the range.
-    Raises UserError for a mode, number or beta that cannot be.
+    The last three read ``beta`` > 0: 1 is uniform, a smaller one favors the ends of the range.
+    Raises UserError for an unknown mode, fewer than two classes, or a beta of 0 or below.
     """
 
-    def __init__(self, mode, num_classes=None, beta=1.0):
+    def __init__(self, mode: str, num_classes: int | None = None, beta: float = 1.0) -> None:
         if mode not in MODES:
             raise UserError(f"The class generator's mode {mode!r} must be one of {', '.join(MODES)}.")
         if num_classes is not None and num_classes < 2:
@@ -48,11 +51,11 @@ class ClassGenerator:
             raise UserError(f"The class generator's beta must be above 0, not {beta}.")
         self.mode, self.num_classes, self.beta = mode, num_classes, beta
 
-    def __call__(self, centers, classes, rng=None):
+    def __call__(self, centers: Tensor, classes: Tensor, rng: Generator | None = None) -> tuple[Tensor, Tensor]:
         """Mix ``centers`` and ``classes``, (C, D) each, to ``(theta, z)``, (U, D) each.
 
-        Lengths going in do not matter; those coming out are left as they are mixed. ``rng`` is a
-        CPU torch.Generator: the draw is the same on every device and in every precision. Gradients
+        The lengths of the inputs do not matter; the outputs are not normalized. ``rng`` is a CPU
+        torch.Generator: the draw is the same on every device and in every precision. Gradients
         flow into both arguments. Time and memory are linear in C for fixed U. Raises ValueError
         where shapes do not fit or there are fewer than two classes.
 
@@ -62,7 +65,7 @@ class ClassGenerator:
         """
         if centers.ndim != 2 or centers.shape != classes.shape or len(classes) < 2:
             raise ValueError(
-                "The class generator needs centres and class features of one shape (C, D), C > 1, "
+                "The class generator needs centers and class features of one shape (C, D), C > 1, "
                 f"not {tuple(centers.shape)} and {tuple(classes.shape)}."
             )
         count = self.num_classes or len(classes)
@@ -70,19 +73,19 @@ class ClassGenerator:
         with torch.autocast(classes.device.type, enabled=False):  # it would multiply in bfloat16
             return mix(unit(centers)), mix(unit(classes))
 
-    def _all(self, count, seen, rng):
+    def _all(self, count: int, seen: int, rng: Generator | None) -> Callable[[Tensor], Tensor]:
         weights = torch.rand(count, seen, generator=rng)
         return lambda features: weights.to(features) @ features
 
-    def _pairs(self, count, seen, rng):
+    def _pairs(self, count: int, seen: int, rng: Generator | None) -> Callable[[Tensor], Tensor]:
         first = torch.randint(seen, (count,), generator=rng)
         second = (first + torch.randint(1, seen, (count,), generator=rng)) % seen
         # torch's own Beta distribution takes no generator, so NumPy's is seeded from ours.
-        seed = torch.randint(2**62, (), generator=rng).item()
+        seed = int(torch.randint(2**62, (), generator=rng))
         weights = torch.from_numpy(np.random.default_rng(seed).beta(self.beta, self.beta, (count, 1)))
         weights += torch.tensor(BEYOND[self.mode])[torch.arange(count) % 2, None]
 
-        def mix(features):
+        def mix(features: Tensor) -> Tensor:
             a, b = features[first.to(features.device)], features[second.to(features.device)]
             return b + weights.to(features) * (a - b)
 

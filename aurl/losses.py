@@ -1,24 +1,28 @@
-r"""What AURL minimises, and what the methods it is compared with minimise.
+r"""What AURL minimizes, and what the methods it is compared with minimize.
 
 Notation, in code as in formulas: N videos with features ``video`` :math:`v_i` (N, D), C seen classes
 with features ``classes`` :math:`s_c` (C, D) of their names, learned visual ``centers`` :math:`w_c`
 (C, D), ``labels`` :math:`y_i` (N,) in [0, C), and ``scale`` :math:`\lambda` = 10, one over the
-temperature. Every cosine normalises its own arguments, so features may come at any length, and every
-loss is one scalar, the mean over videos.
+temperature. Every cosine normalizes its own arguments, so features may have any length. Every loss is
+one scalar, the mean over videos.
 
 Formulas and weights are those of the code the authors released. All arithmetic is float32 inside
 autocast; float64 stays float64. The largest tensors are the (N, C) and (U, U) score matrices.
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
+from torch import Generator, Tensor
 
 from aurl import UserError
 
+ClassMixer = Callable[[Tensor, Tensor, Generator | None], tuple[Tensor, Tensor]]  # see aurl.generator
 AURL_TERMS = ("semantic", "visual", "synthetic")
 
 
-def unit(features):
+def unit(features: Tensor) -> Tensor:
     """Features (..., D) at unit length, in float32 or better; a zero vector stays zero.
 
     >>> unit(torch.tensor([[3.0, 4.0]]))
@@ -27,14 +31,14 @@ def unit(features):
     return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
 
 
-def cosines(video, classes):
+def cosines(video: Tensor, classes: Tensor) -> Tensor:
     """Cosine of every video with every class: (N, D), (C, D) -> (N, C), in [-1, 1]."""
     _check(video, classes)
     with torch.autocast(video.device.type, enabled=False):  # it would multiply in bfloat16
         return unit(video) @ unit(classes).T
 
 
-def alignment(video, classes, labels, scale=10.0):
+def alignment(video: Tensor, classes: Tensor, labels: Tensor, scale: float = 10.0) -> Tensor:
     r"""How far the videos are from their own class: the first half of the contrastive loss.
 
     .. math:: -\lambda \, \frac1N \sum_i \cos(v_i, s_{y_i}) \quad \in [-\lambda, \lambda]
@@ -48,13 +52,13 @@ def alignment(video, classes, labels, scale=10.0):
     return -scale * (unit(video) * unit(classes[labels])).sum(dim=-1).mean()
 
 
-def uniformity(video, classes, scale=10.0):
+def uniformity(video: Tensor, classes: Tensor, scale: float = 10.0) -> Tensor:
     r"""How crowded the classes are around the videos: the second half of the contrastive loss.
 
     .. math:: \frac1N \sum_i \log \sum_c \exp(\lambda \cos(v_i, s_c))
               \quad \in [\log C - \lambda, \log C + \lambda]
 
-    It does not know the labels. Raises ValueError where shapes do not fit.
+    The labels play no part in it. Raises ValueError where shapes do not fit.
 
     >>> bool(uniformity(torch.eye(3), torch.eye(3)).isclose((torch.tensor(10.0).exp() + 2).log()))
     True
@@ -62,15 +66,17 @@ def uniformity(video, classes, scale=10.0):
     return torch.logsumexp(scale * cosines(video, classes), dim=1).mean()
 
 
-def contrastive(video, classes, labels, scale=10.0, uniformity_weight=1.0):
+def contrastive(
+    video: Tensor, classes: Tensor, labels: Tensor, scale: float = 10.0, uniformity_weight: float = 1.0
+) -> Tensor:
     r"""The supervised contrastive loss, alignment plus weighted uniformity.
 
     .. math:: L = \underbrace{-\lambda \cos(v_i, s_{y_i})}_{\text{alignment}}
               + \underbrace{\log \sum_c \exp(\lambda \cos(v_i, s_c))}_{\text{uniformity}}
 
     With weight 1 this is the cross-entropy of the classes given the scores :math:`\lambda\cos`, and
-    never negative. With the classes' names as ``classes`` it is the paper's :math:`L_S`, with the
-    visual centres :math:`L_C`. Raises ValueError where shapes or labels do not fit.
+    never negative. With class-name features as ``classes`` it is the paper's :math:`L_S`, with visual
+    centers :math:`L_C`. Raises ValueError where shapes or labels do not fit.
 
     >>> contrastive(torch.eye(2), torch.ones(2, 2), torch.tensor([0, 1]))  # log 2: all classes equal
     tensor(0.6931)
@@ -78,21 +84,28 @@ def contrastive(video, classes, labels, scale=10.0, uniformity_weight=1.0):
     return alignment(video, classes, labels, scale) + uniformity_weight * uniformity(video, classes, scale)
 
 
-def synthetic(classes, centers, generator, scale=10.0, rng=None, uniformity_weight=1.0):
-    r"""The contrastive loss :math:`L_{US}` on U made-up classes, newly drawn at every call.
+def synthetic(
+    classes: Tensor,
+    centers: Tensor,
+    generator: ClassMixer,
+    scale: float = 10.0,
+    rng: Generator | None = None,
+    uniformity_weight: float = 1.0,
+) -> Tensor:
+    r"""The contrastive loss :math:`L_{US}` on U synthetic classes, drawn anew at every call.
 
     .. math:: L_{US} = -\frac1U \sum_u \log
               \frac{\exp(\lambda\cos(z_u, \theta_u))}{\sum_k \exp(\lambda\cos(z_u, \theta_k))}
 
-    ``generator`` mixes centres to :math:`\theta` and class features to :math:`z` with the same
+    ``generator`` mixes centers to :math:`\theta` and class features to :math:`z` with the same
     weights (see `aurl.generator`), drawn from the torch.Generator ``rng``. Gradients reach both.
     """
     theta, z = generator(centers, classes, rng)
     return contrastive(z, theta, torch.arange(len(z), device=z.device), scale, uniformity_weight)
 
 
-def regression(projected, classes, labels):
-    r"""E2E's loss: the raw projection, *not* normalised, regresses its class's unit word vector.
+def regression(projected: Tensor, classes: Tensor, labels: Tensor) -> Tensor:
+    r"""E2E's loss: the raw projection, *not* normalized, regresses its class's unit word vector.
 
     .. math:: \frac{1}{ND} \sum_i \lVert p_i - s_{y_i} / \lVert s_{y_i} \rVert \rVert^2
 
@@ -104,13 +117,13 @@ def regression(projected, classes, labels):
     return F.mse_loss(projected.to(target.dtype), target)
 
 
-def ranking(video, classes, labels, margin=0.1):
-    r"""Action2Vec's kind of loss: every wrong class is to be a margin behind the right one.
+def ranking(video: Tensor, classes: Tensor, labels: Tensor, margin: float = 0.1) -> Tensor:
+    r"""Action2Vec's kind of loss: every wrong class must score a margin below the right one.
 
     .. math:: \frac1N \sum_i \sum_{c \ne y_i} \max(0, m - \cos(v_i, s_{y_i}) + \cos(v_i, s_c))
 
-    That it is a hinge over wrong classes is known; that violations are summed, cosines are used and
-    :math:`m` is 0.1 is our choice. Raises ValueError where shapes or labels do not fit.
+    The hinge over wrong classes is Action2Vec's. The sum of violations, the cosines and :math:`m` = 0.1
+    are our choice. Raises ValueError where shapes or labels do not fit.
 
     >>> ranking(torch.eye(3), torch.eye(3), torch.arange(3), margin=1.5)  # two wrong classes each
     tensor(1.)
@@ -121,13 +134,13 @@ def ranking(video, classes, labels, margin=0.1):
     return violations.scatter(1, right, 0.0).sum(dim=1).mean()
 
 
-def center(video, centers, labels):
-    r"""Center loss: the squared distance of a video from the visual centre of its class.
+def center(video: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
+    r"""Center loss: the squared distance of a video from the visual center of its class.
 
     .. math:: \frac1N \sum_i \lVert v_i/\lVert v_i\rVert - w_{y_i}/\lVert w_{y_i}\rVert \rVert^2
               \quad \in [0, 4]
 
-    Both lie on the unit sphere, where everything else is measured: our choice, without which the
+    Both lie on the unit sphere, where everything else is measured. This is our choice: otherwise the
     length of the features would decide the weight of the term. Raises ValueError where shapes or
     labels do not fit.
     """
@@ -136,43 +149,49 @@ def center(video, centers, labels):
 
 
 def total(
-    terms,
+    terms: Sequence[str],
     *,
-    projected,
-    classes,
-    centers,
-    labels,
-    generator=None,
-    rng=None,
-    scale=10.0,
-    uniformity_weight=1.0,
-    margin=0.1,
-):
-    r"""The sum of the chosen ``terms``, all with weight 1: what a training step minimises.
+    projected: Tensor,
+    classes: Tensor,
+    centers: Tensor,
+    labels: Tensor,
+    generator: ClassMixer | None = None,
+    rng: Generator | None = None,
+    scale: float = 10.0,
+    uniformity_weight: float = 1.0,
+    margin: float = 0.1,
+) -> dict[str, Tensor]:
+    r"""The sum of the chosen ``terms``, all with weight 1: what a training step minimizes.
 
     ========================  ==============================================================
     ``"semantic"``            :math:`L_S`, contrastive with the class names' features
-    ``"visual"``              :math:`L_C`, contrastive with the visual centres
+    ``"visual"``              :math:`L_C`, contrastive with the visual centers
     ``"synthetic"``           :math:`L_{US}`, needs ``generator`` and takes ``rng``
     ``"alignment"``           only the first half of :math:`L_S`
     ``"regression"``          E2E's mean squared error
     ``"ranking"``             hinge with ``margin``
-    ``"center"``              center loss on the visual centres
+    ``"center"``              center loss on the visual centers
     ========================  ==============================================================
 
-    ``projected`` (N, D) is the video feature before it is normalised, which only the regression
-    minds. ``uniformity_weight`` holds in all three contrastive terms.
+    ``projected`` (N, D) is the video feature before it is normalized; only the regression depends on
+    its length. ``uniformity_weight`` applies to all three contrastive terms.
 
     Returns a dict of scalars: ``"total"``, every chosen term, and always ``"alignment"`` and
     ``"uniformity"`` of the videos with the class names' features, so that any two variants can be
-    compared; these two are detached unless chosen. Raises UserError for an unknown or missing
+    compared. These two are detached unless chosen. Raises UserError for an unknown or missing
     term, ValueError where shapes or labels do not fit.
     """
     aligned, uniform = alignment(projected, classes, labels, scale), uniformity(projected, classes, scale)
-    losses = {
+
+    def mixed() -> Tensor:
+        if generator is None:
+            raise UserError("The loss term 'synthetic' needs a class generator: choose a generator mode.")
+        return synthetic(classes, centers, generator, scale, rng, uniformity_weight)
+
+    losses: dict[str, Callable[[], Tensor]] = {
         "semantic": lambda: aligned + uniformity_weight * uniform,
         "visual": lambda: contrastive(projected, centers, labels, scale, uniformity_weight),
-        "synthetic": lambda: synthetic(classes, centers, generator, scale, rng, uniformity_weight),
+        "synthetic": mixed,
         "alignment": lambda: aligned,
         "regression": lambda: regression(projected, classes, labels),
         "ranking": lambda: ranking(projected, classes, labels, margin),
@@ -181,14 +200,21 @@ def total(
     unknown = [term for term in terms if term not in losses]
     if unknown or not terms or len(set(terms)) < len(terms):
         raise UserError(f"The loss terms {list(terms)} must be one or more of {', '.join(losses)}, each once.")
-    if "synthetic" in terms and generator is None:
-        raise UserError("The loss term 'synthetic' needs a class generator; choose a generator mode.")
     chosen = {term: losses[term]() for term in terms}
     monitors = {"alignment": aligned.detach(), "uniformity": uniform.detach()}
-    return {"total": sum(chosen.values())} | monitors | chosen
+    return {"total": sum(chosen.values(), start=aligned.new_zeros(()))} | monitors | chosen
 
 
-def aurl(video, classes, centers, labels, generator, scale=10.0, rng=None, uniformity_weight=1.0):
+def aurl(
+    video: Tensor,
+    classes: Tensor,
+    centers: Tensor,
+    labels: Tensor,
+    generator: ClassMixer,
+    scale: float = 10.0,
+    rng: Generator | None = None,
+    uniformity_weight: float = 1.0,
+) -> dict[str, Tensor]:
     r"""AURL's whole objective, :math:`L_S + L_C + L_{US}`; returns what `total` returns."""
     return total(
         AURL_TERMS,
@@ -203,7 +229,7 @@ def aurl(video, classes, centers, labels, generator, scale=10.0, rng=None, unifo
     )
 
 
-def _check(video, classes, labels=None):
+def _check(video: Tensor, classes: Tensor, labels: Tensor | None = None) -> None:
     if video.ndim != 2 or classes.ndim != 2 or video.shape[1] != classes.shape[1]:
         raise ValueError(f"Features must be (N, D) and (C, D), not {tuple(video.shape)} and {tuple(classes.shape)}.")
     if not len(video) or not len(classes):

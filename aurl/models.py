@@ -1,13 +1,15 @@
-"""The two encoders that AURL trains together, and the released checkpoints.
+"""The two encoders that AURL trains together.
 
 Videos go through R(2+1)D-18, built here from torchvision's own blocks so that its width and depth
-can shrink, and a projection; class names, as word vectors, through one linear layer and a projection
+can shrink, and a projection. Class names, as word vectors, go through one linear layer and a projection
 of the same shape. Sizes are those of the released code at width 64, depth 2, hidden 2048, dim 2048,
-word_hidden 512: ``build`` turns a ``model`` section of params.yaml into such a pair.
+word_hidden 512. ``build`` makes such a pair from the ``model`` section of params.yaml.
 """
 
+from typing import Protocol
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D
 
@@ -15,21 +17,34 @@ from aurl import UserError
 from aurl.losses import unit
 
 
-class _TemporalConv(nn.Conv3d):
-    """torchvision's (3, 1, 1) convolution, padded beforehand where a clip is down to two frames.
+class Settings(Protocol):
+    """The ``model`` section of params.yaml, as far as `build` reads it."""
 
-    There, oneDNN's bfloat16 weight gradient of the padded convolution is memory never written: torch
-    2.14 on the CPU gives a relative error of 1 and now and then NaN. Two frames and padding are the only case.
+    width: int  # channels of the first stage; later ones have 2, 4 and 8 times as many
+    depth: int  # residual blocks per stage
+    hidden: int  # width of both MLPs
+    dim: int  # D, the dimension of the features
+    word_hidden: int  # width of the class encoder's first layer
+    dropout: float  # share of backbone features dropped in training
+    projection: str  # the video head: "mlp", or "linear" as E2E's
+    semantic: str  # class features: "learned", or "fixed", the word vectors themselves
+
+
+class _TemporalConv(nn.Conv3d):
+    """torchvision's (3, 1, 1) convolution, padded beforehand where a clip has only two frames left.
+
+    There, oneDNN never writes the bfloat16 weight gradient of the padded convolution: torch 2.14 on the
+    CPU gives a relative error of 1 and sometimes NaN. Two frames with padding are the only such case.
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if x.shape[2] != 2:
             return super().forward(x)
         return F.conv3d(F.pad(x, (0, 0, 0, 0, 1, 1)), self.weight, stride=self.stride)
 
 
-class _Conv2Plus1D(Conv2Plus1D):
-    def __init__(self, *sizes):
+class _Conv2Plus1D(Conv2Plus1D):  # type: ignore[misc]  # torchvision has no types
+    def __init__(self, *sizes: int) -> None:
         super().__init__(*sizes)
         self[3].__class__ = _TemporalConv  # same parameters under the same names
 
@@ -40,7 +55,7 @@ class Backbone(nn.Module):
     Width 64 and depth 2 are torchvision's ``r2plus1d_18`` without its classifier, name for name.
     """
 
-    def __init__(self, width, depth):
+    def __init__(self, width: int, depth: int) -> None:
         super().__init__()
         middle = max(1, 45 * width // 64)  # torchvision's stem has 45 for 64
         self.stem = nn.Sequential(
@@ -61,7 +76,7 @@ class Backbone(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     @staticmethod
-    def _stage(before, after, depth, stride):
+    def _stage(before: int, after: int, depth: int, stride: int) -> nn.Sequential:
         shortcut = (
             None
             if stride == 1
@@ -70,12 +85,12 @@ class Backbone(nn.Module):
         first = BasicBlock(before, after, _Conv2Plus1D, stride, shortcut)
         return nn.Sequential(first, *(BasicBlock(after, after, _Conv2Plus1D) for _ in range(depth - 1)))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
-        return self.avgpool(x).flatten(1)
+        return torch.flatten(self.avgpool(x), 1)
 
 
-def mlp(before, hidden, after):
+def mlp(before: int, hidden: int, after: int) -> nn.Sequential:
     """Three linear layers, BatchNorm after each, ReLU after the first two: (N, before) -> (N, after)."""
     return nn.Sequential(
         nn.Linear(before, hidden),
@@ -90,14 +105,14 @@ def mlp(before, hidden, after):
 
 
 class AURL(nn.Module):
-    """Video encoder, class encoder and visual centres; made by `build`.
+    """Video encoder, class encoder and visual centers; made by `build`.
 
-    In train mode BatchNorm normalises videos over the batch and words over the classes, as
-    released; in eval mode both use their running statistics, so every class stands for itself.
-    Works under ``torch.autocast`` and in ``channels_last_3d``; features come out in float32.
+    In train mode BatchNorm normalizes videos over the batch and word vectors over the classes, as
+    released. In eval mode both use their running statistics, so a class does not depend on the others.
+    The model works under ``torch.autocast`` and in ``channels_last_3d``; features come out in float32.
     """
 
-    def __init__(self, model, num_classes, word_dim):
+    def __init__(self, model: Settings, num_classes: int, word_dim: int) -> None:
         super().__init__()
         _check(model, num_classes, word_dim)
         learned = model.semantic == "learned"
@@ -114,47 +129,45 @@ class AURL(nn.Module):
         )
         self.centers = nn.Parameter(torch.rand(num_classes, self.dim))  # U[0, 1), as released
 
-    def forward(self, clips, word_vectors):
+    def forward(self, clips: Tensor, word_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the losses take, in one call that DistributedDataParallel can watch.
 
         Clips (N, K, 3, T, H, W) and word vectors (C, W) -> projected videos (N, D), class features (C, D)
-        and visual centres (C, D).
+        and visual centers (C, D).
         """
         return self.project(clips), self.encode_class(word_vectors), self.centers
 
-    def project(self, clips):
+    def project(self, clips: Tensor) -> Tensor:
         """Clips (N, K, 3, T, H, W) -> (N, D): projected clip by clip, averaged over the K clips.
 
-        The average is over raw projections: the released code normalises nowhere but inside the
-        cosine. E2E averages the backbone's features before its regressor, which is the same here,
-        as its regressor (``projection: linear``) is affine. Raises ValueError for other shapes.
+        The average is over raw projections, as the released code normalizes only inside the cosine.
+        E2E averages the backbone's features before its regressor. This is the same here, as the
+        regressor (``projection: linear``) is affine. Raises ValueError for other shapes.
         """
         if clips.ndim != 6 or clips.shape[2] != 3 or not clips.shape[1]:
             raise ValueError(f"Clips must be (N, K, 3, T, H, W), not {tuple(clips.shape)}.")
-        x = self.projection(self.dropout(self.backbone(clips.flatten(0, 1))))  # (N * K, D)
+        x: Tensor = self.projection(self.dropout(self.backbone(clips.flatten(0, 1))))  # (N * K, D)
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        return x.unflatten(0, clips.shape[:2]).mean(dim=1)
+        return x.reshape(len(clips), -1, self.dim).mean(dim=1)  # over the clips of a video
 
-    def encode_video(self, clips):
-        """Clips (N, K, 3, T, H, W) -> unit-length features (N, D): `project`, normalised."""
+    def encode_video(self, clips: Tensor) -> Tensor:
+        """Clips (N, K, 3, T, H, W) -> unit-length features (N, D): `project`, normalized."""
         return unit(self.project(clips))
 
-    def encode_class(self, word_vectors):
-        """Word vectors (C, W) -> unit-length features (C, D); ``semantic: fixed`` only normalises them."""
+    def encode_class(self, word_vectors: Tensor) -> Tensor:
+        """Word vectors (C, W) -> unit-length features (C, D); ``semantic: fixed`` only normalizes them."""
         if word_vectors.ndim != 2:
             raise ValueError(f"Word vectors must be (C, W), not {tuple(word_vectors.shape)}.")
         return unit(self.class_encoder(word_vectors))
 
 
-def build(model, num_classes, word_dim):
+def build(model: Settings, num_classes: int, word_dim: int) -> AURL:
     """An AURL with fresh weights from torch's global random numbers.
 
-    ``model`` has ``width`` (channels of the first stage), ``depth`` (blocks per stage), ``hidden``
-    (of both MLPs), ``dim`` (D), ``word_hidden``, ``dropout`` (of backbone features), ``projection``
-    ("mlp", or "linear" as E2E's) and ``semantic`` ("learned", or "fixed": the word vectors
-    themselves, so that D is ``word_dim`` and ``dim``, ``word_hidden`` are not read). Raises
-    UserError for a setting that cannot be.
+    With ``model.semantic`` "fixed", D is ``word_dim``, and ``dim`` and ``word_hidden`` are not read.
+    Raises UserError for a size below 1 and for an unknown ``projection`` or ``semantic``.
 
+    >>> from types import SimpleNamespace
     >>> tiny = SimpleNamespace(width=4, depth=1, hidden=8, dim=6, word_hidden=5, dropout=0.0,
     ...                        projection="mlp", semantic="learned")
     >>> build(tiny, num_classes=3, word_dim=7).encode_video(torch.rand(2, 1, 3, 4, 16, 16)).shape
@@ -163,7 +176,7 @@ def build(model, num_classes, word_dim):
     return AURL(model, num_classes, word_dim)
 
 
-def _check(model, num_classes, word_dim):
+def _check(model: Settings, num_classes: int, word_dim: int) -> None:
     sizes = {name: getattr(model, name) for name in ("width", "depth", "hidden", "dim", "word_hidden")}
     for name, size in (sizes | {"num_classes": num_classes, "word_dim": word_dim}).items():
         if size < 1:

@@ -20,7 +20,7 @@ def seeded(seed):
 
 
 def features(seed=0, count=5, size=7):
-    """Centres and class features that are far from unit length."""
+    """Centers and class features that are far from unit length."""
     rng = seeded(seed)
     return (
         torch.rand(count, size, generator=rng, dtype=torch.float64) * 4,

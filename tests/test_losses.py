@@ -17,7 +17,7 @@ N, C, D = 6, 4, 5
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 seeds = st.integers(0, 10**6)
 
-# Every loss of (video, classes or centres, labels), as the tests below call it.
+# Every loss as a function of (video, classes or centers, labels).
 LOSSES = {
     "alignment": losses.alignment,
     "uniformity": lambda v, s, y: losses.uniformity(v, s),
@@ -30,7 +30,7 @@ every = pytest.mark.parametrize("name", LOSSES)
 
 
 def draw(seed=0, n=N, c=C, d=D):
-    """Features that are far from unit length, so that a forgotten normalisation shows."""
+    """Features that are far from unit length, so that a forgotten normalization shows."""
     rng = torch.Generator().manual_seed(seed)
     video = 3 * torch.randn(n, d, generator=rng, dtype=torch.float64)
     classes = 0.5 * torch.randn(c, d, generator=rng, dtype=torch.float64)
@@ -144,8 +144,8 @@ def test_alignment_and_uniformity_are_the_cross_entropy(seed, scale):
 @quick
 @given(seed=seeds, step=st.floats(0.2, 0.9))
 def test_loss_falls_when_a_video_moves_to_its_class(name, seed, step):
-    # Among crowded classes the contrastive loss may prefer a place beyond its class, and a hinge is
-    # flat where its margin is met: so classes are orthogonal and the video starts near a wrong one.
+    # Among crowded classes the contrastive loss may prefer a place beyond its class, and a hinge is flat
+    # where its margin is met. Therefore classes are orthogonal and the video starts near a wrong one.
     video, _, labels = draw(seed)
     classes, video = rotation(seed)[:C], F.normalize(video, dim=1)
     video[0] = classes[(labels[0] + 1) % C] + 0.3 * video[0]
@@ -268,13 +268,14 @@ def test_synthetic_term_does_not_mind_turns_or_the_order_of_classes(mode, seed):
     centers, turn = classes.flip(0) + 0.1, rotation(seed)
 
     def synthetic(classes, centers, weights):
-        make = lambda w, s, rng: (weights @ losses.unit(w), weights @ losses.unit(s))
-        return losses.synthetic(classes, centers, make)
+        def mixer(centers, classes, rng):
+            return weights @ losses.unit(centers), weights @ losses.unit(classes)
+
+        return losses.synthetic(classes, centers, mixer)
 
     eye = torch.eye(C, dtype=torch.float64)
-    weights = ClassGenerator(mode, 4)(eye, eye, torch.Generator().manual_seed(seed))[
-        1
-    ]  # on orthonormal classes, the mix itself
+    mixed = ClassGenerator(mode, 4)(eye, eye, torch.Generator().manual_seed(seed))
+    weights = mixed[1]  # on orthonormal classes, the mix itself
     order = torch.randperm(C, generator=torch.Generator().manual_seed(seed))
     expected = synthetic(classes, centers, weights)
     assert torch.allclose(synthetic(classes @ turn, centers @ turn, weights), expected)
