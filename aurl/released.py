@@ -11,8 +11,8 @@ import torch
 from aurl import UserError
 from aurl.models import build
 
-# What the authors' training script saves beside the weights: its options and a NumPy accuracy, whose
-# scalar type NumPy 1 and 2 pickle under two names.
+# What the authors' training script saves beside the weights: its options, and an accuracy or learning rates
+# as NumPy scalars, whose type NumPy 1 and 2 pickle under two names.
 _SAVED_BESIDE = [
     argparse.Namespace,
     np.dtype,
@@ -21,22 +21,26 @@ _SAVED_BESIDE = [
     (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
     (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
 ]
+# The released network has every part a second time, in the sequence of a backbone and its projection.
+_TWIN = re.compile(r"^encode(_words)?\.([01])\.")
 _STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
-_UNUSED = re.compile(r"(backbone\.)?regressor\.|classifier_txts\.")  # saved, but on no feature's way
+_UNUSED = re.compile(r"(backbone\.)?regressor\.|classifier_txts\.")  # saved, but no feature depends on it
 
 
 def load_released(path):
-    """The authors' checkpoint (``AURL662_checkpoint.pth.tar`` and the like) as an `AURL` in eval mode.
+    """The authors' checkpoint as an `AURL` in eval mode.
 
-    All sizes and the number of classes are read off the weights, so other files of that layout load
-    too. Nothing in the file is executed: beside tensors it may hold only an ``argparse.Namespace``
-    and NumPy float scalars. Raises UserError for a file that is missing, anything else, or of
-    another layout.
+    ``path`` is ``AURL662_checkpoint.pth.tar``, ``AURL700_checkpoint.pth.tar``, or a ``checkpoint.pth.tar`` or
+    ``last_checkpoint.pth.tar`` of their training script. All sizes and the number of classes are read off the weights,
+    so other files of that layout load too. Nothing in the file is executed: beside tensors and plain values it may hold
+    only an ``argparse.Namespace`` and NumPy float scalars. Raises UserError for a file that is missing or of another
+    layout, and for weights that are not finite or are saved with two values.
     """
     try:
         with torch.serialization.safe_globals(_SAVED_BESIDE):
-            weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        renamed = dict(filter(None, (_rename(name, weight) for name, weight in weights.items())))
+            saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        weights, faults = _merged(saved)
+        renamed = dict(_rename(name, weight) for name, weight in weights.items() if not _UNUSED.match(name))
         model = build(_sizes(renamed), len(renamed["centers"]), renamed["class_encoder.0.weight"].shape[1])
         model.load_state_dict(renamed)
     except FileNotFoundError:
@@ -49,13 +53,26 @@ def load_released(path):
         raise UserError(
             f"{path} is no released AURL checkpoint; use AURL662_checkpoint.pth.tar or AURL700's."
         ) from error
+    if faults:
+        raise UserError(f"{path} {faults[0]}; download the file again.")
     return model.eval()
 
 
+def _merged(saved):
+    """Every weight once, under the name of its part, and what is wrong with their values."""
+    weights, faults = {}, []
+    for name, weight in saved.items():
+        name = name.removeprefix("module.")  # left by DistributedDataParallel
+        name = _TWIN.sub(lambda found: f"{('backbone', 'projection')[int(found[2])]}{found[1] or ''}.", name)
+        known = weights.setdefault(name, weight)
+        if not weight.isfinite().all():
+            faults.append(f"holds a weight in {name} that is not finite")
+        elif not torch.equal(known, weight):
+            faults.append(f"holds two different values of {name}")
+    return weights, faults
+
+
 def _rename(name, weight):
-    name = name.removeprefix("module.")  # left by DistributedDataParallel
-    if _UNUSED.match(name):
-        return None
     if found := re.fullmatch(r"backbone\.model\.([0-4])\.(.+)", name):
         return f"backbone.{_STAGES[int(found[1])]}.{found[2]}", weight
     if found := re.fullmatch(r"backbone_words\.regressor\.(weight|bias)", name):

@@ -1,12 +1,9 @@
-"""The encoders against torchvision and layers by hand, and the authors' checkpoint layout."""
+"""The encoders against torchvision and layers by hand."""
 
-import argparse
 import doctest
-import os
-import pickle
 from types import SimpleNamespace
 
-import numpy as np
+import authors
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,13 +17,7 @@ PAPER = dict(
 TINY = dict(width=4, depth=1, hidden=12, dim=10, word_hidden=6, dropout=0.05, projection="mlp", semantic="learned")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """On a busy machine, threads that wait for each other take far longer than these small sums."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tiny(num_classes=5, word_dim=7, seed=0, **changes):
@@ -45,16 +36,7 @@ def words(count=5, seed=1):
 
 
 def shake(model):
-    """BatchNorm as after some training: affine parameters apart, statistics of what has passed."""
-    rng = torch.Generator().manual_seed(3)
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.momentum = 0.9
-            for tensor in (module.weight.data, module.bias.data):
-                tensor.copy_(torch.rand(tensor.shape, generator=rng) + 0.5)
-    with torch.no_grad():
-        model.train()(clips(6, 1, seed=5), words(6, seed=6))
-    return model
+    return authors.shake(model, clips(6, 1, seed=5), words(6, seed=6))
 
 
 def count(module):
@@ -103,7 +85,7 @@ def test_parameter_count_of_the_papers_model():
         k662, k700 = (models.build(SimpleNamespace(**PAPER), classes, 300) for classes in (662, 700))
     assert count(k662.backbone) == 31_300_125  # torchvision's 31,505,325 without its 513 * 400 of fc
     assert count(k662.projection) == 9_455_616
-    assert count(k662.words) == 9_609_728
+    assert count(k662.class_encoder) == 9_609_728
     assert count(k662) == 51_721_245
     assert count(k700) == 51_799_069  # 38 centres of 2048 more
     # Only two of the three parts are used in zero-shot testing: the centres stay behind.
@@ -131,8 +113,8 @@ def test_features_are_layers_by_hand():
     with torch.no_grad():
         each = [[by_hand(layers_of(model.projection), model.backbone(clip[None]))[0] for clip in own] for own in video]
         raw = torch.stack([torch.stack(own).mean(dim=0) for own in each])  # averaged before it is normalised
-        hidden = names @ model.words[0].weight.T + model.words[0].bias  # no activation
-        semantic = by_hand(layers_of(model.words[1:]), hidden)
+        hidden = names @ model.class_encoder[0].weight.T + model.class_encoder[0].bias  # no activation
+        semantic = by_hand(layers_of(model.class_encoder[1:]), hidden)
         assert torch.allclose(model.project(video), raw, atol=1e-5)
         assert torch.allclose(model.encode_video(video), raw / raw.norm(dim=1, keepdim=True), atol=1e-6)
         assert torch.allclose(model.encode_class(names), semantic / semantic.norm(dim=1, keepdim=True), atol=1e-6)
@@ -154,7 +136,7 @@ def test_linear_projection_averages_as_e2e_does():
 
 def test_words_as_class_features_stay_fixed():
     model = tiny(semantic="fixed")
-    assert model.dim == 7 and model.centers.shape == (5, 7) and count(model.words) == 0
+    assert model.dim == 7 and model.centers.shape == (5, 7) and count(model.class_encoder) == 0
     assert torch.allclose(model.encode_class(words()), F.normalize(words(), dim=1))
     assert model.project(clips(2, 1)).shape == (2, 7)
 
@@ -236,161 +218,13 @@ def test_words_that_do_not_fit():
         (dict(width=0), "width"),
         (dict(depth=0), "depth"),
         (dict(projection="deep"), "mlp or linear"),
-        (dict(semantic="bert"), "learned or words"),
+        (dict(semantic="bert"), "learned or fixed"),
         (dict(num_classes=0), "num_classes"),
     ],
 )
 def test_settings_that_cannot_be(change, message):
     with pytest.raises(UserError, match=message):
         tiny(**change)
-
-
-# --- released checkpoints --------------------------------------------------------------------------
-
-
-class ReleasedProjection(torch.nn.Module):
-    def __init__(self, before, hidden, after):
-        super().__init__()
-        nn = torch.nn
-        self.l1 = nn.Sequential(nn.Linear(before, hidden), nn.BatchNorm1d(hidden), nn.ReLU())
-        self.l2 = nn.Sequential(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU())
-        self.l3 = nn.Sequential(nn.Linear(hidden, after), nn.BatchNorm1d(after))
-
-    def forward(self, x):
-        return self.l3(self.l2(self.l1(x)))
-
-
-class Released(torch.nn.Module):
-    """A module whose state dict has the names of the released one."""
-
-    def __init__(self, classes=5, width=4, words_in=7, word_hidden=6, hidden=12, dim=10):
-        super().__init__()
-        nn = torch.nn
-        self.backbone, self.backbone_words = nn.Module(), nn.Module()
-        self.backbone.model = nn.Sequential(*models.Backbone(width, 1).children())
-        self.backbone.regressor = nn.Linear(8 * width, words_in)
-        self.backbone_words.regressor = nn.Linear(words_in, word_hidden)
-        self.projection = ReleasedProjection(8 * width, hidden, dim)
-        self.projection_words = ReleasedProjection(word_hidden, hidden, dim)
-        self.classifier = nn.Linear(dim, classes, bias=False)
-        self.classifier_txts = nn.Linear(dim, classes, bias=False)
-
-    def forward(self, video, names):
-        n, k = video.shape[:2]
-        seen = self.projection(self.backbone.model(video.flatten(0, 1)).flatten(1)).view(n, k, -1).mean(dim=1)
-        named = self.projection_words(self.backbone_words.regressor(names))
-        return F.normalize(seen, dim=1), F.normalize(named, dim=1)
-
-
-def save_released(path, module, prefix="", accuracy=np.float64(44.39), zipped=True):
-    options = argparse.Namespace(lr=0.05, network="r2plus1d_18", gpus=[0, 1], resume=None, progressive=False)
-    weights = {prefix + name: tensor for name, tensor in module.state_dict().items()}
-    torch.save(
-        {"state_dict": weights, "opt": options, "epoch": 149, "accuracy": accuracy},
-        path,
-        _use_new_zipfile_serialization=zipped,
-    )
-    return path
-
-
-@pytest.fixture
-def released():
-    torch.manual_seed(0)
-    return shake(Released()).eval()
-
-
-@pytest.mark.parametrize(
-    "saved", [dict(), dict(prefix="module."), dict(accuracy=np.float32(44.39)), dict(zipped=False)]
-)
-def test_released_layout_loads(released, tmp_path, saved):
-    model = models.load_released(save_released(tmp_path / "AURL662_checkpoint.pth.tar", released, **saved))
-    assert not model.training and torch.equal(model.centers, released.classifier.weight)
-    video, names = clips(2, 3), words()
-    with torch.no_grad():
-        expected = released(video, names)
-        assert torch.allclose(model.encode_video(video), expected[0], atol=1e-6)
-        assert torch.allclose(model.encode_class(names), expected[1], atol=1e-6)
-        assert not torch.allclose(*expected[0], atol=1e-2)  # the videos differ, so the backbone was compared
-
-
-def test_numpy_1_wrote_its_scalars_under_another_name(released, tmp_path):
-    path = save_released(tmp_path / "old.pth.tar", released, zipped=False)
-    content = path.read_bytes()
-    assert b"cnumpy._core.multiarray\nscalar\n" in content
-    path.write_bytes(content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
-    assert torch.equal(models.load_released(path).centers, released.classifier.weight)
-
-
-@pytest.mark.parametrize("classes, width", [(3, 8), (9, 4)])
-def test_released_layout_of_any_size_loads(tmp_path, classes, width):
-    model = models.load_released(save_released(tmp_path / "x.pth.tar", Released(classes=classes, width=width)))
-    assert len(model.centers) == classes and model.backbone(clips(1)).shape == (1, 8 * width)
-
-
-class Command:
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.marker}",)
-
-
-@pytest.mark.parametrize("place", ["opt", "state_dict", "whole", "pickle"])
-def test_a_pickle_that_runs_code_is_refused(released, tmp_path, place):
-    path, marker = tmp_path / "evil.pth.tar", tmp_path / "ran"
-    content = {"state_dict": released.state_dict(), "opt": argparse.Namespace()}
-    content = content | {place: Command(marker)} if place in content else Command(marker)
-    if place == "pickle":
-        path.write_bytes(pickle.dumps(content, protocol=2))
-    else:
-        torch.save(content, path)
-    with pytest.raises(UserError, match=r"^.*evil\.pth\.tar is not plain weights and was not read[^.]*\.$"):
-        models.load_released(path)
-    assert not marker.exists()
-
-
-def test_types_stay_allowed_only_while_loading(released, tmp_path):
-    path = save_released(tmp_path / "x.pth.tar", released)
-    models.load_released(path)
-    with pytest.raises(pickle.UnpicklingError):
-        torch.load(path, weights_only=True)
-
-
-def without(weights, name):
-    return {key: value for key, value in weights.items() if key != name}
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        lambda weights: {"state_dict": without(weights, "projection.l2.1.running_mean")},
-        lambda weights: {"state_dict": without(weights, "classifier.weight")},
-        lambda weights: {"state_dict": weights | {"attention.weight": torch.ones(2)}},
-        lambda weights: {"state_dict": weights | {"projection.l3.0.bias": torch.ones(3)}},
-        lambda weights: {"state_dict": {}},
-        lambda weights: {"model": weights},
-        lambda weights: [1, 2],
-    ],
-)
-def test_another_layout_is_refused(released, tmp_path, content):
-    path = tmp_path / "other.pth.tar"
-    torch.save(content(dict(released.state_dict())), path)
-    with pytest.raises(UserError, match=r"^.*other\.pth\.tar is no released AURL checkpoint; use"):
-        models.load_released(path)
-
-
-def test_files_that_are_missing_or_cut_short(released, tmp_path):
-    with pytest.raises(UserError, match="There is no checkpoint"):
-        models.load_released(tmp_path / "nowhere.pth.tar")
-    path = save_released(tmp_path / "cut.pth.tar", released)
-    path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(UserError, match="cut.pth.tar"):
-        models.load_released(path)
-    path.write_bytes(b"")
-    with pytest.raises(UserError, match="cut.pth.tar"):
-        models.load_released(path)
-    with pytest.raises(UserError):
-        models.load_released(tmp_path)
 
 
 def test_examples():
