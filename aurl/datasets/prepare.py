@@ -31,12 +31,12 @@ COLUMNS = [
 REJECTED, PROBED = Path("reports/tables/rejected.csv"), Path("build/probed")
 
 
-def datasets(data, prepare):
+def datasets(data, prepare, report=REJECTED):
     """The manifest's rows of every data set on disk that ``data`` trains on or tests on, and a table of how many were found of each.
 
     ``data`` and ``prepare`` are the sections of ``params.yaml``. Videos of training sets are split into "train" and "val";
     those of test sets are all "test". ``words`` is what a class name is embedded by. Videos that are left out are listed with
-    their reason in ``reports/tables/rejected.csv``. Raises UserError as the readers and `aurl.video.probing.usable` do, and for a
+    their reason in the file ``report``. Raises UserError as the readers and `aurl.video.probing.usable` do, and for a
     training class with a single video.
     """
     wanted = [name for name in (*data.train, *data.test) if name in data.datasets]
@@ -44,9 +44,9 @@ def datasets(data, prepare):
         name: _listed(data.datasets[name]) for name in wanted
     }  # all of them first: a slip in the last is said at once
     parts, rejected, found = [], [], {}
-    _report(rejected)
+    _report(rejected, report)
     for name in wanted:
-        rows = _usable(name, listed[name], prepare, rejected)
+        rows = _usable(name, listed[name], prepare, rejected, report)
         _, rules = _names(data.datasets[name])
         spelt = {label: " ".join(words(label, rules)) for label in rows["class"].unique()}
         rows = rows.assign(set=name, id=name + "/" + rows["id"], words=rows["class"].map(spelt))
@@ -70,7 +70,7 @@ def _listed(about):
     return READERS[about.reader](about.root, classes=about.classes or classes, split=about.split, **options)
 
 
-def _usable(name, listed, prepare, rejected):
+def _usable(name, listed, prepare, rejected, report):
     """The rows of one set whose videos can be used, or of their proxies; the list ``rejected`` grows by the others, and is written."""
     skipped = [(name, "", "", *line.rpartition(": ")[::2]) for line in listed.attrs["skipped"]]
     rejected.append(pd.DataFrame(skipped, columns=probing.REJECTED))
@@ -78,21 +78,21 @@ def _usable(name, listed, prepare, rejected):
         listed, PROBED / f"{name}.jsonl", prepare.min_frames, f"probing {name}", prepare.scheduler
     )
     rejected.append(probing.rejected(probed.assign(set=name)))
-    _report(rejected)
-    rows = probing.usable(probed, prepare.broken, REJECTED)
+    _report(rejected, report)
+    rows = probing.usable(probed, prepare.broken, report)
     if small := prepare.proxies:
         rows = proxies.make_all(
             rows, Path(small.folder, name), small.side, small.keyframe, small.crf, prepare.scheduler
         )
         rejected.append(probing.rejected(rows.assign(set=name)))
-        _report(rejected)
-        rows = probing.usable(rows, prepare.broken, REJECTED)
+        _report(rejected, report)
+        rows = probing.usable(rows, prepare.broken, report)
     return rows
 
 
-def _report(rejected):
+def _report(rejected, file):
     table = pd.concat([pd.DataFrame(columns=probing.REJECTED), *rejected])
-    write_bytes(REJECTED, table.to_csv(index=False).encode(errors="backslashreplace"))
+    write_bytes(file, table.to_csv(index=False).encode(errors="backslashreplace"))
 
 
 def merged(manifest, sets):
