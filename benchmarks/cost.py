@@ -1,19 +1,23 @@
-"""What the losses cost as classes grow: time and peak memory of L_S + L_C + L_US, forward and backward, for C up to 100,000.
+"""What the losses cost as classes grow: time and peak memory of a step of L_S + L_C + L_US, up to C = 100,000.
 
-    python benchmarks/cost.py      # about 3 minutes; writes reports/tables/cost.csv, cost.md and reports/figures/cost.png
+    python benchmarks/cost.py      # about 3 minutes, on Linux
 
-One thread, float32, N = 256 videos, D = 128 dimensions. With a fixed number U of synthetic classes both grow linearly; with as
-many synthetic as seen classes, as the released code has it, they grow quadratically, which is why U is a parameter.
-Every point is measured in a process of its own: memory is the highest resident size that the system saw, less that of the
-same process when its inputs were ready; time is the median of five steps after one to warm up. As in the pipeline, freed memory
-is kept, as it is the system and not the losses that takes long to give it anew.
+writes reports/tables/cost.csv, cost.md and reports/figures/cost.png. One thread, float32, N = 256 videos, D =
+128 dimensions. With a fixed number U of synthetic classes both grow linearly. With as many synthetic as seen
+classes, as in the released code, they grow quadratically, which is why U is a parameter. Every point is
+measured in a process of its own. Memory is the highest resident size that the system saw, less that of the
+same process when its inputs were ready. Time is the median of five steps after one to warm up. As in the
+pipeline, a process keeps freed memory: otherwise the time would be the system's, which takes long to provide
+memory anew.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -21,6 +25,7 @@ import pandas as pd
 
 N, D, U = 256, 128, 512
 CLASSES = [100, 300, 1_000, 3_000, 10_000, 30_000, 100_000]
+LARGE = 3_000  # from here on, time and memory depend on the number of classes alone
 SETTINGS = {  # name -> generator mode, number of synthetic classes, largest C that stays feasible
     f"released, U = {U}": ("released", U, CLASSES[-1]),
     f"two classes mixed, U = {U}": ("both", U, CLASSES[-1]),
@@ -29,7 +34,7 @@ SETTINGS = {  # name -> generator mode, number of synthetic classes, largest C t
 
 
 def measure(mode, synthetic, classes):
-    """Milliseconds a step and megabytes beyond the inputs, in this process."""
+    """Milliseconds per step and megabytes beyond the inputs, in this process."""
     import resource
 
     import torch
@@ -45,25 +50,25 @@ def measure(mode, synthetic, classes):
     labels = torch.randint(classes, (N,), generator=rng)
     generator = ClassGenerator(mode, synthetic)
     tiny = torch.randn(4, D, requires_grad=True)
-    aurl(tiny, tiny, tiny, torch.arange(4), generator, rng=rng)[
-        "total"
-    ].backward()  # what torch loads on first use is not the losses'
+    # What torch loads on first use is not the losses' memory.
+    aurl(tiny, tiny, tiny, torch.arange(4), generator, rng=rng)["total"].backward()
 
     def step():
         start = time.perf_counter()
         aurl(video, names, centers, labels, generator, rng=rng)["total"].backward()
         return time.perf_counter() - start
 
-    before = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
-    open("/proc/self/clear_refs", "w").write("5")  # the highest resident size begins anew
+    process = Path("/proc/self")
+    before = int((process / "statm").read_text().split()[1]) * resource.getpagesize()
+    (process / "clear_refs").write_text("5")  # the highest resident size begins anew
     step()
-    peak = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    peak = int(re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())[1]) * 1024
     return {"ms": 1e3 * median(step() for _ in range(5)), "mb": (peak - before) / 1e6}
 
 
 def exponent(rows, column):
-    """The power of C that the column grows with, fitted from 3,000 classes on."""
-    large = rows[rows["classes"] >= 3_000]
+    """The power of C that the column grows with, fitted from LARGE classes on."""
+    large = rows[rows["classes"] >= LARGE]
     return np.polyfit(np.log(large["classes"]), np.log(large[column]), 1)[0]
 
 
@@ -71,21 +76,16 @@ def markdown(table):
     wide = table.pivot(index="classes", columns="setting", values=["ms", "mb"])[
         [(unit, name) for name in SETTINGS for unit in ("ms", "mb")]
     ]
-    lines = [
-        "| classes C | "
-        + " | ".join(f"{name}: {'ms' if unit == 'ms' else 'MB'}" for unit, name in wide.columns)
-        + " |",
-        "|---" * (len(wide.columns) + 1) + "|",
-    ]
+    titles = [f"{name}: {'ms' if unit == 'ms' else 'MB'}" for unit, name in wide.columns]
+    lines = ["| classes C | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
     for classes, row in wide.iterrows():
-        lines.append(
-            f"| {classes:,} | " + " | ".join("–" if np.isnan(value) else f"{value:,.0f}" for value in row) + " |"
-        )
+        cells = ["–" if np.isnan(value) else f"{value:,.0f}" for value in row]
+        lines.append(f"| {classes:,} | " + " | ".join(cells) + " |")
     grown = [
         f"{name}: time as C^{exponent(rows, 'ms'):.2f}, memory as C^{exponent(rows, 'mb'):.2f}"
         for name, rows in table.groupby("setting", sort=False)
     ]
-    return "\n".join(lines) + "\n\nFrom 3,000 classes on, " + "; ".join(grown) + ".\n"
+    return "\n".join(lines) + f"\n\nFrom {LARGE:,} classes on, " + "; ".join(grown) + ".\n"
 
 
 def draw(table):
@@ -98,10 +98,8 @@ def draw(table):
         for mark, (name, rows) in zip("osD", table.groupby("setting", sort=False)):
             ax.loglog(rows["classes"], rows[column], marker=mark, label=name)
         first = table[table["setting"] == next(iter(SETTINGS))].iloc[-1]
-        ends = np.array([CLASSES[2], CLASSES[-1]])
-        ax.loglog(
-            ends, 0.5 * first[column] * ends / ends[-1], color="grey", linestyle="--", label="growth in proportion to C"
-        )
+        shares = np.array([0.01, 1])
+        ax.loglog(shares * first["classes"], shares * first[column] / 2, "--", color="gray", label="proportional to C")
         ax.set(xlabel="seen classes C", ylabel=label)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4, frameon=False)
     return figure
@@ -116,13 +114,8 @@ def main():
     for name, (mode, synthetic, largest) in SETTINGS.items():
         for classes in (count for count in CLASSES if count <= largest):
             command = [sys.executable, __file__, mode, str(synthetic or 0), str(classes)]
-            found = subprocess.run(
-                command,
-                env=os.environ | KEEP_MEMORY | {"OMP_NUM_THREADS": "1"},
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
+            environment = os.environ | KEEP_MEMORY | {"OMP_NUM_THREADS": "1"}
+            found = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
             rows.append({"setting": name, "classes": classes} | json.loads(found))
             print(f"{name}, C = {classes:,}: {rows[-1]['ms']:.1f} ms, {rows[-1]['mb']:.1f} MB", flush=True)
     table = pd.DataFrame(rows)

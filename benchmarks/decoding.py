@@ -1,19 +1,24 @@
-"""How fast clips come from videos: a random clip of 16 frames at 112x112, from originals, from proxies, and as the released code reads them.
+"""How fast random clips of 16 frames at 112x112 come: from originals, proxies and the released code's store.
 
-    pip install opencv-python-headless   # for the last of these alone, so no dependency of the project
-    python benchmarks/decoding.py        # about a minute; writes reports/tables/decoding.csv, decoding.md and reports/figures/decoding.png
+    pip install opencv-python-headless   # only the ways of E2E and of the released code need it
+    python benchmarks/decoding.py        # about a minute
 
-The videos are 10 seconds of one moving, textured, noisy shot at 25 frames a second, with a keyframe every 250 frames: H.264 in MP4
-in two sizes as downloads for Kinetics have, and MPEG-4 in AVI of UCF101's size. A clip is had from
+writes reports/tables/decoding.csv, decoding.md and reports/figures/decoding.png. The videos are 10 seconds of
+one moving, textured, noisy shot at 25 frames per second, with a keyframe every 250 frames: H.264 in MP4 in
+two sizes that downloads for Kinetics have, and MPEG-4 in AVI of UCF101's size. A clip comes from
 
 - the original by `aurl.video.read_clips`, which begins at the keyframe before the clip;
-- its proxy by the same function (`aurl.video.proxies.transcode`: short side 128, a keyframe every 16 frames, crf 20);
-- the original as E2E's code does, on which the released code is built: OpenCV decodes from the first frame to 16 beyond the clip;
-- frames stored as the released code does: once, OpenCV decodes all and Pillow writes each as a JPEG of full size into one record a
-  video; a clip takes the whole record from the store, and 16 of its JPEGs. A file and pickle stand for LMDB and msgpack.
+- its proxy by the same function (`aurl.video.proxies.transcode`: short side 128, a keyframe every 16 frames,
+  crf 20);
+- the original as in E2E's code, on which the released code is built: OpenCV decodes from the first frame to
+  16 beyond the clip;
+- frames stored as in the released code: OpenCV decodes all of them once and Pillow writes each as a JPEG of
+  full size into one record per video; a clip takes the whole record from the store, and 16 of its JPEGs. A
+  file and pickle stand for LMDB and msgpack.
 
-All ways take turns on the same random clips. What counts is the median of a clip's processor time, which another program's work does
-not lengthen; files are in the system's cache. Every way ends in (16, 112, 112, 3) uint8, checked to show the same frames.
+All ways take turns on the same random clips. What counts is the median of a clip's processor time, which
+other programs do not lengthen. Files are in the system's cache. Every way ends in (16, 112, 112, 3) uint8,
+checked to show the same frames.
 """
 
 import io
@@ -50,19 +55,19 @@ WAYS = {
 
 
 def scene(rng, width, height):
-    """A picture as large as that with detail at all scales, as photographs have: amplitudes fall in proportion to frequency."""
+    """A picture (height, width, 3) with detail at all scales, as in photographs: amplitudes fall as 1 / frequency."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = 1
     planes = [
         np.fft.irfft2(np.fft.rfft2(rng.standard_normal((height, width))) / frequency, s=(height, width))
         for _ in range(3)
     ]
-    colour = np.stack([planes[0] + 0.3 * plane for plane in (planes[0], planes[1], planes[2])], axis=-1)
-    return np.clip(128 + 50 * colour / colour.std(), 0, 255).astype(np.float32)
+    color = np.stack([planes[0] + 0.3 * plane for plane in planes], axis=-1)
+    return np.clip(128 + 50 * color / color.std(), 0, 255).astype(np.float32)
 
 
 def film(width, height, seed=0):
-    """TOTAL frames of one shot: a camera pans over a scene, in which a patch of another one moves about, with sensor noise."""
+    """TOTAL frames of one shot: a camera pans over a scene in which a patch of another one moves, with sensor noise."""
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, 2, (8, height, width, 1)).astype(np.float32)
     ground, patch = scene(rng, 2 * width, height + 64), scene(rng, width // 3, height // 2)
@@ -94,7 +99,7 @@ def frames(cv2, path):
 
 
 def store(cv2, source, target):
-    """The released code's preparation: every frame as a JPEG of full size, in Pillow's quality of 75, all in one record."""
+    """The released code's preparation: every frame as a JPEG of full size, at Pillow's quality of 75, in one record."""
     record = []
     for picture in frames(cv2, source):
         buffer = io.BytesIO()
@@ -111,7 +116,7 @@ def stored_clip(path, start):
 
 
 def opencv_clip(cv2, path, start):
-    """E2E's training input: frames from the first to 16 beyond the clip's last, of which the clip's are kept and resized."""
+    """E2E's training input: of the frames from the first to 16 beyond the clip's last, those of the clip, resized."""
     pictures = [
         picture
         for index, picture in enumerate(islice(frames(cv2, path), start + 2 * FRAMES - 1))
@@ -138,7 +143,7 @@ def timed(function, *arguments):
 
 
 def measure(cv2, folder, kind):
-    """One row a way: time of a clip, size on disk, and what it took to make."""
+    """One row per way: time per clip, size on disk, and seconds to make the file."""
     suffix, codec, options, width, height = KINDS[kind]
     original, proxy, record = (folder / f"{width}{name}" for name in (f".{suffix}", "-proxy.mp4", ".jpegs"))
     encode(original, codec, options, width, height)
@@ -155,11 +160,10 @@ def measure(cv2, folder, kind):
         for way, read in ways.items():
             seconds, clips[way] = timed(read, start)
             times[way].append(seconds)
+        brightness = {way: clip.mean((1, 2, 3)) for way, clip in clips.items()}  # of every frame
         for way, clip in clips.items():  # the same frames, up to resizing and compression
-            assert (
-                clip.shape == (FRAMES, SIZE, SIZE, 3)
-                and abs(clip.mean((1, 2, 3)) - clips["original"].mean((1, 2, 3))).max() < 3
-            ), way
+            assert clip.shape == (FRAMES, SIZE, SIZE, 3), way
+            assert abs(brightness[way] - brightness["original"]).max() < 3, way
     files = {"released": record, "opencv": original, "original": original, "proxy": proxy}
     for way in WAYS:
         yield {
@@ -182,24 +186,24 @@ def compared(table):
 
 def markdown(table):
     lines = [
-        "| video of 10 s | clips from | clips / s | ms / clip | times the released code | times E2E's | times the original | kB on disk | s to make, once |",
+        "| video of 10 s | clips from | clips / s | ms / clip | times the released code | times E2E's "
+        "| times the original | kB on disk | s to make, once |",
         "|---|---" + "|---:" * 7 + "|",
     ]
     for row in table.itertuples():
         made = f"{row.seconds_to_make:.1f}" if row.seconds_to_make else "–"
-        ratios = " | ".join(f"{ratio:.1f}" for ratio in (row.times_released, row.times_opencv, row.times_original))
-        lines.append(
-            f"| {row.video} | {WAYS[row.way]} | {row.clips_per_second:.1f} | {row.ms_per_clip:.1f} | {ratios} | {row.kilobytes:,.0f} | {made} |"
-        )
+        speeds = (row.clips_per_second, row.ms_per_clip, row.times_released, row.times_opencv, row.times_original)
+        cells = [row.video, WAYS[row.way], *(f"{speed:.1f}" for speed in speeds), f"{row.kilobytes:,.0f}", made]
+        lines.append("| " + " | ".join(cells) + " |")
     paid = []
     for kind, rows in table.groupby("video", sort=False):
         ms = rows.set_index("way")["ms_per_clip"]
         made = 1e3 * rows.set_index("way")["seconds_to_make"]["proxy"]
-        paid.append(
-            f"{kind}: {ms['original'] / ms['proxy']:.1f} times as fast as the original, paid for after {made / (ms['original'] - ms['proxy']):.0f} clips"
-            if ms["proxy"] < ms["original"]
-            else f"{kind}: no gain"
+        saved = ms["original"] - ms["proxy"]
+        gain = (
+            f"{ms['original'] / ms['proxy']:.1f} times as fast as the original, paid for after {made / saved:.0f} clips"
         )
+        paid.append(f"{kind}: {gain if saved > 0 else 'no gain'}")
     return "\n".join(lines) + "\n\nA random clip from a proxy. " + "; ".join(paid) + ".\n"
 
 
@@ -213,7 +217,7 @@ def draw(table):
         axes,
         ("clips_per_second", "kilobytes"),
         (WAYS, stored),
-        ("clips a second on one core (more is better)", "kB on disk, logarithmic (less is better)"),
+        ("clips per second on one core (more is better)", "kB on disk, logarithmic (less is better)"),
     ):
         for place, way in enumerate(ways):
             middle = np.arange(len(KINDS)) + (place - (len(ways) - 1) / 2) * 0.8 / len(ways)
@@ -234,7 +238,7 @@ def main():
         import cv2
     except ImportError:
         sys.exit(
-            "The released way reads videos with OpenCV, which is not installed: run 'pip install opencv-python-headless'."
+            "OpenCV, with which the released code reads videos, is missing: run 'pip install opencv-python-headless'."
         )
     cv2.setNumThreads(1)
     rows = []

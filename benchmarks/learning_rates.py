@@ -1,66 +1,73 @@
-"""How each variant's learning rate was chosen: the same grid, budget and seed for all, judged on validation videos.
+"""How each variant's learning rate was chosen: same grid, budget and seed for all, judged on validation videos.
 
-    python benchmarks/learning_rates.py [VARIANT ...]      # writes reports/tables/learning_rates.csv and .md
+    python benchmarks/learning_rates.py [VARIANT ...]
 
-Every variant of `params.yaml` is trained at three rates, then at the next one outwards for as long as its best lies at an
-edge. The score is top-1 on held-back videos of the training classes; no unseen class is looked at. Variants that differ in
-their class generator alone share the rate of `aurl`. Trainings run side by side, one a core, for some 3 minutes each. Runs
-that the file already holds are not repeated. Needs the pipeline's first two stages (`dvc repro 02_embed_class_names`).
+writes reports/tables/learning_rates.csv and .md (``--table`` names another file). Every variant of
+`params.yaml` is trained at three rates, then at the next one outwards for as long as its best lies at an
+edge. The score is top-1 on held-back videos of the training classes; no unseen class is looked at. Variants
+that differ only in their class generator share the rate of `aurl`. Trainings run side by side, one per core.
+A training that was finished before is taken over, one that was killed goes on. Rows of variants that are not
+named stay in the table. The pipeline's first two stages must have run (`dvc repro 02_embed_class_names`).
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 import joblib
 import pandas as pd
 
-from aurl import config, text, training
+from aurl import UserError, config, paths, text, training
 from aurl.files import write_bytes
 from aurl.video.clips import open_set
 
 GRID = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]
 TABLE = Path("reports/tables/learning_rates.csv")
+TRAININGS = Path("build/learning_rates")
 
 
-def main(variants):
-    lines = config.load(sections=["variants"]).variants
-    variants = variants or [name for name in lines if set(lines[name]) != {"generator"}]
-    table = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["variant", "lr", "epochs", "val_top1"])
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("variants", nargs="*", metavar="VARIANT")
+    parser.add_argument("--table", type=Path, default=TABLE, help="the CSV file to write; the Markdown lies beside it")
+    options = parser.parse_args(arguments)
+    variants = options.variants or with_their_own_rate(config.load(sections=["variants"]).variants)
+    table = pd.DataFrame(columns=["variant", "lr", "epochs", "val_top1"])
+    if options.table.exists():
+        table = pd.read_csv(options.table)
+        table = table[~table["variant"].isin(variants)]
     dataset(config.load(variant=variants[0]))  # decoded once, here, and not by every process
     todo = [(variant, lr) for variant in variants for lr in GRID[1:4]]
     while todo:
-        known = set(zip(table["variant"], table["lr"]))
-        calls = [joblib.delayed(measure)(*run) for run in todo if run not in known]
+        calls = [joblib.delayed(measure)(*run) for run in todo]
         for row in joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(calls):
-            table = pd.concat([table, pd.DataFrame([row])]).sort_values(["variant", "lr"], ignore_index=True)
-            write_bytes(TABLE, table.to_csv(index=False).encode())
-            write_bytes(TABLE.with_suffix(".md"), markdown(table).encode())
+            rows = [*table.to_dict("records"), row]
+            table = pd.DataFrame(rows).sort_values(["variant", "lr"], ignore_index=True)
+            write_bytes(options.table, table.to_csv(index=False).encode())
+            write_bytes(options.table.with_suffix(".md"), markdown(table).encode())
         todo = [(variant, lr) for variant in variants if (lr := outwards(table[table["variant"] == variant]))]
+
+
+def with_their_own_rate(variants):
+    """The names of the ``variants`` that do not share the rate of `aurl`: those that change more than the generator."""
+    return [name for name, lines in variants.items() if set(lines) != {"generator"}]
 
 
 def measure(variant, lr):
     """A row of the table: the best epoch's top-1 on validation videos of one training."""
     params = config.load(variant=variant)
     params.train = params.train.model_copy(update={"lr": lr})
-    folder = f"build/learning_rates/{variant}-{lr:g}"
-    history = training.train(params, *dataset(params), folder, folder)
-    return {
-        "variant": variant,
-        "lr": lr,
-        "epochs": params.train.epochs,
-        "val_top1": round(history["val_top1"].max(), 4),
-    }
+    folder = TRAININGS / f"{variant}-{lr:g}"
+    history = training.train(params, *dataset(params), folder / "run", folder)
+    top1 = round(history["val_top1"].max(), 4)
+    return {"variant": variant, "lr": lr, "epochs": params.train.epochs, "val_top1": top1}
 
 
 def dataset(params):
     """Training clips, validation clips, class names and their vectors."""
-    names, vectors = text.load_classes("data/class_vectors.npz", params.data.train)
-    return (
-        open_set(params, params.data.train, "train", names, seed=params.seed),
-        open_set(params, params.data.train, "val", names),
-        names,
-        vectors,
-    )
+    names, word_vectors = text.load_classes(paths.CLASS_VECTORS, paths.merged(params.data.train))
+    clips = open_set(params, params.data.train, "train", names, seed=params.seed)
+    return clips, open_set(params, params.data.train, "val", names), names, word_vectors
 
 
 def outwards(rows):
@@ -71,7 +78,7 @@ def outwards(rows):
 
 
 def markdown(table):
-    """Top-1 in percent on validation videos, a row a variant, a column a learning rate, the best in bold."""
+    """Top-1 in percent on validation videos: one row per variant, one column per learning rate, the best in bold."""
     wide = table.pivot(index="variant", columns="lr", values="val_top1")
     lines = [
         "| variant | " + " | ".join(f"lr {lr:g}" for lr in wide.columns) + " |",
@@ -87,4 +94,7 @@ def markdown(table):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"aurl: {error}")

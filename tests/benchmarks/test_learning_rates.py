@@ -1,0 +1,99 @@
+"""The search for learning rates, on tiny videos of three classes."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from project import write
+from trees import video
+
+from aurl import config, paths, text
+from aurl.datasets import prepare
+from aurl.files import write_bytes
+
+pytestmark = pytest.mark.usefixtures("one_thread", "in_process")
+
+CLASSES = ["jump", "run", "walk"]
+CHANGE = {
+    "run": dict(variants=["contrastive"]),
+    "data": dict(
+        train=["left", "right"],
+        test=["other"],
+        datasets={name: dict(reader="folders", root=name) for name in ("left", "right", "other")},
+    ),
+    "prepare": dict(val_videos=1, min_frames=4),
+    "clip": dict(frames=4, stride=1, size=16),
+    "model": dict(width=4, hidden=8, word_hidden=8, dim=8),
+    "train": dict(epochs=2, batch=4),
+    "sphere": dict(variants=["contrastive"]),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_lasting_settings():
+    """Training asks torch for deterministic algorithms; other tests must not notice."""
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def project(tmp_path, benchmark):
+    """Two small training sets, prepared as the first two stages do, and the benchmark in their folder."""
+    search = benchmark("learning_rates")
+    write(tmp_path, CHANGE)
+    for color, name in enumerate(CLASSES):
+        for folder in ("left", "right", "other"):
+            for k in range(3):
+                video(Path(folder, name, f"{k}.mp4"), color, frames=5, width=16, height=16)
+    params = config.load(sections=["data", "prepare"])
+    manifest = prepare.merged(pd.concat(prepare.datasets(params.data, params.prepare)[0]), params.data.train)
+    write_bytes(paths.MANIFEST, manifest.to_csv(index=False).encode())
+    text.save_classes(paths.CLASS_VECTORS, {"left+right": (CLASSES, np.eye(3, 5, dtype=np.float32))})
+    return search
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32", "bf16"])
+def test_rates_are_searched_and_tabulated(project, tmp_path, precision):
+    write(tmp_path, CHANGE | {"compute": {"precision": precision}})
+    kept = pd.DataFrame({"variant": ["e2e", "contrastive"], "lr": [1e-3, 3e-4], "epochs": 2, "val_top1": [0.5, 0.9]})
+    kept.to_csv("rates.csv", index=False)
+    project.main(["contrastive", "--table", "rates.csv"])
+    table = pd.read_csv("rates.csv")
+    own = table[table["variant"] == "contrastive"]
+    assert set(project.GRID[1:4]) <= set(own["lr"]) and own["val_top1"].between(0, 1).all()
+    assert project.outwards(own) is None  # the best does not lie at an edge that could be moved
+    assert len(table) == len(own) + 1  # other variants' rows stay, older ones of this variant do not
+    assert "| e2e | " in Path("rates.md").read_text()
+    assert not Path("reports/tables/learning_rates.csv").exists()
+
+
+def test_finished_trainings_are_taken_over(project, monkeypatch):
+    project.main(["contrastive", "--table", "first.csv"])
+    shutil.rmtree("build/frames")
+
+    def never(*_, **__):
+        raise AssertionError("a finished training was repeated")
+
+    monkeypatch.setattr("aurl.training.validate", never)
+    project.main(["contrastive", "--table", "second.csv"])
+    assert Path("second.csv").read_text() == Path("first.csv").read_text()
+
+
+def test_variants_that_share_a_rate_are_left_out(project):
+    variants = yaml.safe_load(Path("params.yaml").read_text())["variants"]
+    assert set(variants) - set(project.with_their_own_rate(variants)) == {
+        "aurl_interpolate",
+        "aurl_extrapolate",
+        "aurl_both",
+    }
+
+
+def test_search_goes_outwards_until_the_best_is_inside(project):
+    rows = pd.DataFrame({"lr": [1e-3, 3e-3, 1e-2], "val_top1": [0.3, 0.2, 0.1]})
+    assert project.outwards(rows) == 3e-4
+    assert project.outwards(rows.assign(val_top1=[0.1, 0.3, 0.2])) is None
+    assert project.outwards(rows.assign(val_top1=[0.1, 0.2, 0.3])) == 3e-2
