@@ -77,17 +77,19 @@ class Progress:
 
     def resume(self, model, optimizer):
         """Put model and optimizer where the last whole epoch left them; the history and the best epoch so far."""
-        if is_made_from(self.state, self.key):
+        try:
             state = torch.load(self.state, weights_only=True)
+        except Exception:  # torch has many ways to say that a file is missing, not whole or not its own
+            state = None
+        if isinstance(state, dict) and state.get("key") == self.key:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             return state["history"], state["best"]
         return [], None
 
     def keep(self, model, optimizer, history, best):
-        """Keep the state after an epoch."""
+        """Keep the state after an epoch; its key lies inside, so that one write replaces both."""
         buffer = io.BytesIO()
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history, "best": best}
-        torch.save(state, buffer)
+        states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+        torch.save({"key": self.key, "history": history, "best": best} | states, buffer)
         write_bytes(self.state, buffer.getvalue())
-        note_key(self.state, self.key)

@@ -102,7 +102,9 @@ def processor(device=None):
     try:
         first = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
         lines = dict(line.split(":", 1) for line in first if ":" in line)
-        kind = " ".join(lines[name].strip() for name in map(str, lines) if name.strip() in ("vendor_id", "cpu family", "model"))
+        kind = " ".join(
+            lines[name].strip() for name in map(str, lines) if name.strip() in ("vendor_id", "cpu family", "model")
+        )
     except OSError:
         kind = platform.processor()
     return f"{platform.machine()} {kind}, {joblib.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
@@ -127,6 +129,7 @@ def _measure(backbone, clip, batch, options):
     return [_time(backbone, clips, option, REPEATS) for option in options]
 
 
+@torch.enable_grad()
 def _time(backbone, clips, option, repeats):
     network = copy.deepcopy(backbone).train().to(memory_format=option.memory_format)
     clips = clips.contiguous(memory_format=option.memory_format)

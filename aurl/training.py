@@ -78,7 +78,9 @@ def train(params, clips, val, names, word_vectors, folder, scratch, start=None):
             for group in optimizer.param_groups:
                 group["lr"] = params.train.lr * _schedule(epoch + step / steps, params.train)
             with arithmetic.autocast():
-                projected, classes, centers = model(to_device(video, arithmetic), word_vectors)  # (N, D), (C, D), (C, D)
+                projected, classes, centers = model(
+                    to_device(video, arithmetic), word_vectors
+                )  # (N, D), (C, D), (C, D)
                 terms = aurl.losses.total(
                     params.loss.terms, projected=projected, classes=classes, centers=centers, labels=labels.to(device),
                     generator=generator, rng=rng, scale=params.loss.scale,
@@ -91,7 +93,9 @@ def train(params, clips, val, names, word_vectors, folder, scratch, start=None):
                 sums[name] = sums.get(name, 0) + term.detach()
         means = {name: value.item() / steps for name, value in sums.items()}
         if not math.isfinite(means["total"]):
-            raise UserError(f"{params.variant}: the loss is not finite in epoch {epoch + 1}: lower train.lr ({params.train.lr}).")
+            raise UserError(
+                f"{params.variant}: the loss is not finite in epoch {epoch + 1}: lower train.lr ({params.train.lr})."
+            )
         rate = params.train.lr * _schedule(epoch + 1, params.train)
         history.append({"epoch": epoch + 1, "lr": rate} | means | validate(model, val, word_vectors, params))
         if best is None or history[-1]["val_top1"] > best["val_top1"]:

@@ -1,29 +1,16 @@
-"""The training loop on videos of coloured noise: it learns, repeats itself to the byte, and survives being killed."""
+"""The training loop on videos of colored noise: it learns, repeats itself to the byte, and survives being killed."""
 
 import copy
-import json
 import math
-import os
-from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from colored import LOSS, MODEL, NAMES, WORDS, settings, videos
 
-from aurl import UserError, config, losses, models, training, video
-from aurl.video.clips import Clips
+from aurl import UserError, checkpoints, code, inference, losses, training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-NAMES = ["red", "green", "blue", "dark"]
-COLOURS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])
-WORDS = np.eye(4, 6, dtype=np.float32) + 0.3
-MODEL = dict(width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=8, dim=8, dropout=0.05)
-LOSS = dict(terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1)
-TRAIN = dict(
-    epochs=4, steps=None, batch=16, optimizer="adamw", lr=1e-2, weight_decay=1e-2, schedule="cosine", warmup_epochs=1
-)
 FILES = ("model.safetensors", "model.json")
 
 
@@ -34,39 +21,6 @@ def no_lasting_settings():
     torch.use_deterministic_algorithms(False)
 
 
-def compute(precision):
-    return config.Compute(threads=1, precision=precision, channels_last="auto", cache_gb=1)
-
-
-def settings(seed=0, precision="float32", model={}, loss={}, **train):
-    return SimpleNamespace(
-        model=config.Model(**MODEL | model), loss=config.Loss(**LOSS | loss), train=config.Train(**TRAIN | train),
-        generator=config.Generator(mode="released", num_classes=None, beta=1.0),
-        compute=compute(precision), variant="aurl", seed=seed)  # fmt: skip
-
-
-def videos(per_class, seed, random=None):
-    """Clips whose class is their colour, 5 frames a video, in mixed order."""
-    rng = np.random.default_rng(seed)
-    labels = np.tile(np.arange(4), per_class)
-    frames = np.repeat(COLOURS[labels], 5, axis=0)[:, None, None] + rng.normal(0, 25, (5 * len(labels), 16, 16, 3))
-    manifest = pd.DataFrame(
-        {
-            "path": [f"{seed}-{i}.mp4" for i in range(len(labels))],
-            "class": [NAMES[i] for i in labels],
-            "first": 0,
-            "frames": 5,
-        }
-    )
-    return Clips(
-        manifest,
-        NAMES,
-        config.Clip(frames=4, stride=1, size=16, crop="squash"),
-        seed=random,
-        cache=frames.clip(0, 255).astype(np.uint8),
-    )
-
-
 @pytest.fixture(scope="module")
 def data():
     return videos(16, 1, random=0), videos(4, 2)
@@ -74,9 +28,16 @@ def data():
 
 @pytest.fixture
 def run(data, tmp_path):
-    def train(params=None, name="run", words=WORDS, clips=None):
+    def train(params=None, name="run", words=WORDS, clips=None, scratch=None, start=None):
         return training.train(
-            params or settings(), clips or data[0], data[1], NAMES, words, tmp_path / name, tmp_path / "scratch"
+            params or settings(),
+            clips or data[0],
+            data[1],
+            NAMES,
+            words,
+            tmp_path / name,
+            tmp_path / f"scratch-{scratch or name}",
+            start and tmp_path / start,
         )
 
     return train
@@ -89,8 +50,8 @@ def written(tmp_path):
 
 
 def left(tmp_path):
-    """The files of unfinished runs."""
-    return [path.name for path in tmp_path.glob("scratch/*")]
+    """The states of unfinished runs."""
+    return [path.parent.name for path in tmp_path.glob("scratch-run/*/state.pt")]
 
 
 # --- learning --------------------------------------------------------------------------------------
@@ -219,7 +180,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(run, written, tmp_pat
     interrupt(monkeypatch, epoch)
     with pytest.raises(KeyboardInterrupt):
         run(params)
-    assert not (tmp_path / "run").exists() and left(tmp_path) == (["aurl-0.pt"] if epoch > 1 else [])
+    assert not (tmp_path / "run").exists() and left(tmp_path) == (["aurl-0"] if epoch > 1 else [])
     steps, step = [], torch.Tensor.backward
     monkeypatch.setattr(torch.Tensor, "backward", lambda self: steps.append(1) or step(self))
     assert run(params).to_csv() == whole.to_csv() and written() == written("whole")
@@ -238,7 +199,7 @@ def test_an_unfinished_run_of_something_else_is_left_alone(run, written, monkeyp
         "model": dict(params=settings(epochs=2, model=dict(width=8))),
     }[change]  # fmt: skip
     options = dict(params=settings(epochs=2)) | options
-    run(name="after", **options)
+    run(name="after", scratch="run", **options)
     run(name="alone", **options)
     assert written("after") == written("alone")
 
@@ -260,7 +221,7 @@ def test_an_unfinished_run_that_cannot_be_read_is_begun_anew(run, written, tmp_p
     interrupt(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         run(params)
-    harm(tmp_path / "scratch" / "aurl-0.pt")
+    harm(tmp_path / "scratch-run" / "aurl-0" / "state.pt")
     run(params)
     assert written() == written("whole") and left(tmp_path) == []
 
@@ -277,7 +238,7 @@ def test_the_checkpoint_is_the_best_on_validation_and_the_first_of_equals(run, t
 
     monkeypatch.setattr(training, "validate", validate)
     run()
-    model, facts = training.load(tmp_path / "run")
+    model, facts = checkpoints.load(tmp_path / "run")
     assert facts["epoch"] == 2 and facts["val_top1"] == 0.7
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, weights[1][name]), name
@@ -286,96 +247,13 @@ def test_the_checkpoint_is_the_best_on_validation_and_the_first_of_equals(run, t
 
 def test_the_recorded_score_is_that_of_the_checkpoint(run, tmp_path, data):
     history = run()
-    model, facts = training.load(tmp_path / "run")
+    model, facts = checkpoints.load(tmp_path / "run")
     found = training.validate(model, data[1], torch.from_numpy(WORDS), settings())
     row = history.set_index("epoch").loc[facts["epoch"]]
     assert facts["val_top1"] == found["val_top1"] == history["val_top1"].max() == row["val_top1"]
     assert found["val_closeness"] == pytest.approx(row["val_closeness"], abs=1e-6)
     assert found["val_dispersion"] == pytest.approx(row["val_dispersion"], abs=1e-6)
     assert facts["classes"] == NAMES and facts["word_dim"] == 6 and facts["model"] == MODEL
-
-
-def test_saved_and_loaded_features_are_equal(tmp_path, data):
-    torch.manual_seed(0)
-    model = models.build(config.Model(**MODEL), 4, 6).eval()
-    training.save(tmp_path / "new" / "folder", model.state_dict(), config.Model(**MODEL), NAMES, WORDS, note="x")
-    model = model.to(memory_format=torch.channels_last_3d)
-    loaded, facts = training.load(tmp_path / "new" / "folder")
-    assert not loaded.training and facts["note"] == "x"
-    for a, b in zip(
-        training.encode(model, data[1], 5, compute("float32")),
-        training.encode(loaded, data[1], 5, compute("float32")),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(a, b)
-    with torch.no_grad():
-        assert torch.equal(model.encode_class(torch.from_numpy(WORDS)), loaded.encode_class(torch.from_numpy(WORDS)))
-
-
-@pytest.mark.parametrize(
-    "file, content",
-    [
-        ("model.safetensors", b"\x07" * 500),
-        ("model.safetensors", b""),
-        ("model.json", b"{"),
-        ("model.json", b"[1, 2]"),
-        ("model.json", b'{"model": {"width": 4}}'),
-        ("model.json", b"\xff\xfe"),
-        ("model.json", json.dumps({"model": MODEL, "word_dim": 6, "classes": ["a"]}).encode()),
-    ],
-)
-def test_a_checkpoint_of_another_kind_is_refused(tmp_path, file, content):
-    model = models.build(config.Model(**MODEL), 4, 6)
-    training.save(tmp_path, model.state_dict(), config.Model(**MODEL), NAMES, WORDS)
-    (tmp_path / file).write_bytes(content)
-    with pytest.raises(UserError) as caught:
-        training.load(tmp_path)
-    assert str(caught.value).startswith(f"{tmp_path} holds no checkpoint of this project (") and "\n" not in str(
-        caught.value
-    )
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_a_missing_checkpoint_is_said(tmp_path, file):
-    model = models.build(config.Model(**MODEL), 4, 6)
-    training.save(tmp_path / "run", model.state_dict(), config.Model(**MODEL), NAMES, WORDS)
-    (tmp_path / "run" / file).unlink()
-    with pytest.raises(UserError, match=rf"^{tmp_path}/run\S* is missing: train the variant first"):
-        training.load(tmp_path / "run")
-
-
-# --- features --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    training.train(settings(epochs=12, batch=8), *data, NAMES, WORDS, folder, folder / "scratch")
-    return training.load(folder)[0]
-
-
-def test_encode_is_in_order_and_equals_encoding_one_by_one(trained, data):
-    several = Clips(pd.DataFrame({"path": data[1].paths, "class": [NAMES[i] for i in data[1].labels], "first": 0, "frames": 5}), NAMES,
-                    config.Clip(frames=2, stride=1, size=16, crop="squash"), count=2, cache=data[1].cache)  # fmt: skip
-    for clips, batch in ((data[1], 3), (several, 5)):
-        features, labels = training.encode(trained, clips, batch, compute("float32"))
-        assert features.dtype == np.float32 and features.shape == (16, 8) and labels.tolist() == clips.labels
-        with torch.no_grad():
-            for feature, (clip, _) in zip(features, clips, strict=True):
-                colours = torch.from_numpy(clip / 255.0).float()
-                colours = (colours - torch.tensor(video.MEAN)) / torch.tensor(video.STD)
-                expected = trained.encode_video(colours.permute(0, 4, 1, 2, 3)[None])[0]
-                np.testing.assert_allclose(feature, expected, atol=1e-5)
-    assert not trained.training and np.ptp(features, axis=0).max() > 0.5  # the videos differ, so something was compared
-
-
-def test_rough_arithmetic_is_close_to_exact(trained, data):
-    exact, _ = training.encode(trained, data[1], 16, compute("float32"))
-    rough, _ = training.encode(trained, data[1], 16, compute("bf16"))
-    automatic, _ = training.encode(trained, data[1], 16, compute("auto"))
-    np.testing.assert_allclose(np.linalg.norm(rough, axis=1), 1, atol=1e-5)
-    assert abs(rough - exact).max() > 0 and (rough * exact).sum(axis=1).min() > 0.98
-    assert any(np.array_equal(automatic, features) for features in (rough, exact))
 
 
 def test_it_learns_in_rough_arithmetic(run):
@@ -393,9 +271,7 @@ def test_a_batch_above_the_number_of_videos_is_said(run, tmp_path):
 
 
 def test_a_loss_that_explodes_is_said(run, tmp_path):
-    with pytest.raises(
-        UserError, match=r"^aurl: the loss is no longer a number in epoch 1: lower train\.lr \(1e\+30\)\.$"
-    ):
+    with pytest.raises(UserError, match=r"^aurl: the loss is not finite in epoch 1: lower train\.lr \(1e\+30\)\.$"):
         run(settings(optimizer="sgd", lr=1e30))
     assert not (tmp_path / "run").exists() and left(tmp_path) == []
 
@@ -403,43 +279,26 @@ def test_a_loss_that_explodes_is_said(run, tmp_path):
 @pytest.mark.parametrize("features", [0.0, float("nan")])
 def test_features_that_explode_are_said(run, monkeypatch, features):
     """The loss of the last step may still be a number when the features in eval mode are none."""
-    encode = training.encode
+    encode = inference.encode
     monkeypatch.setattr(
         training, "encode", lambda *arguments: (encode(*arguments)[0] * np.float32(features), encode(*arguments)[1])
     )
     with pytest.raises(
         UserError,
-        match=r"^aurl: the features of the validation videos are no longer numbers: lower train\.lr \(0\.01\)\.$",
+        match=r"^aurl: the features of the validation videos have no direction .*: lower train\.lr \(0\.01\)\.$",
     ):
         run(settings(epochs=1))
 
 
 def test_a_run_can_start_from_the_backbone_of_another(run, data, tmp_path):
     run(name="first")
-    training.train(
-        settings(lr=1e-12, epochs=1),
-        *data,
-        NAMES,
-        WORDS,
-        tmp_path / "second",
-        tmp_path / "scratch",
-        start=tmp_path / "first",
-    )
-    (first, _), (second, _) = training.load(tmp_path / "first"), training.load(tmp_path / "second")
+    run(settings(lr=1e-12, epochs=1), "second", start="first")
+    (first, _), (second, _) = checkpoints.load(tmp_path / "first"), checkpoints.load(tmp_path / "second")
     for (name, weight), (_, other) in zip(
         first.backbone.named_parameters(), second.backbone.named_parameters(), strict=True
     ):
         assert torch.allclose(weight, other, atol=1e-6), name
     assert not torch.allclose(first.projection[0].weight, second.projection[0].weight, atol=1e-3)
-
-
-def test_threads_are_limited_to_the_parameter(one_thread):
-    training.limit_threads(compute("float32"))
-    assert torch.get_num_threads() == 1
-    training.limit_threads(compute("float32").model_copy(update={"threads": 2}))
-    assert torch.get_num_threads() == 2
-    training.limit_threads(compute("float32").model_copy(update={"threads": None}))
-    assert torch.get_num_threads() == os.cpu_count()
 
 
 def test_epochs_of_fewer_steps_see_other_videos_each_time(data, run):
@@ -454,3 +313,67 @@ def test_epochs_of_fewer_steps_see_other_videos_each_time(data, run):
     run(settings(steps=1, epochs=3), clips=clips)
     orders = [tuple(i for epoch, i in seen if epoch == number) for number in range(3)]
     assert [len(order) for order in orders] == [16] * 3 and len(set(orders)) == 3
+
+
+# --- a finished training is not repeated ----------------------------------------------------------------
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Grows by one with every training step."""
+    taken, step = [], torch.Tensor.backward
+    monkeypatch.setattr(torch.Tensor, "backward", lambda self: taken.append(1) or step(self))
+    return taken
+
+
+def test_a_finished_training_is_taken_over(run, written, steps):
+    first = run(settings(epochs=2))
+    assert len(steps) == 8
+    again = run(settings(epochs=2), "again", scratch="run")
+    assert len(steps) == 8 and written("again") == written() and again.to_csv() == first.to_csv()
+
+
+@pytest.mark.parametrize("change", ["lr", "seed", "words", "clips", "start", "precision", "code"])
+def test_a_finished_training_of_something_else_is_not(run, steps, monkeypatch, change):
+    run(settings(epochs=1), "begun")
+    run(settings(epochs=1))
+    before = len(steps)
+    options = {
+        "lr": dict(params=settings(epochs=1, lr=5e-3)), "seed": dict(params=settings(epochs=1, seed=1)),
+        "words": dict(words=WORDS + np.eye(4, 6, 1, dtype=np.float32)), "clips": dict(clips=videos(16, 3, random=0)),
+        "start": dict(start="begun"), "precision": dict(params=settings(epochs=1, precision="bf16")), "code": {},
+    }[change]  # fmt: skip
+    if change == "code":
+        monkeypatch.setattr(training.code, "digest", lambda *_, **__: "another")
+    run(**dict(params=settings(epochs=1), name="after", scratch="run") | options)
+    assert len(steps) > before
+
+
+@pytest.mark.parametrize("file", [*FILES, "history.json"])
+def test_a_finished_training_that_was_cut_is_repeated(run, written, steps, tmp_path, file):
+    run(settings(epochs=1))
+    kept, before = written(), len(steps)
+    path = tmp_path / "scratch-run" / "aurl-0" / file
+    path.write_bytes(path.read_bytes()[:-1])
+    run(settings(epochs=1), "again", scratch="run")
+    assert len(steps) > before and written("again") == kept
+
+
+def test_a_killed_run_does_not_resume_from_another_start(run, written, monkeypatch):
+    for seed in (1, 2):
+        run(settings(epochs=1, seed=seed), f"start-{seed}")
+    interrupt(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(epochs=2), start="start-1")
+    run(settings(epochs=2), start="start-2")
+    run(settings(epochs=2), "alone", start="start-2")
+    assert written() == written("alone")
+
+
+def test_the_key_holds_the_code_that_matters_and_no_other():
+    used = code.used_by("import aurl.training, aurl.video.clips", without=training.HARMLESS)
+    assert {"aurl.losses", "aurl.generator", "aurl.models", "aurl.metrics", "aurl.training"} <= set(used)
+    assert {"aurl.devices", "aurl.inference", "aurl.video.clips", "aurl.video.reading", "aurl.video.decoding"} <= set(
+        used
+    )
+    assert not {"aurl.figures", "aurl.progress", "aurl.files", "aurl.evaluation"} & set(used)

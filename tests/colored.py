@@ -1,0 +1,55 @@
+"""Videos of colored noise whose class is their color, for tests of training and of what it leaves."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from aurl import config
+from aurl.video.clips import Clips
+
+NAMES = ["red", "green", "blue", "dark"]
+COLOURS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])
+WORDS = np.eye(4, 6, dtype=np.float32) + 0.3
+MODEL = dict(width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=8, dim=8, dropout=0.05)
+LOSS = dict(terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1)
+TRAIN = dict(
+    epochs=4, steps=None, batch=16, optimizer="adamw", lr=1e-2, weight_decay=1e-2, schedule="cosine", warmup_epochs=1
+)
+FILES = ("model.safetensors", "model.json")
+
+
+def compute(precision):
+    return config.Compute(threads=1, precision=precision, channels_last="never", cache_gb=1)
+
+
+def settings(seed=0, precision="float32", model=None, loss=None, **train):
+    return SimpleNamespace(
+        model=config.Model(**MODEL | (model or {})), loss=config.Loss(**LOSS | (loss or {})),
+        train=config.Train(**TRAIN | train),
+        generator=config.Generator(mode="released", num_classes=None, beta=1.0),
+        compute=compute(precision), variant="aurl", seed=seed)  # fmt: skip
+
+
+def videos(per_class, seed, random=None):
+    """Clips whose class is their colour, 5 frames a video, in mixed order."""
+    rng = np.random.default_rng(seed)
+    labels = np.tile(np.arange(4), per_class)
+    frames = np.repeat(COLOURS[labels], 5, axis=0)[:, None, None] + rng.normal(0, 25, (5 * len(labels), 16, 16, 3))
+    manifest = pd.DataFrame(
+        {
+            "id": [f"{seed}-{i}" for i in range(len(labels))],
+            "path": [f"{seed}-{i}.mp4" for i in range(len(labels))],
+            "digest": [f"{seed}-{i}" for i in range(len(labels))],
+            "class": [NAMES[i] for i in labels],
+            "first": 0,
+            "frames": 5,
+        }
+    )
+    return Clips(
+        manifest,
+        NAMES,
+        config.Clip(frames=4, stride=1, size=16, crop="squash"),
+        seed=random,
+        cache=frames.clip(0, 255).astype(np.uint8),
+    )

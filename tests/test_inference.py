@@ -1,0 +1,72 @@
+"""Features are those of encoding one by one, and labels are ranked by cosine."""
+
+import doctest
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from colored import NAMES, WORDS, compute, settings, videos
+
+from aurl import checkpoints, config, inference, training, video
+from aurl.video.clips import Clips
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return videos(16, 1, random=0), videos(4, 2)
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    training.train(settings(epochs=12, batch=8), *data, NAMES, WORDS, folder, folder / "scratch")
+    return checkpoints.load(folder)[0]
+
+
+def test_encode_is_in_order_and_equals_encoding_one_by_one(trained, data):
+    rows = {"id": data[1].ids, "digest": data[1].digests, "path": data[1].paths, "first": 0, "frames": 5}
+    manifest = pd.DataFrame(rows | {"class": [NAMES[i] for i in data[1].labels]})
+    short = config.Clip(frames=2, stride=1, size=16, crop="squash")
+    several = Clips(manifest, NAMES, short, count=2, cache=data[1].cache)
+    for clips, batch in ((data[1], 3), (several, 5)):
+        features, labels = inference.encode(trained, clips, batch, compute("float32"))
+        assert features.dtype == np.float32 and features.shape == (16, 8) and labels.tolist() == clips.labels
+        with torch.no_grad():
+            for feature, (clip, _) in zip(features, clips, strict=True):
+                colors = torch.from_numpy(clip / 255.0).float()
+                colors = (colors - torch.tensor(video.MEAN)) / torch.tensor(video.STD)
+                expected = trained.encode_video(colors.permute(0, 4, 1, 2, 3)[None])[0]
+                np.testing.assert_allclose(feature, expected, atol=1e-5)
+    assert not trained.training and np.ptp(features, axis=0).max() > 0.5  # the videos differ, so something was compared
+
+
+def test_rough_arithmetic_is_close_to_exact(trained, data):
+    exact, _ = inference.encode(trained, data[1], 16, compute("float32"))
+    rough, _ = inference.encode(trained, data[1], 16, compute("bf16"))
+    automatic, _ = inference.encode(trained, data[1], 16, compute("auto"))
+    np.testing.assert_allclose(np.linalg.norm(rough, axis=1), 1, atol=1e-5)
+    assert abs(rough - exact).max() > 0 and (rough * exact).sum(axis=1).min() > 0.98
+    assert any(np.array_equal(automatic, features) for features in (rough, exact))
+
+
+def test_ranks_are_those_of_a_loop():
+    rng = np.random.default_rng(0)
+    video_features, classes = rng.normal(size=(7, 5)), rng.normal(size=(4, 5))
+    names = ["a", "b", "c", "d"]
+    labels, scores = inference.rank(video_features, classes, names, k=3)
+    for row, feature in enumerate(video_features):
+        best = sorted(range(4), key=lambda c: -float(sum(feature * classes[c])))[:3]
+        assert labels[row].tolist() == [names[c] for c in best]
+        np.testing.assert_allclose(scores[row], [sum(feature * classes[c]) for c in best])
+
+
+def test_equal_scores_keep_the_order_of_names_and_few_classes_give_few_labels():
+    labels, scores = inference.rank(np.ones((1, 2)), np.ones((3, 2)), ["z", "y", "x"], k=5)
+    assert labels.tolist() == [["z", "y", "x"]] and scores.shape == (1, 3)
+
+
+def test_examples():
+    assert doctest.testmod(inference, extraglobs={"np": np}).failed == 0
