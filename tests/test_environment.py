@@ -1,23 +1,42 @@
-"""The environment's files agree: pyproject.toml names packages, requirements.lock pins them, environment.yml repeats the pins."""
+"""What is installed: pyproject.toml names packages, requirements.lock pins them, environment.yml repeats the pins.
 
+The method needs few of them, and every import is declared. Continuous integration and the hooks of pre-commit run
+the same commands and versions as everybody.
+"""
+
+import ast
+import importlib.metadata
+import json
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import aurl
+
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def requirements(*extras):
+    """Packages of the project with some extras, and with the extras that these name: name -> Requirement."""
+    found = {r.name: r for r in map(Requirement, PROJECT["dependencies"])}
+    for requirement in (Requirement(line) for extra in extras for line in EXTRAS[extra]):
+        found |= requirements(*requirement.extras) if requirement.name == "aurl" else {requirement.name: requirement}
+    return found
 
 
 @pytest.fixture(scope="module")
 def wanted():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    return {r.name: r for r in map(Requirement, sum(extras, project["dependencies"]))}
+    return requirements(*EXTRAS)
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +98,135 @@ def test_make_without_a_python_says_so_in_one_sentence(tmp_path):
     assert done.returncode != 0
     assert done.stderr.splitlines()[0].startswith("make: Python 3.11, 3.12 or 3.13 is needed")
     assert not (tmp_path / ".venv").exists()
+
+
+# --- who needs what --------------------------------------------------------------------------------
+
+METHOD_ALONE = """
+import json, sys
+from importlib.machinery import PathFinder
+
+missing = set(json.loads(sys.argv[1]))
+
+class Installed(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in missing else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Installed
+import torch
+import aurl.generator, aurl.losses, aurl.metrics, aurl.models
+
+video, names, centers = torch.eye(4), torch.eye(4), torch.ones(4, 4)
+generator = aurl.generator.ClassGenerator("both")
+print(aurl.losses.aurl(video, names, centers, torch.arange(4), generator)["total"].item())
+"""
+
+
+def with_their_own(names):
+    """The distributions ``names`` and all that they require here, without extras."""
+    found, waiting = set(), [canonicalize_name(name) for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        try:
+            required = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:  # of another system or Python
+            continue
+        found.add(name)
+        for requirement in map(Requirement, required):
+            if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
+                waiting.append(canonicalize_name(requirement.name))
+    return found
+
+
+def test_the_method_needs_only_the_base_dependencies():
+    allowed = with_their_own(requirements())
+    providers = importlib.metadata.packages_distributions()
+    missing = {name for name, by in providers.items() if not allowed & set(map(canonicalize_name, by))} - {"aurl"}
+    assert {"pandas", "dvc", "pybullet", "pydantic", "tqdm", "yaml", "IPython", "av"} <= missing
+    command = [sys.executable, "-c", METHOD_ALONE, json.dumps(sorted(missing))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout) > 0
+
+
+def imports(path):
+    """Top-level modules that a file imports, in functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("files", "extras"),
+    [
+        (["aurl/losses.py", "aurl/generator.py", "aurl/metrics.py", "aurl/models.py"], []),
+        (["aurl/training.py", "aurl/evaluation.py", "aurl/config.py", "aurl/text/*.py", "aurl/video/*.py"], ["data"]),
+        (["aurl/datasets/*.py"], ["mocap"]),
+        (["aurl/**/*.py", "benchmarks/*.py"], ["pipeline", "cluster"]),
+        (["tests/**/*.py"], ["test", "cluster"]),
+    ],
+    ids=["method", "data", "mocap", "pipeline", "tests"],
+)
+def test_every_import_is_declared(files, extras):
+    declared = {canonicalize_name(name) for name in requirements(*extras)}
+    providers = importlib.metadata.packages_distributions()
+    own = {"aurl"} | {path.stem for path in (ROOT / "tests").glob("*.py")}
+    own |= {"cv2", "pydantic_core"}  # a benchmark asks for the one when it is missing; the other is a part of pydantic
+    for path in (path for pattern in files for path in ROOT.glob(pattern)):
+        for module in set(imports(path)) - own - sys.stdlib_module_names:
+            by = set(map(canonicalize_name, providers.get(module, [])))
+            assert by & declared, f"{path.relative_to(ROOT)} imports {module}, which {extras} do not declare"
+
+
+def test_extras_with_all_the_pipeline_needs(wanted):
+    assert requirements("lab", "cluster", "test").keys() == wanted.keys()
+    assert "pybullet" in requirements("mocap").keys() - requirements("data").keys()
+
+
+# --- habits ----------------------------------------------------------------------------------------
+
+
+def test_version_has_one_source():
+    assert PROJECT["dynamic"] == ["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == aurl.__version__
+    assert f"## [{aurl.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_citation_is_of_the_paper():
+    paper = yaml.safe_load((ROOT / "CITATION.cff").read_text())["preferred-citation"]
+    assert [author["family-names"] for author in paper["authors"]] == ["Pu", "Zhao", "Zheng"]
+    assert paper["year"] == 2022 and "2203.15381" in paper["url"]
+
+
+def test_the_workflow_runs_the_commands_of_ci():
+    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["ci"]["steps"]
+    commands = [step["run"] for step in steps if "run" in step]
+    assert commands == ["make lint", "make test", "make reproduce"]
+    assert commands == re.findall(r"^make .+$", (ROOT / ".ci/run").read_text(), flags=re.M)
+    targets = (ROOT / "Makefile").read_text()
+    assert all(re.search(rf"^{command.split()[1]}:", targets, flags=re.M) for command in commands)
+
+
+def test_hooks_have_the_locked_versions(locked):
+    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [hook for repository in repositories for hook in repository["hooks"]]
+    assert {hook["id"] for hook in hooks} == {"ruff-check", "ruff-format", "nbstripout"}
+    for hook in hooks:
+        (pin,) = map(Requirement, hook["additional_dependencies"])
+        assert hook["entry"].split()[0] == pin.name
+        assert {str(pin.specifier)} == {f"=={version}" for version in locked[pin.name]}
+
+
+def test_hook_leaves_committed_notebooks_as_they_are(tmp_path):
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    copies = [tmp_path / path.name for path in notebooks]
+    for path, copy in zip(notebooks, copies):
+        copy.write_bytes(path.read_bytes())
+    strip = [sys.executable, "-m", "nbstripout", "--keep-id", *map(str, copies)]
+    subprocess.run(strip, check=True)
+    assert [copy.read_bytes() for copy in copies] == [path.read_bytes() for path in notebooks]

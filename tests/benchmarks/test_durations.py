@@ -10,7 +10,7 @@ def test_every_stage_is_timed(benchmark):
     Path(".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n")
     Path("dvc.yaml").write_text("""stages:
   check: {cmd: echo checked > checked, outs: [checked]}
-  01_first: {cmd: test ! -e build/trainings && mkdir -p build/trainings && echo 1 > build/trainings/new, deps: [checked]}
+  01_first: {cmd: test ! -e build/trainings && mkdir -p build/trainings && touch build/trainings/new, deps: [checked]}
 """)
     kept = paths.TRAININGS / "finished"
     kept.parent.mkdir(parents=True)
