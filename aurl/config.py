@@ -1,28 +1,73 @@
 """``params.yaml`` as typed sections: what each parameter may be, and a variant laid over the base.
 
-``python -m aurl.config`` checks the file, every variant in it included.
+``python -m aurl.pipeline.check`` checks the file, with every variant and all that the parameters name.
 """
 
 import difflib
 import os
-import sys
+import re
+from collections.abc import Collection, Iterable, Mapping
 from functools import reduce
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import pydantic
 import yaml
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from aurl import UserError
-from aurl.files import write_bytes
+
+MOCAP = ("mocap-seen", "mocap-composed", "mocap-novel")  # the sets of the embedded benchmark
+ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
+
+
+def _refusal(text):
+    """The end of a sentence that begins with the parameter's name."""
+    return PydanticCustomError("refused", "{text}", {"text": text})
+
+
+def _unique(values):
+    if len(set(values)) < len(values):
+        raise _refusal(f"names something twice: {_list(map(str, values))}.")
+    return values
+
+
+def _name(kind, pattern, rule):
+    """A key that becomes part of file names and of shell commands."""
+
+    def check(key):
+        if not (isinstance(key, str) and re.fullmatch(pattern, key)):
+            raise _refusal(f"cannot name a {kind}: use {rule}, 40 at most.")
+        return key
+
+    return BeforeValidator(check)
+
+
+def _apart(keyed):
+    known = {}
+    for key in keyed:
+        other = known.setdefault(key.casefold(), key)
+        if other != key:
+            raise _refusal(f"has the keys {other} and {key}, which are the same file on some systems: rename one.")
+    return keyed
+
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-MOCAP = ("mocap-seen", "mocap-composed", "mocap-novel")  # the sets of the embedded benchmark
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # strict, as the pipeline writes it into file names as it is
+Place = Annotated[str, Field(min_length=1)]  # a path
 Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center"]
+Variant = Annotated[
+    str, _name("variant", r"[A-Za-z][A-Za-z0-9_]{0,39}", "a letter, then letters, digits and underscores")
+]
+SetName = Annotated[
+    str,
+    _name("data set", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", "a letter or digit, then also dots, hyphens and underscores"),
+]
+Names = Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
+Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(_unique)]
 
 
 class Section(pydantic.BaseModel):
@@ -30,34 +75,45 @@ class Section(pydantic.BaseModel):
 
 
 class Run(Section):
-    variants: Annotated[list[str], Field(min_length=1)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    variants: Names
+    seeds: Seeds
 
 
 class Ablations(Section):
-    variants: Annotated[list[str], Field(min_length=1)] | None
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    variants: Names | None
+    seeds: Seeds
 
 
 class Dataset(Section):
     """A data set on disk: see ``aurl.datasets.readers`` for what its parameters mean."""
 
     reader: Literal["activitynet", "folders", "hmdb51", "kinetics", "ucf101"]
-    root: str
-    annotations: str | list[str] | None = None
+    root: Place
+    annotations: Place | Annotated[list[Place], Field(min_length=1)] | None = None
     classes: Count | None = None
     split: Literal["train", "val", "test"] | None = None
     names: str | None = None
 
+    @pydantic.model_validator(mode="after")
+    def _annotations_suit_the_reader(self):
+        if self.annotations and self.reader not in ANNOTATED:
+            raise _refusal(
+                f"has annotations, which the reader {self.reader} does not take: remove them, as only "
+                f"{' and '.join(ANNOTATED)} take any."
+            )
+        if self.reader == "activitynet" and not isinstance(self.annotations, str):
+            raise _refusal("needs one path as its annotations, of ActivityNet's JSON file.")
+        return self
+
 
 class Data(Section):
-    train: Annotated[list[str], Field(min_length=1)]
-    test: Annotated[list[str], Field(min_length=1)]
-    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], Dataset]
+    train: Names
+    test: Names
+    datasets: Annotated[dict[SetName, Dataset], AfterValidator(_apart)]
 
 
 class Proxies(Section):
-    folder: str
+    folder: Place
     side: Annotated[int, Field(ge=16, multiple_of=2)]
     keyframe: Count
     crf: Annotated[int, Field(ge=0, le=51)]
@@ -72,7 +128,7 @@ class Prepare(Section):
 
 
 class Mocap(Section):
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     size: Annotated[int, Field(ge=16, le=512, multiple_of=2)]
     frames: Count
     fps: Positive
@@ -89,8 +145,9 @@ class Clip(Section):
 
 
 class Text(Section):
-    vectors: str
-    describe: str | None
+    vectors: Place
+    describe: bool
+    descriptions: Place
     overlap: Annotated[float, Field(ge=0, le=2)]
 
 
@@ -106,7 +163,7 @@ class Model(Section):
 
 
 class Loss(Section):
-    terms: Annotated[list[Term], Field(min_length=1)]
+    terms: Annotated[list[Term], Field(min_length=1), AfterValidator(_unique)]
     scale: Positive
     uniformity_weight: NotNegative
     margin: NotNegative
@@ -143,14 +200,14 @@ class Evaluate(Section):
 
 
 class Sphere(Section):
-    variants: Annotated[list[str], Field(min_length=1)]
-    classes: Annotated[list[str], Field(min_length=2)]
+    variants: Names
+    classes: Annotated[list[str], Field(min_length=3), AfterValidator(_unique)]
     epochs: Count
     batch: Annotated[int, Field(ge=2)]
     lr: Positive
 
 
-class Params(Section):
+class Sections(Section):
     """All of ``params.yaml``; see that file for what each value means."""
 
     run: Run
@@ -167,13 +224,86 @@ class Params(Section):
     compute: Compute
     evaluate: Evaluate
     sphere: Sphere
-    variants: dict[str, dict[str, Any]]
+    variants: Annotated[dict[Variant, dict[str, Any]], AfterValidator(_apart)]
+
+    @pydantic.model_validator(mode="after")
+    def _named_things_exist(self):
+        datasets, variants = self.data.datasets, self.variants
+        for name in datasets:
+            if name.casefold() in MOCAP:
+                raise _refusal(
+                    f"data.datasets.{name} has the name of a set of the embedded benchmark: give it another."
+                )
+        for key, wanted, known, place in (
+            ("data.train", self.data.train, [*MOCAP, *datasets], "data.datasets"),
+            ("data.test", self.data.test, [*MOCAP, *datasets], "data.datasets"),
+            ("run.variants", self.run.variants, variants, "`variants`"),
+            ("ablations.variants", self.ablations.variants or [], variants, "`variants`"),
+            ("sphere.variants", self.sphere.variants, variants, "`variants`"),
+        ):
+            for name in wanted:
+                if name not in known:
+                    raise _refusal(
+                        f"{key} names {name!r}, which is not under {place}; there are {_list(known)}"
+                        f"{_nearest(name, known)}"
+                    )
+        for name in self.data.train:
+            if name in self.data.test:
+                raise _refusal(
+                    f"data.train and data.test both name {name}: its classes would not be unseen, so leave it out of "
+                    "one."
+                )
+        for name in self.sphere.variants:
+            if name not in self.run.variants:
+                raise _refusal(
+                    f"sphere.variants names {name!r}, which run.variants does not train; it trains "
+                    f"{_list(self.run.variants)}."
+                )
+        return self
+
+
+class Params(Sections):
+    """What `load` returns: the sections that were asked for, ``variant`` and ``seed``."""
+
+    model_config = pydantic.ConfigDict(frozen=False)
+
+    variant: str | None = None
+    seed: int = 0
+
+    def replace(self, **changes: Mapping[str, Any]) -> "Params":
+        """These parameters with some values changed, by section, and checked: ``params.replace(train={"lr": 0.1})``.
+
+        Raises UserError for an unknown key and for a value out of range.
+        """
+        new = {}
+        for name, values in changes.items():
+            section = getattr(self, name)
+            try:
+                new[name] = type(section).model_validate(section.model_dump() | dict(values))
+            except pydantic.ValidationError as error:
+                raise UserError(_sentence(error, "the parameters", (name,))) from None
+        return self.model_copy(update=new)
+
+    if not TYPE_CHECKING:  # a type checker then still finds a misspelt section
+
+        def __getattr__(self, name):
+            if name in Sections.model_fields:
+                raise AttributeError(
+                    f"the section {name} was not loaded: name it in the `sections` of aurl.config.load, and in the "
+                    "stage's `params` in dvc.yaml."
+                )
+            return super().__getattr__(name)
 
 
 VARIED = ("clip", "model", "loss", "generator", "train", "compute", "evaluate")  # sections that a variant may change
 
 
-def load(path="params.yaml", variant=None, seed=0, sections=None):
+def load(
+    path: str | Path = "params.yaml",
+    variant: str | None = None,
+    seed: int = 0,
+    sections: Collection[str] | None = None,
+) -> Params:
     """The parameters of one variant, or the base without any, checked.
 
     Args:
@@ -184,24 +314,34 @@ def load(path="params.yaml", variant=None, seed=0, sections=None):
             that a pipeline stage cannot depend on a parameter that it does not declare. All of them if ``None``.
 
     Raises:
-        UserError: a file that cannot be read, an unknown key, a value out of range, an unknown variant.
+        UserError: a file that cannot be read, an unknown key, a value out of range, an unknown variant or section.
     """
     raw = _read(path)
-    params = _check(raw, path)
+    checked = _check(raw, path)
     if variant is not None:
-        if variant not in params.variants:
+        if variant not in checked.variants:
             raise UserError(
-                f"{path}: there is no variant {variant!r} under `variants`; there are {_list(params.variants)}{_nearest(variant, params.variants)}"
+                f"{path}: there is no variant {variant!r} under `variants`; there are {_list(checked.variants)}"
+                f"{_nearest(variant, checked.variants)}"
             )
         where = f"{path}: variants.{variant}"
-        for section in params.variants[variant]:
-            if section in Params.model_fields and section not in VARIED:
+        for section in checked.variants[variant]:
+            if section in Sections.model_fields and section not in VARIED:
                 raise UserError(
-                    f"{where}.{section}: a variant cannot change the section {section}, which all variants share; it may change {_list(VARIED)}."
+                    f"{where}.{section}: a variant cannot change the section {section}, which all variants share; it "
+                    f"may change {_list(VARIED)}."
                 )
-        params = _check(_overlay(raw, params.variants[variant], where), where)
-    chosen = {name: getattr(params, name) for name in sections or Params.model_fields}
-    return SimpleNamespace(**chosen, variant=variant, seed=seed)
+        checked = _check(_overlay(raw, checked.variants[variant], where), where)
+    wanted = Sections.model_fields if sections is None else sections
+    for name in wanted:
+        if name not in Sections.model_fields:
+            raise UserError(f"{path}: there is no section {name!r}{_nearest(name, Sections.model_fields)}")
+    return Params.model_construct(**{name: getattr(checked, name) for name in wanted}, variant=variant, seed=seed)
+
+
+def load_all(path: str | Path = "params.yaml") -> dict[str, Params]:
+    """The parameters of every variant in the file. Raises UserError as `load` does."""
+    return {variant: load(path, variant) for variant in load(path).variants}
 
 
 def enter_project():
@@ -218,14 +358,30 @@ def enter_project():
     raise UserError(f"no params.yaml in {here} or above it: start the notebook inside the project's folder.")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice in a mapping is a mistake; PyYAML takes the last one silently."""
+
+    def compose_mapping_node(self, anchor):
+        node, known = super().compose_mapping_node(anchor), {}
+        for key, _ in node.value:
+            name = (key.tag, str(key.value))
+            if name in known:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} stands in line {known[name].line + 1} already, so remove one",
+                    problem_mark=key.start_mark,
+                )
+            known[name] = key.start_mark
+        return node
+
+
 def _read(path):
     try:
-        raw = yaml.safe_load(Path(path).read_bytes())
+        raw = yaml.load(Path(path).read_bytes(), _Loader)
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): run from the project's root, or name the parameter file."
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = f" at line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
         reason = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be parsed")
         raise UserError(f"{path} is not valid YAML{where}: {reason}.") from None
@@ -251,61 +407,40 @@ def _overlay(base, over, where):
 
 def _check(raw, where):
     try:
-        params = Params.model_validate(raw)
+        return Sections.model_validate(raw)
     except pydantic.ValidationError as error:
-        problems = sorted(
-            error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"
-        )  # a misspelt key is missing, too
-        raise UserError(_sentence(problems[0], where)) from None
-    ablations = params.ablations.variants or []
-    for key, values in (
-        ("run.variants", params.run.variants), ("run.seeds", params.run.seeds), ("ablations.variants", ablations), ("ablations.seeds", params.ablations.seeds),
-        ("data.train", params.data.train), ("data.test", params.data.test), ("loss.terms", params.loss.terms),
-    ):  # fmt: skip
-        if len(set(values)) < len(values):
-            raise UserError(f"{where}: {key} names something twice: {_list(map(str, values))}.")
-    known = [*MOCAP, *params.data.datasets]
-    for key, names in (("data.train", params.data.train), ("data.test", params.data.test)):
-        for name in names:
-            if name not in known:
-                raise UserError(
-                    f"{where}: {key} names {name!r}, which is not under data.datasets; there are {_list(known)}{_nearest(name, known)}"
-                )
-    for name in set(params.data.datasets) & set(MOCAP):
-        raise UserError(
-            f"{where}: data.datasets.{name} has the name of a set of the embedded benchmark: give it another."
-        )
-    for name in set(params.data.train) & set(params.data.test):
-        raise UserError(
-            f"{where}: data.train and data.test both name {name}: its classes would not be unseen, so leave it out of one."
-        )
-    for key, names in (
-        ("run.variants", params.run.variants),
-        ("ablations.variants", ablations),
-        ("sphere.variants", params.sphere.variants),
-    ):
-        for name in names:
-            if name not in params.variants:
-                raise UserError(
-                    f"{where}: {key} names {name!r}, which is not under `variants`; there are {_list(params.variants)}{_nearest(name, params.variants)}"
-                )
-    for name in params.sphere.variants:
-        if name not in params.run.variants:
-            raise UserError(
-                f"{where}: sphere.variants names {name!r}, which run.variants does not train; it trains {_list(params.run.variants)}."
-            )
-    return params
+        raise UserError(_sentence(error, where)) from None
 
 
-def _sentence(problem, where):
-    name = ".".join(str(part) for part in problem["loc"])
+def _sentence(error, where, section=()):
+    """One of the problems that pydantic found, the likeliest cause of the others, with its full name in the file."""
+    problem = min(
+        error.errors(), key=lambda found: found["type"] != "extra_forbidden"
+    )  # a misspelt key is missing, too
+    place = (*section, *problem["loc"])
+    name, said = ".".join(map(str, place)), problem["msg"][0].lower() + problem["msg"][1:]
+    if place and place[-1] == "[key]":
+        return f"{where}: {'.'.join(map(str, place[:-2]))} has the key {problem['input']!r}, which {said}"
+    if problem["type"] == "refused":
+        return f"{where}: {name} {said}" if name else f"{where}: {said}"
     if problem["type"] == "extra_forbidden":
-        *section, key = problem["loc"]
-        known = reduce(lambda model, part: model.model_fields[part].annotation, section, Params).model_fields
-        return f"{where}: {name} is not a parameter{_nearest(key, known)}"
+        *above, key = place
+        return f"{where}: {name} is not a parameter{_nearest(key, reduce(_below, above, Sections).model_fields)}"
     if problem["type"] == "missing":
         return f"{where}: {name} is missing: add it, as the comments of params.yaml describe."
-    return f"{where}: {name} is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."
+    return f"{where}: {name} is {problem['input']!r}: {said}."
+
+
+def _below(model, part):
+    """The section that ``part`` of another one is; the same one for a key of a dictionary of sections."""
+    field = model.model_fields.get(part)
+    return (field and _section(field.annotation)) or model
+
+
+def _section(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_section, get_args(annotation))), None)
 
 
 def _nearest(key, known):
@@ -313,21 +448,5 @@ def _nearest(key, known):
     return f"; did you mean {near[0]}?" if near else "."
 
 
-def _list(names):
+def _list(names: Iterable[str]) -> str:
     return ", ".join(names)
-
-
-def main():
-    path, *stamp = sys.argv[1:] or ["params.yaml"]
-    try:
-        for variant in _check(_read(path), path).variants:
-            load(path, variant)
-        for file in stamp:  # a pipeline stage's sign that the check was passed
-            write_bytes(file, b"valid\n")
-    except UserError as error:
-        sys.exit(f"aurl: {error}")
-    print(f"{path} is valid")
-
-
-if __name__ == "__main__":
-    main()

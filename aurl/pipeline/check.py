@@ -1,0 +1,113 @@
+"""Refuse a parameter file with a slip in it before the first stage runs.
+
+    python -m aurl.pipeline.check [params.yaml] [STAMP]
+
+`aurl.config` checks the values of the file. This module checks what they name: paths, relative to the project's root,
+and class names, by the package's own lists. Chapter 2 checks what only the data can tell.
+"""
+
+import difflib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from aurl import UserError, config
+from aurl.files import write_bytes
+
+
+class Class(NamedTuple):
+    name: str
+    words: str  # what it is embedded by
+
+
+def check(path: str | Path = "params.yaml") -> None:
+    """Check a parameter file, every variant in it included. Raises UserError for the first thing that is amiss."""
+    config.load_all(path)
+    params = config.load(path)
+    used = [*params.data.train, *params.data.test]
+    for name in used:
+        if name in params.data.datasets:
+            _has_paths(f"{path}: data.datasets.{name}", params.data.datasets[name])
+    for key, file in (("vectors", params.text.vectors), ("descriptions", params.text.descriptions)):
+        _is_file(f"{path}: text.{key}", file)
+    classes = {name: _classes(f"{path}: data.datasets.{name}", name, params.data) for name in params.data.datasets}
+    classes |= {name: _classes(path, name, params.data) for name in config.MOCAP if name in used}
+    if params.text.describe:
+        _are_described(path, params.text.descriptions, {name: classes[name] for name in used})
+    _are_classes(f"{path}: sphere.classes", params.sphere.classes, [classes[name] for name in params.data.train])
+
+
+def _has_paths(where, about):
+    if not Path(about.root).is_dir():
+        raise UserError(f"{where}.root: there is no folder {about.root}: write where the videos are.")
+    files = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
+    for file in files:
+        _is_file(f"{where}.annotations", file)
+
+
+def _is_file(where, file):
+    if not Path(file).is_file():
+        raise UserError(f"{where}: there is no file {file}: write the path of one, from the project's root.")
+
+
+def _classes(where, name, data) -> list[Class] | None:
+    """The classes of a data set; None where only its folders tell."""
+    if name in config.MOCAP:
+        from aurl.datasets import mocap  # takes pybullet, which other data sets do without
+
+        return [Class(label, label) for label in (f"{a} {b}" for set_, a, b in mocap.classes() if set_ == name)]
+    about = data.datasets[name]
+    if about.names is None:
+        return None
+    from aurl.datasets import names
+    from aurl.text import words
+
+    try:
+        labels, rules = names.load(about.names)
+    except UserError as error:
+        raise UserError(f"{where}.names: {error}") from None
+    if about.classes is not None:  # the names then only say how the folders' names become words
+        return None
+    return [Class(label, " ".join(words(label, rules))) for label in labels]
+
+
+def _are_described(path, file, classes: Mapping[str, list[Class] | None]):
+    from aurl.text import describe, load_sentences
+
+    sentences = load_sentences(file)
+    for name, known in classes.items():
+        for label in known or []:
+            try:
+                describe(label.words, sentences)
+            except UserError as error:
+                raise UserError(f"{path}: text.describe is true, but for the set {name} {error}") from None
+
+
+def _are_classes(where, wanted, sets: list[list[Class] | None]):
+    """Whether all are training classes, as far as the names of all training sets are known."""
+    if None in sets:
+        return
+    known = [label.name for own in sets for label in own or []]
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UserError(
+                f"{where} names {name!r}, which is not a class of data.train"
+                + (f"; did you mean {near[0]!r}?" if near else ": take classes that are trained on.")
+            )
+
+
+def main() -> None:
+    path, *stamp = sys.argv[1:] or ["params.yaml"]
+    try:
+        check(path)
+        for file in stamp:  # a pipeline stage's sign that the check was passed
+            write_bytes(file, b"valid\n")
+    except UserError as error:
+        sys.exit(f"aurl: {error}")
+    print(f"{path} is valid")
+
+
+if __name__ == "__main__":
+    main()
