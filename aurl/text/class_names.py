@@ -32,7 +32,7 @@ class Rules:
 
 
 def words(name: str, rules: Rules = Rules()) -> list[str]:
-    """The lower-case words that a class name is embedded by; everything but letters, digits and apostrophes parts words.
+    """The lower-case words that a class name is embedded by; all but letters, digits and apostrophes parts words.
 
     >>> words("walk duck"), words("flauta", Rules({"flauta": "flute"}))
     (['walk', 'duck'], ['flute'])
@@ -50,16 +50,16 @@ def words(name: str, rules: Rules = Rules()) -> list[str]:
 
 @cache
 def _base_form(word):
-    """The word's base form as a verb; the word itself if it may be one already ("saw"), or is no verb that lemminflect knows."""
+    """The word's base form as a verb; the word itself if it may be one ("saw") or if lemminflect knows no such verb."""
     lemmas = lemminflect.getAllLemmas(word, upos="VERB").get("VERB", ())
     return word if word in lemmas or not lemmas else lemmas[0]
 
 
-STOP_WORDS = frozenset(["a", "an", "and", "are", "as", "at", "by", "for", "from", "in", "into", "is", "it", "its", "off", "on", "or", "over", "that", "the", "to", "up", "with"])
+STOP_WORDS = frozenset("a an and are as at by for from in into is it its off on or over that the to up with".split())  # noqa: SIM905
 
 
 def describe(name: str, sentences: Mapping[str, str]) -> list[str]:
-    """The words that describe a class: of its own sentence, or of those of its parts; without stop words and the name's words.
+    """The words of a class's own sentence, or of those of its parts, without stop words and the name's words.
 
     ``sentences`` maps a class name, or the longest parts that it is made of, to a description. Raises
     UserError for a class that cannot be described so.
@@ -72,7 +72,8 @@ def describe(name: str, sentences: Mapping[str, str]) -> list[str]:
         sizes = [size for size in range(len(left), 0, -1) if " ".join(left[:size]) in sentences]
         if not sizes:
             raise UserError(
-                f'there is no description of "{" ".join(left)}" in the class "{name}": add one to the file of text.describe'
+                f'there is no description of "{" ".join(left)}" in the class "{name}": add one to the file of '
+                "text.descriptions"
             )
         found += words(sentences[" ".join(left[: sizes[0]])])
         left = left[sizes[0] :]
@@ -85,15 +86,17 @@ def describe(name: str, sentences: Mapping[str, str]) -> list[str]:
 
 
 def load_sentences(path: str | Path) -> dict[str, str]:
-    """Descriptions from a YAML file of ``name: sentence``. Raises UserError if it is missing or another kind of file."""
+    """Descriptions from a YAML file of ``name: sentence``. Raises UserError if it is missing or of another kind."""
     try:
         found = yaml.safe_load(Path(path).read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(
-            f"the descriptions {path} cannot be read ({type(error).__name__}): text.describe must be a YAML file of `name: sentence`, or null"
+            f"the descriptions {path} cannot be read ({type(error).__name__}): text.descriptions must be a YAML file "
+            "of `name: sentence`"
         ) from None
     if not isinstance(found, dict) or not all(isinstance(value, str) for pair in found.items() for value in pair):
         raise UserError(
-            f"the descriptions {path} are not `name: sentence` throughout: put sentences with a colon or a comma between quotes"
+            f"the descriptions {path} are not `name: sentence` throughout: put sentences with a colon or a comma "
+            "between quotes"
         )
     return found

@@ -1,4 +1,4 @@
-"""The class vectors of data sets: kept in a file, selected, compared, and training classes near a test class left out."""
+"""The class vectors of data sets: kept in a file, selected, compared, and filtered of classes near a test class."""
 
 import difflib
 import io
@@ -23,8 +23,9 @@ def overlapping(
     columns ``class``, ``nearest`` (the test class), ``distance`` and ``removed``.
     """
     (names, vectors), (test_names, test_vectors) = train, test
-    # Rounding puts equal vectors at ±1e-16, which would be "below" a threshold of 0, or sort equals at random.
-    distances = np.clip((1 - _unit(vectors) @ _unit(test_vectors).T).round(9), 0, 2)
+    # Equal vectors are ±1e-16 apart, which would be "below" a threshold of 0, or sort equals at random. Adding 0
+    # turns -0, which tables would print as -0.000000, into 0.
+    distances = np.clip((1 - _unit(vectors) @ _unit(test_vectors).T).round(9), 0, 2) + 0.0
     nearest = distances.argmin(axis=1)
     smallest = distances.min(axis=1)
     table = pd.DataFrame(
@@ -43,16 +44,44 @@ def without_overlap(
 ) -> tuple[tuple[list[str], np.ndarray], pd.DataFrame]:
     """The training classes (names, vectors) that are no nearer than ``threshold`` to a class of any test set, and why.
 
-    The table is that of `overlapping` against all test sets together, with the column ``set``, of the nearest test class.
-    A threshold of 0 keeps every class, even one that is a test class too. Raises UserError if no class is left.
+    The table is that of `overlapping` against all test sets together, with the column ``set``, of the nearest test
+    class. A threshold of 0 keeps every class, even one that is a test class too. Raises UserError if a test set has
+    only one class or if fewer than two training classes are left, as one class cannot be told apart from others.
     """
+    for name, (classes, _) in tests.items():
+        if len(classes) < 2:
+            raise UserError(f'the test set {name} has the class "{classes[0]}" alone: add videos of other classes')
+    if len(train[0]) < 2:
+        raise UserError(f'the training sets have the class "{train[0][0]}" alone: add videos of other classes')
     nearest = [overlapping(train, test, threshold).assign(set=name) for name, test in tests.items()]
     table = pd.concat(nearest).sort_values("distance", kind="stable").drop_duplicates("class", ignore_index=True)
     kept = set(table.loc[~table["removed"], "class"])
-    if not kept:
-        raise UserError(f"text.overlap {threshold} leaves no training class: lower it")
+    if len(kept) < 2:
+        left = "one training class" if kept else "no training class"
+        raise UserError(f"text.overlap {threshold} leaves {left} of {len(table)}: lower it")
     names = [name for name in train[0] if name in kept]
     return (names, select(list(train[0]), train[1], names)), table
+
+
+def check_sphere(classes: Sequence[str], overlap: pd.DataFrame) -> None:
+    """Raises UserError if one of ``sphere.classes`` is no training class, or if ``overlap`` says that it is left out.
+
+    ``overlap`` is the table of `without_overlap`.
+    """
+    rows = overlap.set_index("class")
+    for name in classes:
+        if name not in rows.index:
+            near = difflib.get_close_matches(name, rows.index, n=1)
+            raise UserError(
+                f'sphere.classes names "{name}", which is no training class'
+                + (f'; did you mean "{near[0]}"?' if near else ": take classes that are trained on")
+            )
+        row = rows.loc[name]
+        if row["removed"]:
+            raise UserError(
+                f'sphere.classes names "{name}", which text.overlap leaves out, as it is {row["distance"]:.3f} from '
+                f'"{row["nearest"]}" of {row["set"]}: take another class, or lower text.overlap'
+            )
 
 
 def select(names: Sequence[str], vectors: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
@@ -99,7 +128,8 @@ def load_classes(path: str | Path, name: str) -> tuple[list[str], np.ndarray]:
         ) from None
     except Exception as error:
         raise UserError(
-            f"{path} holds no classes of this project ({type(error).__name__}): embed the class names again, with `dvc repro -f`"
+            f"{path} holds no classes of this project ({type(error).__name__}): embed the class names again, with "
+            "`dvc repro -f 02_embed_class_names`"
         ) from error
 
 
