@@ -16,14 +16,34 @@ ENVIRONMENT = "AURL_PROGRESS"  # a file that `aurl.pipeline.notebook` shows on t
 
 
 def bar(iterable=None, **options):
-    """`tqdm`, drawn where the reader is; executed notebooks stay free of it, so that their bytes repeat."""
+    """`tqdm`, drawn where the reader is; executed notebooks stay free of it, so that their bytes repeat.
+
+    What is drawn is plain text, begun anew by a carriage return and ended by a line feed, so that a parent process can
+    show the last piece of each of its children.
+    """
     path = os.environ.get(ENVIRONMENT)
-    stream = open(path, "a", buffering=1) if path else sys.stderr
-    return tqdm(iterable, file=stream, mininterval=0.5 if sys.stderr.isatty() else 5, **options)
+    own = open(path, "a", buffering=1) if path else None
+    pace = 0.5 if sys.stderr.isatty() else 5
+    drawn = _Bar(iterable, file=own or sys.stderr, mininterval=pace, position=0, **options)
+    drawn.own = own
+    if drawn.disable:
+        drawn.close()
+    return drawn
+
+
+class _Bar(tqdm):
+    """A bar that closes the stream that was opened for it."""
+
+    own = None
+
+    def close(self):
+        super().close()
+        if self.own is not None:
+            self.own.close()
 
 
 def parallel(function, calls, desc, unit, total=None, scheduler=None):
-    """The results of ``function(*call)`` for each of ``calls``, in their order, computed by as many processes as there are cores.
+    """The results of ``function(*call)`` for each of ``calls``, in their order, computed by one process per core.
 
     ``calls`` may be a generator of ``total`` calls, of which only some are held at a time. With the address of a Dask
     ``scheduler`` ("tcp://HOST:PORT") its workers compute them. Raises UserError if it does not answer.
@@ -33,13 +53,12 @@ def parallel(function, calls, desc, unit, total=None, scheduler=None):
     if scheduler:
         yield from bar(_on_cluster(jobs, scheduler), total=total, desc=desc, unit=unit)
         return
-    results = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
+    results = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)  # as many as the process may use, and no more
     try:
         yield from bar(results, total=total, desc=desc, unit=unit)
     finally:  # idle workers would be reported as leaked when the notebook's process ends
-        if not isinstance(
-            sys.exception(), GeneratorExit
-        ):  # given up: the garbage collector may be at work in a thread that this would wait for
+        # Work that is given up may be ended by the garbage collector, in a thread that this would wait for.
+        if not isinstance(sys.exception(), GeneratorExit):
             get_reusable_executor().shutdown()
 
 
@@ -54,7 +73,8 @@ def _on_cluster(jobs, scheduler):
         client = Client(scheduler, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"there is no Dask scheduler at {scheduler} ({type(error).__name__}): start one with `dask scheduler`, or set prepare.scheduler to null."
+            f"there is no Dask scheduler at {scheduler} ({type(error).__name__}): "
+            "start one with `dask scheduler`, or set prepare.scheduler to null."
         ) from None
     with client, joblib.parallel_config(backend="dask"):
         while chunk := list(itertools.islice(jobs, CHUNK)):  # this backend gives no results before the last one

@@ -39,7 +39,7 @@ for line in sys.stdin:
     reasons, shape, exact = [row["status"]], None, None
     if row["status"] == "ok":
         try:
-            clips = read_clips(path, 4, 1, 2, 16, np.random.default_rng(0), total=row["frames"])
+            clips = read_clips(path, 4, 1, 2, 16, np.random.default_rng(0), file_frames=row["frames"])
             indices = clip_indices(row["frames"], 4, 1, 2, np.random.default_rng(0))
             shape, exact = clips.shape, bool((clips == read_frames(path, 16)[indices]).all())
         except VideoError as error:

@@ -1,32 +1,55 @@
-"""Data sets, and the manifest that lists their videos: one row each, where every later step begins."""
-
-from pathlib import Path
+"""Data sets, and the manifest that lists their videos: every later step begins with its rows."""
 
 import pandas as pd
 
 from aurl import UserError
+from aurl.paths import MANIFEST
 
-MANIFEST = Path("data/manifest.csv")
+# One row of the manifest is a video, or a segment of one.
+COLUMNS = [
+    "id",  # unique: the set, and the path relative to the set's root without extension
+    "set",
+    "split",  # "train", "val" or "test"
+    "class",
+    "words",  # what the class name is embedded by
+    "path",  # the file that later steps read
+    "first",  # the segment's first frame in the file, counting from 0
+    "frames",  # how many frames the segment has
+    "fps",  # frames per second of the file
+    "width",  # pixels, as players show the file
+    "height",
+    "duration",  # of the file, in seconds; times fps, it is the file's number of frames
+    "codec",
+    "digest",  # SHA-256 of the file's bytes
+    "status",  # "ok"
+]
+_TEXT = dict.fromkeys(["id", "set", "split", "class", "words", "path", "codec", "digest", "status"], str)
 
 
-def read_manifest(names, split):
-    """The manifest's rows of one split (``train``, ``val`` or ``test``) of one data set or a list of them, with status "ok".
+def read_manifest(names=None, split=None):
+    """The manifest's rows of one split ("train", "val" or "test") of one data set or a list of them; all by default.
 
-    Classes of the same name in several sets are one class. Raises UserError if there is no manifest, or no such row of a set.
+    Rows whose status is not "ok" are left out. Classes of the same name in several sets are one class. Raises UserError
+    if there is no manifest, if it lacks a column, or if one of ``names`` has no such row.
     """
     names = [names] if isinstance(names, str) else names
+    again = "prepare the data again, with `dvc repro -f 01_prepare_data`."
     try:
-        table = pd.read_csv(MANIFEST)
-        rows = table[table["set"].isin(names) & (table["split"] == split) & (table["status"] == "ok")]
-        missing = [name for name in names if name not in set(rows["set"])]
+        table = pd.read_csv(MANIFEST, dtype=_TEXT, keep_default_na=False)  # a class may be called "1" or "null"
     except FileNotFoundError:
         raise UserError(f"{MANIFEST} is missing: prepare the data first, with `dvc repro`.") from None
-    except (KeyError, ValueError):
-        raise UserError(
-            f"{MANIFEST} is not a manifest of this project: prepare the data again, with `dvc repro -f 01_prepare_data`."
-        ) from None
-    if missing:
-        raise UserError(
-            f"{MANIFEST} has no {split} videos of {missing[0]}: prepare the data again, with `dvc repro -f`."
-        )
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"{MANIFEST} is not a manifest of this project ({reason}): {again}") from None
+    lacking = [name for name in COLUMNS if name not in table]
+    if lacking:
+        raise UserError(f"{MANIFEST} has no column {lacking[0]!r}, which it should have: {again}")
+    rows = table[table["status"] == "ok"]
+    if split is not None:
+        rows = rows[rows["split"] == split]
+    if names is not None:
+        rows = rows[rows["set"].isin(names)]
+    for name in names or ():
+        if name not in set(rows["set"]):
+            raise UserError(f"{MANIFEST} has no {split or ''} videos of {name}: {again}".replace("  ", " "))
     return rows.reset_index(drop=True)

@@ -1,7 +1,7 @@
 """The embedded benchmark: real motion capture, rendered to video files without a GPU or a display.
 
-A class is an action beside a companion object, such as "walk duck". Motions and meshes are those that
-the ``pybullet`` package carries (``DATA.md`` states their origin). Three sets come out of it:
+A class is an action beside a companion object, such as "walk duck". Motions and meshes are those that the ``pybullet``
+package carries (``DATA.md`` states their origin). There are three sets:
 
 ``mocap-seen``      training classes, with some videos of each held back for validation
 ``mocap-composed``  unseen pairs of a seen action and a seen companion
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from aurl.config import MOCAP as SETS
+from aurl.datasets import COLUMNS
 from aurl.datasets.scene import Scene, load_motion, sample_motion
 from aurl.progress import parallel
 from aurl.video import probe, write_video
@@ -67,8 +68,13 @@ def classes():
     return sorted(rows, key=lambda row: (SETS.index(row[0]), row[1:]))
 
 
+def parts():
+    """Every class name with its parts, as a dict name -> (action, companion)."""
+    return {f"{action} {companion}": (action, companion) for _, action, companion in classes()}
+
+
 def videos(train, val, test):
-    """All videos for ``train`` and ``val`` videos a seen class and ``test`` videos an unseen one."""
+    """All videos, if there are ``train`` and ``val`` videos per seen class and ``test`` videos per unseen one."""
     return [
         Video(
             set_,
@@ -84,30 +90,26 @@ def videos(train, val, test):
 
 
 def build(folder, params):
-    """Render every video below ``folder`` in parallel and return the manifest, one row a video.
+    """Render every video below ``folder`` in parallel and return their rows of the manifest.
 
-    ``params`` is the ``mocap`` section of ``params.yaml``. Columns: ``id, path, set, split, class, words,
-    action, companion, motion, first, frames, fps, width, height, duration, codec, status``; ``path`` begins with ``folder``.
+    ``params`` is the ``mocap`` section of ``params.yaml``. The columns are `aurl.datasets.COLUMNS`; ``path`` begins with
+    ``folder``.
     """
     for name in SETS:
         shutil.rmtree(Path(folder, name), ignore_errors=True)  # videos of other parameters
     todo = videos(params.train_videos, params.val_videos, params.test_videos)
     todo.sort(key=lambda video: video.companion)  # a process loads a companion once, not for every video
     calls = [(Path(folder), video, params.seed, params.size, params.frames, params.fps) for video in todo]
-    manifest = pd.DataFrame(parallel(_render_file, calls, "rendering", "video"))
+    manifest = pd.DataFrame(parallel(_render_file, calls, "rendering", "video"), columns=COLUMNS)
     return manifest.sort_values("id", ignore_index=True)
 
 
 def _render_file(folder, video, seed, size, frames, fps):
-    motion, pictures = render(video, seed, size, frames, fps)
+    _, pictures = render(video, seed, size, frames, fps)
     path = folder / f"{video.id}.mp4"
     write_video(path, pictures, fps)
-    written = probe(path)
-    return {
-        "id": video.id, "path": path.as_posix(), "set": video.set, "split": video.split,
-        "class": video.name, "words": video.name, "action": video.action, "companion": video.companion, "motion": motion,
-        "first": 0, **{key: written[key] for key in ("frames", "fps", "width", "height", "duration", "codec", "status")},
-    }  # fmt: skip
+    about = {"id": video.id, "set": video.set, "split": video.split, "class": video.name, "words": video.name}
+    return about | {"path": path.as_posix(), "first": 0} | probe(path)
 
 
 def render(video, seed, size, frames, fps):
@@ -117,9 +119,7 @@ def render(video, seed, size, frames, fps):
     poses = sample_motion(load_motion(motion), frames, fps, rng)
     scene = Scene(video.companion, 2 * size, rng)
     pictures = np.stack([scene.picture(pose) for pose in poses])
-    pictures = (
-        sum(pictures[:, i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4
-    )  # 2 x 2 samples a pixel against jagged edges
+    pictures = sum(pictures[:, i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4  # 2 x 2 samples: no jagged edges
     if rng.random() < 0.5:
         pictures = pictures[:, :, ::-1]
     return str(motion), np.rint(pictures).astype(np.uint8)

@@ -1,122 +1,161 @@
-"""From a data set on the user's disk to rows of the manifest: list, probe, name, split, and make proxies if asked to."""
+"""From data sets on the user's disk to rows of the manifest: list, probe, name, split, and make proxies if asked to."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from aurl import UserError
-from aurl.datasets import names
+from aurl.config import MOCAP
+from aurl.datasets import COLUMNS, names
 from aurl.datasets.readers import READERS
 from aurl.files import write_bytes
+from aurl.paths import PROBED, REJECTED
 from aurl.text import words
 from aurl.video import probing, proxies
 
-COLUMNS = [
-    "id",
-    "path",
-    "set",
-    "split",
-    "class",
-    "words",
-    "first",
-    "frames",
-    "fps",
-    "width",
-    "height",
-    "duration",
-    "codec",
-    "status",
-]
-REJECTED, PROBED = Path("reports/tables/rejected.csv"), Path("build/probed")
-
 
 def datasets(data, prepare, report=REJECTED):
-    """The manifest's rows of every data set on disk that ``data`` trains on or tests on, and a table of how many were found of each.
+    """The manifest's rows of every data set on disk that ``data`` trains or tests on, and how many were found of each.
 
-    ``data`` and ``prepare`` are the sections of ``params.yaml``. Videos of training sets are split into "train" and "val";
-    those of test sets are all "test". ``words`` is what a class name is embedded by. Videos that are left out are listed with
-    their reason in the file ``report``. Raises UserError as the readers and `aurl.video.probing.usable` do, and for a
-    training class with a single video.
+    ``data`` and ``prepare`` are the sections of ``params.yaml``. The answer is a list of tables with the columns
+    `aurl.datasets.COLUMNS`, one table per set, and a table of counts. Videos of training sets are split into "train"
+    and "val"; those of test sets are all "test". ``words`` is what a class name is embedded by. Videos that are left
+    out are listed with their reason in the file ``report``.
+
+    Raises UserError as the readers and `aurl.video.probing.usable` do, and for a set that cannot be trained or tested
+    on. Whatever a listing tells is raised before the first video of any set is opened.
     """
     wanted = [name for name in (*data.train, *data.test) if name in data.datasets]
-    listed = {
-        name: _listed(data.datasets[name]) for name in wanted
-    }  # all of them first: a slip in the last is said at once
+    listed = {name: _listed(data.datasets[name]) for name in wanted}
+    _check_classes(data, listed)
+    for name in wanted:
+        _split(listed[name].assign(set=name), data, prepare)
+        _check_proxies(prepare.proxies, data.datasets[name])
     parts, rejected, found = [], [], {}
     _report(rejected, report)
     for name in wanted:
         rows = _usable(name, listed[name], prepare, rejected, report)
-        _, rules = _names(data.datasets[name])
-        spelt = {label: " ".join(words(label, rules)) for label in rows["class"].unique()}
-        rows = rows.assign(set=name, id=name + "/" + rows["id"], words=rows["class"].map(spelt))
-        rows["split"] = _splits(rows, prepare.val_videos) if name in data.train else "test"
+        rows = _split(rows.assign(set=name), data, prepare)
         counts = {key: value for key, value in listed[name].attrs.items() if isinstance(value, int)}
-        found[name] = {
-            "videos": len(rows),
-            "left out": sum(len(table) for table in rejected if name in set(table["set"])),
-        } | counts
+        left_out = sum(len(table) for table in rejected if name in set(table["set"]))
+        found[name] = {"videos": len(rows), "left out": left_out} | counts
+        rows = rows.assign(id=name + "/" + rows["id"])
         parts.append(rows.loc[rows["split"] != "", COLUMNS])
     return parts, pd.DataFrame(found).T.fillna(0).astype(int)
 
 
-def _names(about):
-    return names.load(about.names) if about.names else (None, names.PLAIN)
-
-
 def _listed(about):
-    classes, _ = _names(about)
+    """The reader's table of one set, with the ``words`` of every class."""
+    official, rules = names.load(about.names) if about.names else (None, names.PLAIN)
     options = {"annotations": about.annotations} if about.annotations else {}
-    return READERS[about.reader](about.root, classes=about.classes or classes, split=about.split, **options)
+    rows = READERS[about.reader](about.root, classes=about.classes or official, split=about.split, **options)
+    spelt = {label: " ".join(words(label, rules)) for label in rows["class"].unique()}
+    table = rows.assign(words=rows["class"].map(spelt))
+    table.attrs = rows.attrs
+    return table
+
+
+def _check_classes(data, listed):
+    """Raise UserError where one class is all there is to train on, or all that a test set has to tell apart."""
+    for name in data.test:
+        if name in listed and listed[name]["class"].nunique() < 2:
+            raise UserError(
+                f'the test set {name} has one class, "{listed[name]["class"].iloc[0]}", so that every guess is right: '
+                "add another class, or take the set out of data.test."
+            )
+    if data.train and not set(data.train) & set(MOCAP):
+        seen = {text for name in data.train for text in listed[name]["words"]}
+        if len(seen) < 2:
+            raise UserError(
+                f'the training set {" + ".join(data.train)} has one class, "{min(seen)}", so that there is nothing to '
+                "tell apart: add another class."
+            )
+
+
+def _check_proxies(settings, about):
+    """Raise UserError where proxies cannot be written, or would be listed among the originals at the next run."""
+    if settings is None:
+        return
+    folder = Path(settings.folder)
+    if folder.resolve().is_relative_to(Path(about.root).resolve()):
+        raise UserError(
+            f"prepare.proxies.folder {folder} lies inside the data set {about.root}, which would list the proxies as "
+            "videos of its own: choose a folder elsewhere."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK) else "Permission denied"
+    except OSError as error:
+        reason = error.strerror
+    if reason:
+        raise UserError(f"prepare.proxies.folder {folder} cannot be written to ({reason}): choose another folder.")
 
 
 def _usable(name, listed, prepare, rejected, report):
-    """The rows of one set whose videos can be used, or of their proxies; the list ``rejected`` grows by the others, and is written."""
-    skipped = [(name, "", "", *line.rpartition(": ")[::2]) for line in listed.attrs["skipped"]]
-    rejected.append(pd.DataFrame(skipped, columns=probing.REJECTED))
-    probed = probing.probe_all(
-        listed, PROBED / f"{name}.jsonl", prepare.min_frames, f"probing {name}", prepare.scheduler
-    )
-    rejected.append(probing.rejected(probed.assign(set=name)))
-    _report(rejected, report)
-    rows = probing.usable(probed, prepare.broken, report)
-    if small := prepare.proxies:
-        rows = proxies.make_all(
-            rows, Path(small.folder, name), small.side, small.keyframe, small.crf, prepare.scheduler
-        )
+    """The rows of one set whose videos, or their proxies, can be used; ``rejected`` grows by the others."""
+
+    def usable(rows):
         rejected.append(probing.rejected(rows.assign(set=name)))
         _report(rejected, report)
-        rows = probing.usable(rows, prepare.broken, report)
+        return probing.usable(rows, prepare.broken, report)
+
+    skipped = [(name, "", "", *line.rpartition(": ")[::2]) for line in listed.attrs["skipped"]]
+    rejected.append(pd.DataFrame(skipped, columns=probing.REASONS))
+    known = PROBED / f"{name}.jsonl"
+    rows = usable(probing.probe_all(listed, known, prepare.min_frames, f"probing {name}", prepare.scheduler))
+    if small := prepare.proxies:
+        folder, known = Path(small.folder, name), PROBED / f"{name}-proxies.jsonl"
+        rows = usable(proxies.make_all(rows, folder, small.side, small.keyframe, small.crf, known, prepare.scheduler))
     return rows
 
 
 def _report(rejected, file):
-    table = pd.concat([pd.DataFrame(columns=probing.REJECTED), *rejected])
+    table = pd.concat([pd.DataFrame(columns=probing.REASONS), *rejected])
     write_bytes(file, table.to_csv(index=False).encode(errors="backslashreplace"))
 
 
 def merged(manifest, sets):
-    """The manifest, where classes of the training ``sets`` that are embedded by the same words have one name: that of the first set.
+    """The manifest, where classes of the training ``sets`` that are embedded by the same words have one name.
 
-    Two classes of one set stay two, whatever their words.
+    That is the name of the first set that has them. Two classes of one set stay two, whatever their words.
     """
     known, manifest = {}, manifest.copy()
     for name in sets:
         own = manifest["set"] == name
         pairs = manifest.loc[own, ["class", "words"]].drop_duplicates().itertuples(index=False)
-        manifest.loc[own, "class"] = manifest.loc[own, "class"].map(
-            {label: known.get(text, label) for label, text in pairs}
-        )
+        renamed = {label: known.get(text, label) for label, text in pairs}
+        manifest.loc[own, "class"] = manifest.loc[own, "class"].map(renamed)
         for label, text in manifest.loc[own, ["class", "words"]].drop_duplicates().itertuples(index=False):
             known.setdefault(text, label)
     return manifest
 
 
-def _splits(rows, val_videos):
+def _split(rows, data, prepare):
+    """The rows of one set with their ``split``; "" is for videos that are not used.
+
+    Raises UserError for a training set with a class that cannot be trained on, or without a validation video.
+    """
+    name = rows["set"].iloc[0]
+    if name not in data.train:
+        return rows.assign(split="test")
+    rows = rows.assign(split=_held_back(rows, prepare.val_videos))
+    used = rows[rows["split"] != ""]
+    lost = sorted(set(used["class"]) - set(used.loc[used["split"] == "train", "class"]))
+    if used.empty or lost:
+        what = f'no training video of the class "{lost[0]}"' if lost else "only videos of the test split"
+        raise UserError(
+            f"the training set {name} has {what}: add training videos, or change data.datasets.{name}.split."
+        )
+    return rows
+
+
+def _held_back(rows, val_videos):
     """ "train" or "val" for every row, "" for one of the set's own test split.
 
     The set's own validation split is used if it has one, else some of every class's videos, whichever the hash of their
-    id puts first; at most ``val_videos`` a class.
+    id puts first; at most ``val_videos`` per class.
     """
     order = rows["id"].map(lambda name: hashlib.sha256(name.encode()).hexdigest())
     split = rows["split"].replace("", "train").mask(rows["split"] == "test", "")
@@ -125,9 +164,10 @@ def _splits(rows, val_videos):
     if own:
         return split.mask((split == "val") & (rank > val_videos), "")
     counts = (split == "train").groupby(rows["class"]).transform("sum")
-    alone = rows.loc[counts < 2, "class"]
+    alone = rows.loc[counts == 1, "class"]
     if len(alone):
         raise UserError(
-            f'the class "{alone.iloc[0]}" of {rows["set"].iloc[0]} has a single video, which cannot be trained on and held back: add one or remove the class.'
+            f'the class "{alone.iloc[0]}" of {rows["set"].iloc[0]} has a single video, '
+            "which cannot be trained on and held back: add one or remove the class."
         )
     return split.mask((split == "train") & (rank <= (counts - 1).clip(upper=val_videos)), "val")

@@ -1,33 +1,37 @@
 """Clips of the videos in a manifest, from files or from a cache that is decoded once."""
 
-import hashlib
-import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
+import av
+import joblib
 import numpy as np
 import torch
 
 from aurl import UserError
 from aurl.datasets import read_manifest
-from aurl.files import write_bytes
+from aurl.files import forget_key, is_made_from, key_of, note_key
+from aurl.paths import FRAMES, merged
 from aurl.progress import parallel
 from aurl.video.decoding import VideoError
-from aurl.video.reading import clip_indices, read_clips, read_frames
+from aurl.video.reading import RESIZE, check, clip_indices, read_clips
 
-FRAMES = Path("build/frames")
+PREFETCH = 2  # batches that each worker process reads ahead
 
 
 def open_set(params, names, split, classes, count=1, seed=None):
-    """`Clips` of one split of one data set in the manifest, or of a list of them, decoded once if small enough and not cropped.
+    """`Clips` of one split of one data set in the manifest, or of a list of them.
 
+    The videos are decoded once, into a cache, if they are squashed rather than cropped and the cache is small enough.
     ``params`` has the sections ``clip`` and ``compute``; the other arguments are those of `Clips`. Raises UserError
     if the manifest is missing or has no such videos.
     """
     manifest = read_manifest(names, split)
-    file = FRAMES / f"{'+'.join(manifest['set'].unique())}-{split}.npy"
-    whole = params.clip.crop == "squash"  # crops are cut out of larger pictures than those that are kept
-    cache = decode_once(manifest, params.clip.size, file, params.compute.cache_gb) if whole else None
+    cache = None
+    if params.clip.crop == "squash":  # crops are cut out of larger pictures than those that are kept
+        name = f"{merged(manifest['set'].unique())}-{split}"
+        cache = decode_once(manifest, params.clip.size, name, params.compute.cache_gb)
     return Clips(manifest, classes, params.clip, count, seed, cache)
 
 
@@ -35,12 +39,15 @@ class Clips(torch.utils.data.Dataset):
     """Item i is ``(clips, label)`` of the manifest's row i: uint8 ``(clips, T, size, size, 3)`` and an int.
 
     Args:
-        manifest: rows with ``path``, ``class``, and ``first`` and ``frames``, the first frame and the number of
-            frames that are the row's; rows of other classes are passed over.
+        manifest: rows with the columns ``id``, ``class``, ``path``, ``first``, ``frames`` and ``digest`` of
+            `aurl.datasets.COLUMNS`, and without a cache also ``fps`` and ``duration``. Rows of other classes are
+            passed over.
         classes: class names; a label is a place in this list.
         clip: the ``clip`` section of ``params.yaml``.
         count: clips per video. One random start per video and epoch if ``seed`` is given.
         cache: every frame of the manifest's videos, as `decode_once` returns it.
+
+    An item that cannot be read is a VideoError, and so is one whose file no longer has the manifest's digest.
     """
 
     def __init__(self, manifest, classes, clip, count=1, seed=None, cache=None):
@@ -54,6 +61,13 @@ class Clips(torch.utils.data.Dataset):
         self.spans = list(zip(rows["start"], rows["end"]))  # of a video's frames in the cache
         self.clip, self.count, self.seed, self.epoch = clip, count, seed, 0
         self.cache = cache
+        if cache is None:
+            self.file_frames = _file_frames(rows)
+            codes, files = rows["path"].factorize()
+            self.files = codes.tolist()
+            # Modification times at which a file had its digest; worker processes share them, so that each file is
+            # read whole only once, and again only after it was touched.
+            self.checked = torch.full((len(files),), -1, dtype=torch.int64).share_memory_()
 
     def facts(self):
         """All that decides the clips and labels that come, as JSON can hold it."""
@@ -67,16 +81,19 @@ class Clips(torch.utils.data.Dataset):
     def __getitem__(self, i):
         rng = None if self.seed is None else np.random.default_rng([self.seed, self.epoch, i])
         if self.cache is None:
+            self._check(i)
             first, total = self.segments[i]
-            clips = read_clips(self.paths[i], self.clip.frames, self.clip.stride, self.count, self.clip.size, rng,
-                               first=first, total=total, crop=self.clip.crop == "crop")  # fmt: skip
+            clips = read_clips(
+                self.paths[i], self.clip.frames, self.clip.stride, self.count, self.clip.size, rng,
+                first=first, total=total, file_frames=self.file_frames[i], crop=self.clip.crop == "crop",
+            )  # fmt: skip
             return clips, self.labels[i]
         start, end = self.spans[i]
         chosen = clip_indices(end - start, self.clip.frames, self.clip.stride, self.count, rng)
         return self.cache[start + chosen], self.labels[i]
 
     def __getitems__(self, places):
-        """The items of a batch; instead of them an error, of which torch brings only the text from a worker."""
+        """The items of a batch, or the error of one: torch would bring only the error's text out of a worker."""
         try:
             return [self[i] for i in places]
         except UserError as error:
@@ -91,8 +108,21 @@ class Clips(torch.utils.data.Dataset):
         if shuffle is not None:
             steps = min(len(self) // size, limit or len(self))
             sampler = torch.utils.data.RandomSampler(self, num_samples=steps * size, generator=shuffle)
-        workers = 0 if self.cache is not None else os.cpu_count()
-        return _Loader(self, size, sampler=sampler, generator=shuffle, num_workers=workers, collate_fn=_collate)
+        count = 0
+        if self.cache is None:
+            batch_bytes = size * self.count * self.clip.frames * self.clip.size**2 * 3
+            count = workers(batch_bytes, joblib.cpu_count(), free_memory())
+        return _Loader(
+            self, size, sampler=sampler, generator=shuffle, num_workers=count,
+            prefetch_factor=PREFETCH if count else None, collate_fn=_collate,
+        )  # fmt: skip
+
+    def _check(self, i):
+        path, file = self.paths[i], self.files[i]
+        changed = _changed(path)
+        if self.checked[file] != changed:
+            check(path, self.digests[i])
+            self.checked[file] = changed
 
 
 class _Loader(torch.utils.data.DataLoader):
@@ -110,56 +140,88 @@ def _collate(items):
     return torch.from_numpy(np.stack(clips)), torch.tensor(labels)
 
 
-def decode_once(manifest, size, file, limit_gb):
+def workers(batch_bytes, cores, free_bytes):
+    """How many processes read batches ahead: one per core, as long as their batches fill a quarter of the free memory.
+
+    Each holds the `PREFETCH` batches that it has read and the one that it is reading. 0 means that batches are read
+    when they are asked for.
+
+    >>> workers(batch_bytes=10**8, cores=128, free_bytes=24 * 10**9)
+    20
+    """
+    return min(cores, int(free_bytes / 4 / ((PREFETCH + 1) * batch_bytes)))
+
+
+def free_memory():
+    """Bytes of memory that are free, or that the system would give up; no more than the container's limit."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux: all there is
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):  # no control group, or one without a limit
+        free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return free
+
+
+def decode_once(manifest, size, name, limit_gb):
     """Every frame of the manifest's videos as one memory-mapped uint8 array ``(frames, size, size, 3)``.
 
-    Decoded in parallel into ``file``, or taken from there if the videos are the same; ``None`` if it would be
-    larger than ``limit_gb`` (10^9 bytes). Raises VideoError for a video that cannot be decoded.
+    The videos are decoded in parallel into a file of `aurl.paths.FRAMES`, which takes the place of earlier ones of the
+    same ``name`` and ``size``, or the array is taken from there if it was made from the same videos. ``None`` if it
+    would be larger than ``limit_gb`` (10^9 bytes). Raises VideoError for a video that cannot be decoded or that is no
+    longer the one that the manifest lists, UserError if the file cannot be written.
     """
     shape = (int(manifest["frames"].sum()), size, size, 3)
     if np.prod(shape, dtype=float) > limit_gb * 1e9:
         return None
-    paths = [Path(path) for path in manifest["path"]]
-    key, key_file = _fingerprint(paths, size, manifest), file.with_suffix(".json")
-    if not (file.is_file() and key_file.is_file() and key_file.read_text() == key):
+    videos = manifest[["digest", "first", "frames"]].values.tolist()
+    key = key_of(videos=videos, size=size, resize=int(RESIZE), decoder=av.__version__)
+    # With the key in its name, a file never holds other frames than its note says, whoever writes at the same time.
+    file = FRAMES / f"{name}-{size}-{key[:12]}.npy"
+    if not is_made_from(file, key):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            key_file.unlink(missing_ok=True)
-            _decode(paths, manifest["first"], manifest["frames"], shape, file)
+            for old in file.parent.glob(f"{name}-{size}-{'[0-9a-f]' * 12}.npy"):
+                forget_key(old)
+                old.unlink(missing_ok=True)
+            _decode(manifest, shape, file)
         except OSError as error:
             raise UserError(
-                f"the frame cache {file} cannot be written ({error.strerror}): make {np.prod(shape) / 1e9:.1f} GB of room, or lower compute.cache_gb."
+                f"the frame cache {file} cannot be written ({error.strerror}): "
+                f"make {np.prod(shape) / 1e9:.1f} GB of room, or lower compute.cache_gb."
             ) from None
-        write_bytes(key_file, key.encode())  # last, so that a cache without its key is one that was cut short
+        note_key(file, key)
     return np.load(file, mmap_mode="r")
 
 
-def _decode(paths, firsts, counts, shape, file):
-    part = file.with_name(
-        f".{file.name}.{os.getpid()}.part"
-    )  # its own, as runs side by side may decode at the same time
+def _decode(manifest, shape, file):
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")  # processes side by side each have their own
+    columns = (manifest[name] for name in ("path", "digest", "first", "frames"))
+    calls = [(*row, count, shape[1]) for *row, count in zip(*columns, _file_frames(manifest), strict=True)]
     try:
         with part.open("wb") as cache:  # written rather than mapped: on a full disk a mapped file kills the process
             np.lib.format.write_array_header_2_0(cache, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            videos = parallel(read_frames, [(path, shape[1]) for path in paths], "decoding", "video")
-            for path, first, count, frames in zip(paths, firsts, counts, videos, strict=True):
-                if len(frames) < first + count:
-                    raise VideoError(
-                        path,
-                        f"it has {len(frames)} frames where the manifest says {first + count}; prepare the data again",
-                    )
-                cache.write(frames[first : first + count].tobytes())
+            for frames in parallel(_read_segment, calls, "decoding", "video"):
+                cache.write(frames.tobytes())
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _fingerprint(paths, size, manifest):
-    digest = hashlib.sha256(manifest[["first", "frames"]].to_csv().encode())
-    for path in paths:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise VideoError(path, f"{error.strerror}; prepare the data again") from None
-        digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return json.dumps({"videos": digest.hexdigest(), "size": size})
+def _read_segment(path, digest, first, frames, file_frames, size):
+    """(frames, size, size, 3): every frame of a segment."""
+    check(path, digest)
+    return read_clips(path, frames, 1, 1, size, first=first, total=frames, file_frames=file_frames)[0]
+
+
+def _file_frames(rows):
+    """How many frames the file of each row has, of which the row may be a segment; None where that is unknown."""
+    return [round(seconds * fps) or None for seconds, fps in zip(rows["duration"], rows["fps"])]
+
+
+def _changed(path):
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError as error:
+        raise VideoError(path, f"{error.strerror}; prepare the data again") from None

@@ -100,12 +100,11 @@ def upright(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """An (H, W, …) picture of ``frame``, turned by right angles and mirrored as players do for a telephone's videos."""
     if not (data := frame.side_data.get("DISPLAYMATRIX")):
         return picture
-    turn = (
-        np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].T.astype(int)
-    )  # (right, down) there -> (right, down) on the screen
+    # (right, down) in the frame -> (right, down) on the screen
+    turn = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].T.astype(int)
     turn = np.sign(turn) * (2 * abs(turn) > abs(turn).max())
     if not (abs(turn).sum(0) == 1).all() or not (abs(turn).sum(1) == 1).all():
-        return picture  # by half a right angle or so: nobody means it
+        return picture  # turned by half a right angle or so, which nobody means
     right, down = turn.sum(1)  # 1, or -1 where what goes right, or down, on the screen goes backwards in the frame
     return (picture if turn[0, 0] else picture.swapaxes(0, 1))[::down, ::right]
 
@@ -156,7 +155,7 @@ def _open(path, **options):
 def _timetable(container, stream, count):
     """Sorted timestamps of the frames, those of the keyframes, and where to seek for each of the latter.
 
-    Raises _Doubt unless decoding the file, which has ``count`` frames if known, gives one frame at each of the timestamps.
+    Raises _Doubt unless decoding the file, which has ``count`` frames if known, gives one frame at each timestamp.
     """
     shown, keys, latest, group, ended = array("q"), {}, None, None, False
     for packet in container.demux(stream):
@@ -170,9 +169,7 @@ def _timetable(container, stream, count):
         if packet.is_keyframe:
             keys[packet.pts] = packet.pts if packet.dts is None else packet.dts
             group = packet.pts - 1 if latest is None else latest
-        if (
-            not keys or packet.pts <= group
-        ):  # builds on what is not there, or belongs among the frames of an earlier group
+        if not keys or packet.pts <= group:  # it builds on what is not there, or belongs to an earlier group
             raise _Doubt
         latest = packet.pts if latest is None else max(latest, packet.pts)
         if not packet.is_discard:  # what an edit list cuts away is decoded but not shown

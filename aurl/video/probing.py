@@ -1,4 +1,4 @@
-"""Every video decoded once, before anything rests on it: how long and how large it is, or why it cannot be used."""
+"""Every video is decoded once, before anything rests on it: how long and large it is, or why it cannot be used."""
 
 import json
 import os
@@ -10,50 +10,55 @@ from aurl import UserError
 from aurl.progress import parallel
 from aurl.video.reading import probe
 
-FIELDS = ("frames", "fps", "width", "height", "duration", "codec", "status")
-REJECTED = ["set", "id", "class", "path", "reason"]
+FIELDS = ["frames", "fps", "width", "height", "duration", "codec", "digest", "status"]
+REASONS = ["set", "id", "class", "path", "reason"]  # columns of the table of rejected videos
 
 
-def probe_all(rows, cache, least=1, desc="probing", scheduler=None):
-    """The table of a reader with what `aurl.video.probe` says of every row's file, and ``first`` and ``frames`` of its segment.
+def probe_files(paths, cache, desc="probing", scheduler=None):
+    """What `aurl.video.probe` says of each of ``paths``: a table with an index and the columns `FIELDS`.
 
-    A file is probed once, however many segments it has. Results are kept in the file ``cache`` as they come, so that a run that
-    was stopped goes on where it was; a video whose size or date has changed is probed anew. ``status`` is "ok", or the
-    reason why a video is of no use: it cannot be read, it has fewer than ``least`` frames, or its segment lies outside.
+    A file is probed once, however often it is named. Results are kept in the file ``cache`` as they come, so that a run
+    that was stopped goes on where it was. A file whose size or date has changed is probed anew.
     """
     known = _Known(Path(cache))
-    paths = rows["path"].unique()
     stamps = {path: _stamp(path) for path in paths}
-    todo = [path for path in paths if known.get(path, stamps[path]) is None]
-    for path, found in zip(
-        todo,
-        parallel(probe, ((path,) for path in todo), desc, "video", total=len(todo), scheduler=scheduler),
-        strict=True,
-    ):
+    todo = [path for path, stamp in stamps.items() if known.get(path, stamp) is None]
+    results = parallel(probe, ((path,) for path in todo), desc, "video", total=len(todo), scheduler=scheduler)
+    for path, found in zip(todo, results, strict=True):
         known.add(path, stamps[path], found)
     known.close()
-    probed = pd.DataFrame([known.get(path, stamps[path]) for path in rows["path"]], columns=FIELDS, index=rows.index)
+    return pd.DataFrame([known.get(path, stamps[path]) for path in paths], columns=FIELDS)
+
+
+def probe_all(rows, cache, min_frames=1, desc="probing", scheduler=None):
+    """The table of a reader with what `probe_files` says of each file, and ``first`` and ``frames`` of each segment.
+
+    ``status`` is "ok", or the reason why a video is of no use: it cannot be read, it has fewer than ``min_frames``
+    frames, or its segment lies outside.
+    """
+    probed = probe_files(rows["path"], cache, desc, scheduler).set_index(rows.index)
     table = pd.concat([rows.drop(columns=[name for name in FIELDS if name in rows]), probed], axis=1)
-    return _segments(table, least)
+    return _segments(table, min_frames)
 
 
 def rejected(rows):
     """The videos that are of no use: a table of their ``set``, ``id``, ``class``, ``path`` and ``reason``."""
-    return rows[rows["status"] != "ok"].rename(columns={"status": "reason"})[REJECTED]
+    return rows[rows["status"] != "ok"].rename(columns={"status": "reason"})[REASONS]
 
 
 def usable(rows, limit, file):
     """The rows whose status is "ok".
 
-    Raises UserError, which points to ``file`` with the `rejected` videos, if more than the share ``limit`` of all rows is not, or if a class
-    has none left.
+    Raises UserError if more than the share ``limit`` of all rows cannot be used, or if a class has no video left; its
+    sentence points to ``file``, which lists the `rejected` videos.
     """
     good = rows[rows["status"] == "ok"].reset_index(drop=True)
     bad = rows[rows["status"] != "ok"]
     if len(bad) > limit * len(rows):
-        reason, count = bad["status"].value_counts().index[0], bad["status"].value_counts().iloc[0]
+        reasons = bad["status"].value_counts()
         raise UserError(
-            f"{len(bad)} of {len(rows)} videos cannot be used, more than prepare.broken allows ({limit:.1%}); {count} of them: {reason}; {file} lists all."
+            f"{len(bad)} of {len(rows)} videos cannot be used, more than prepare.broken allows ({limit:.1%}); "
+            f"{reasons.iloc[0]} of them: {reasons.index[0]}; {file} lists all."
         )
     lost = sorted(set(rows["class"]) - set(good["class"]))
     if lost:
@@ -61,14 +66,14 @@ def usable(rows, limit, file):
     return good
 
 
-def _segments(table, least):
+def _segments(table, min_frames):
     """Seconds to frames: a segment is ``frames`` frames from the frame ``first`` on."""
     begin = (table["begin"] * table["fps"]).round().fillna(0).astype(int)
     end = (table["end"] * table["fps"]).round().fillna(table["frames"]).clip(upper=table["frames"]).astype(int)
     table = table.assign(first=begin, frames=(end - begin).clip(lower=0))
     fine = table["status"] == "ok"
     outside = fine & (table["frames"] == 0) & table["begin"].notna()
-    short = fine & ~outside & (table["frames"] < least)
+    short = fine & ~outside & (table["frames"] < min_frames)
     table.loc[outside, "status"] = "its segment lies outside of it"
     table.loc[short, "status"] = "too short (" + table.loc[short, "frames"].astype(str) + " frames)"
     return table
@@ -83,33 +88,34 @@ def _stamp(path):
 
 
 class _Known:
-    """What was found before, a JSON line a video; a last line that a kill cut short is passed over."""
+    """What was found before, one JSON line per file; a line that a kill cut short is passed over."""
 
     def __init__(self, file):
         self._found = {}
         if file.is_file():
             for line in file.read_text(errors="replace").splitlines():
                 try:
-                    path, stamp, *values = json.loads(line)
-                    self._found[path] = (stamp, *values)
+                    path, stamp, found = json.loads(line)
+                    if list(found) == FIELDS:  # it was written by this version
+                        self._found[path] = (stamp, found)
                 except (ValueError, TypeError):
                     continue
         self._file = file
         self._lines = None
 
     def get(self, path, stamp):
-        found = self._found.get(path)
-        return None if found is None or found[0] != stamp else found[1:]
+        known, found = self._found.get(path, (None, None))
+        return found if known == stamp else None
 
     def add(self, path, stamp, found):
-        values = [found[name] for name in FIELDS]
-        self._found[path] = (stamp, *values)
+        found = {name: found[name] for name in FIELDS}
+        self._found[path] = (stamp, found)
         try:
             if self._lines is None:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 self._lines = self._file.open("a")
                 self._lines.write("\n")  # ends a line that was cut short
-            self._lines.write(json.dumps([path, stamp, *values]) + "\n")
+            self._lines.write(json.dumps([path, stamp, found]) + "\n")
             self._lines.flush()
         except OSError as error:
             raise UserError(

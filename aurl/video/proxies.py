@@ -1,77 +1,92 @@
-"""Small copies of videos with many keyframes: a random clip of one is decoded many times faster than of the original."""
+"""Small copies of videos with many keyframes, of which random clips are decoded many times faster."""
 
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
 
 import av
 import numpy as np
+import pandas as pd
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from aurl import UserError
-from aurl.files import write_bytes
+from aurl.files import forget_key, is_made_from, key_of, note_key
 from aurl.progress import parallel
 from aurl.video.decoding import VideoError, decode, frame_count, upright
+from aurl.video.probing import probe_files
+from aurl.video.reading import check
 
 
-def make_all(rows, folder, side, keyframe, crf, scheduler=None):
-    """The manifest's rows with a proxy in place of every video, made in parallel below ``folder`` and named after its ``id``.
+def make_all(rows, folder, side, keyframe, crf, cache, scheduler=None):
+    """The manifest's rows with a proxy in place of every video, made in parallel below ``folder``.
 
-    A proxy that was made from the same file with the same settings is kept, so that a run that was stopped goes on. A video
-    that cannot be copied keeps its row, with the reason as ``status``. Raises UserError if the folder cannot be written to.
+    A proxy is named after its row's ``id``. ``path``, ``width``, ``height``, ``codec`` and ``digest`` become the
+    proxy's; its frames are the original's, at the same times. A proxy that was made from the same bytes with the same
+    settings is kept, so that a run that was stopped goes on, and what probing said of it is kept in the file ``cache``.
+    A video that cannot be copied keeps its row, with the reason as ``status``. Raises UserError if the folder cannot be
+    written to.
     """
     folder = Path(folder)
-    files = rows.drop_duplicates("path").set_index("path")["id"]  # segments share their file
-    calls = [(path, folder / f"{name}.mp4", side, keyframe, crf) for path, name in files.items()]
-    results = dict(zip(files.index, parallel(_make, calls, "proxies", "video", scheduler=scheduler), strict=True))
-    places = {path: target.as_posix() for (path, target, *_) in calls}
-    made = rows.assign(path=rows["path"].map(places), status=rows["path"].map(results))
-    made.loc[made["status"] != "ok", "path"] = rows["path"]
-    return made
+    files = rows.drop_duplicates("path").set_index("path")  # segments share their file
+    targets = {path: (folder / f"{name}.mp4").as_posix() for path, name in files["id"].items()}
+    calls = [(path, files["digest"][path], Path(target), side, keyframe, crf) for path, target in targets.items()]
+    results = dict(zip(targets, parallel(_make, calls, "proxies", "video", scheduler=scheduler), strict=True))
+    rows = rows.assign(status=rows["path"].map(results))
+    failed = rows["status"] != "ok"
+    made = rows.assign(path=rows["path"].map(targets))[~failed]
+    probed = probe_files(made["path"], cache, "probing proxies", scheduler).set_index(made.index)
+    made = made.assign(**{name: probed[name] for name in ("width", "height", "codec", "digest", "status")})
+    return pd.concat([made, rows[failed]]).sort_index()
 
 
-def _make(path, target, side, keyframe, crf):
+def _make(path, digest, target, side, keyframe, crf):
     """ "ok", or why there is no proxy."""
-    status = os.stat(path)
-    key = json.dumps([status.st_size, status.st_mtime_ns, side, keyframe, crf])
-    note = target.with_suffix(".json")
-    if target.is_file() and note.is_file() and note.read_text() == key:
+    key = key_of(digest=digest, side=side, options=_options(keyframe, crf))
+    if is_made_from(target, key):
         return "ok"
     try:
+        check(path, digest)
+        forget_key(target)
         transcode(path, target, side, keyframe, crf)
+        note_key(target, key)
     except VideoError as error:
         return f"no proxy: {error.reason}"
-    write_bytes(note, key.encode())
+    except OSError as error:
+        raise _unwritable(target, error) from None
     return "ok"
 
 
 def transcode(source, target, side=128, keyframe=16, crf=20):
     """Copy a video frame by frame to H.264 in mp4: the frames that `aurl.video.read_frames` gives, without sound.
 
-    The short side becomes ``side`` pixels (aspect kept, sides even, never enlarged), every ``keyframe``-th frame is a keyframe,
-    and ``crf`` is x264's quality. The same video gives the same bytes. Raises VideoError for a video that cannot be read,
-    UserError if the copy cannot be written; either leaves what was there before.
+    The short side becomes ``side`` pixels (aspect kept, sides even, never enlarged), every ``keyframe``-th frame is a
+    keyframe, and ``crf`` is x264's quality. The same video gives the same bytes. Raises VideoError for a video that
+    cannot be read, UserError if the copy cannot be written; either leaves what was there before.
     """
     target = Path(target)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(part), "w", format="mp4") as container:
-            count = _copy(source, container, side, keyframe, crf)
+            count = _copy(source, container, side, _options(keyframe, crf))
         if (copied := frame_count(part)) != count:
             raise VideoError(source, f"its copy has {copied} frames instead of {count}")
         os.replace(part, target)
     except (av.FFmpegError, OSError) as error:
-        raise UserError(
-            f"the proxy {target} cannot be written ({error.strerror}): make room, or change prepare.proxies."
-        ) from None
+        raise _unwritable(target, error) from None
     finally:
         with suppress(OSError):  # there may be no such file, nor such a folder
             part.unlink()
 
 
-def _copy(source, container, side, keyframe, crf):
+def _options(keyframe, crf):
+    """The encoder's options: all that decides a proxy's bytes, besides its source and size."""
+    regular = f"cpu-independent=1:keyint={keyframe}:min-keyint={keyframe}:scenecut=0:open-gop=0"
+    quick = "no-cabac=1:no-deblock=1:weightp=0:weightb=0"  # decodes in about half the time, for files a tenth larger
+    return {"crf": str(crf), "preset": "veryfast", "x264-params": f"{regular}:{quick}"}
+
+
+def _copy(source, container, side, options):
     """The number of frames that were encoded, one at a time, however long the video is."""
     scale, stream, count = VideoReformatter(), None, 0
     for original, frame in decode(source):
@@ -84,11 +99,13 @@ def _copy(source, container, side, keyframe, crf):
         if stream is None:
             stream = container.add_stream("libx264", rate)
             stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "yuv420p"
-            regular = f"cpu-independent=1:keyint={keyframe}:min-keyint={keyframe}:scenecut=0:open-gop=0"
-            quick = "no-cabac=1:no-deblock=1:weightp=0:weightb=0"  # decodes in about half the time, for files a tenth larger
-            stream.options = {"crf": str(crf), "preset": "veryfast", "x264-params": f"{regular}:{quick}"}
+            stream.options = options
             stream.codec_context.thread_count = 1  # with more, the bytes depend on the machine
         container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         count += 1
     container.mux(stream.encode(None))
     return count
+
+
+def _unwritable(target, error):
+    return UserError(f"the proxy {target} cannot be written ({error.strerror}): make room, or change prepare.proxies.")

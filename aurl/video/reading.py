@@ -1,9 +1,10 @@
-"""Video files to arrays and back: decode, sample clips, normalise, probe, encode.
+"""Video files to arrays and back: decode, sample clips, normalize, probe, encode.
 
-One rule chooses the frames of a clip (``clip_indices``), whether the frames come from a file or from an
-array decoded earlier. `aurl.video.decoding` finds and decodes them; what cannot be read is a ``VideoError``, never noise.
+One rule, ``clip_indices``, chooses the frames of a clip, whether they come from a file or from an array decoded
+earlier. `aurl.video.decoding` finds and decodes them. A file that cannot be read is a ``VideoError``, never noise.
 """
 
+import hashlib
 import io
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -23,7 +24,7 @@ STD = (0.22803, 0.22145, 0.216989)
 
 # Area averaging does not alias when it shrinks; the flags ask for the same pixels on every processor.
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
-_RESIZE = Interpolation.AREA | _EXACT
+RESIZE = Interpolation.AREA | _EXACT
 
 
 def clip_indices(
@@ -31,9 +32,9 @@ def clip_indices(
 ) -> np.ndarray:
     """(clips, frames) int64: which of a video's ``total`` frames make its clips.
 
-    Without ``rng``, clips begin where each of ``clips`` segments of floor(total / clips) frames begins, so
-    that one clip is the first frames. With it, they begin anywhere from which they fit, or at the first
-    frame if none does. A clip that runs over the end goes on at the beginning (indices modulo total).
+    Without ``rng``, clips begin where each of ``clips`` segments of floor(total / clips) frames begins, so that a
+    single clip is the first frames. With it, a clip begins anywhere from which it fits, or at the first frame if it
+    fits nowhere. A clip that runs over the end goes on at the beginning (indices modulo total).
 
     >>> clip_indices(total=10, frames=4, stride=2, clips=2)
     array([[0, 2, 4, 6],
@@ -57,23 +58,25 @@ def read_clips(
     *,
     first: int = 0,
     total: int | None = None,
+    file_frames: int | None = None,
     crop: bool = False,
 ) -> np.ndarray:
-    """(clips, frames, size, size, 3) uint8 RGB; frames as ``clip_indices`` says, of which no others are kept.
+    """(clips, frames, size, size, 3) uint8 RGB; the frames are those that ``clip_indices`` chooses.
 
-    The clips are of the ``total`` frames that begin with frame ``first``; by default all that the file has, which
-    ``probe`` counts: giving its count lets more files be read without decoding what comes before a clip.
+    The clips are of the segment of ``total`` frames that begins with frame ``first``; by default it ends with the
+    file. ``file_frames`` is how many frames the whole file has, as ``probe`` counts them. More files can be read
+    without decoding what comes before a clip if it is given, and all are read slowly if it is wrong.
 
-    Pictures are resized ignoring their aspect. With ``crop``, their short side becomes 128 / 112 of ``size`` and a square
-    is cut out, at the same place in all frames of a clip: in the middle, or with ``rng`` at any place and in half of
-    the clips mirrored. ``rng`` gives the clips' starts first, and then (clips, 3) numbers in [0, 1): how far down and
-    how far right the square lies, and the clip is mirrored if the third is below 1/2.
+    Pictures are resized ignoring their aspect. With ``crop``, their short side becomes 128 / 112 of ``size`` and a
+    square is cut out, at the same place in all frames of a clip: in the middle, or with ``rng`` at any place, and half
+    of the clips are mirrored. ``rng`` gives the clips' starts first, and then (clips, 3) numbers in [0, 1): how far
+    down and how far right the square lies, and the clip is mirrored if the third is below 1/2.
 
     Raises VideoError, also if there is no frame ``first`` or too few after it.
     """
-    count = None if first else total
     if total is None:
-        total = (count := frame_count(path)) - first
+        file_frames = file_frames or frame_count(path)
+        total = file_frames - first
     if first < 0 or total < 1:
         raise VideoError(path, f"there are no clips in {total} frames that begin with frame {first}")
     indices = first + clip_indices(total, frames, stride, clips, rng)
@@ -85,7 +88,7 @@ def read_clips(
         scale = short / min(width, height)  # strips longer than 16 : 1 are squashed, or could fill the memory
         return tuple(min(round(side * scale), 16 * short) for side in (width, height))
 
-    pictures = pick(path, indices, _painter(sides), count)
+    pictures = pick(path, indices, _painter(sides), file_frames)
     if not crop:
         return np.stack([pictures[index] for index in indices.flat]).reshape(*indices.shape, size, size, 3)
     places = np.full((clips, 3), 0.5) if rng is None else rng.random((clips, 3))
@@ -103,7 +106,7 @@ def read_frames(path: str | Path, size: int | None = None) -> np.ndarray:
     for _, frame in decode(path):
         if not images:
             sides = (size, size) if size else (frame.width, frame.height)
-            paint = _painter(lambda *_: sides)
+            paint = _painter(lambda *_, sides=sides: sides)
         with reasons(path):
             images.append(paint(frame))
     return np.stack(images)
@@ -112,13 +115,14 @@ def read_frames(path: str | Path, size: int | None = None) -> np.ndarray:
 def probe(path: str | Path) -> dict:
     """What the manifest says of a video file; never raises for a bad file.
 
-    Returns ``frames`` (decoded and counted, as headers lie), ``fps`` (the header's if the frames' timestamps allow
+    Returns ``frames`` (decoded and counted, as headers lie), ``fps`` (the header's if the frames' timestamps agree with
     it, else theirs), ``width`` and ``height`` in pixels as players show it, ``duration`` in seconds (frames / fps),
-    ``codec`` and ``status``: "ok", or the reason why the file cannot be read, in which case the rest is zero and empty.
+    ``codec``, ``digest`` of the file's bytes, and ``status``: "ok", or the reason why the file cannot be read, in which
+    case the rest is zero and empty.
     """
     frames = 0
     try:
-        for stream, frame in decode(path, skip_loop_filter="all"):  # a third faster, for pixels that nobody sees
+        for stream, frame in decode(path, skip_loop_filter="all"):  # noqa: B007 - a third faster, for unseen pixels
             if not frames:
                 with reasons(path):
                     height, width, _ = _painter(lambda *sides: sides)(frame).shape
@@ -126,8 +130,9 @@ def probe(path: str | Path) -> dict:
             frames, end = frames + 1, frame.time
         fps = float(stream.average_rate or stream.guessed_rate or 0)
         codec = stream.codec_context.codec.canonical_name
+        content = digest(path)
     except VideoError as error:
-        return dict(frames=0, fps=0.0, width=0, height=0, duration=0.0, codec="", status=error.reason)
+        return dict(frames=0, fps=0.0, width=0, height=0, duration=0.0, codec="", digest="", status=error.reason)
     if begin is not None and end is not None and end > begin:
         found = (frames - 1) / (end - begin)
         fps = fps if abs(fps - found) < 0.1 * found else round(found, 3)
@@ -138,16 +143,32 @@ def probe(path: str | Path) -> dict:
         height=height,
         duration=frames / fps if fps else 0.0,
         codec=codec,
+        digest=content,
         status="ok",
     )
+
+
+def digest(path: str | Path) -> str:
+    """The SHA-256 digest of a file's bytes, in hexadecimal. Raises VideoError if the file cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise VideoError(path, f"{error.strerror}; prepare the data again") from None
+
+
+def check(path: str | Path, expected: str) -> None:
+    """Raise VideoError if a file's bytes do not have the digest ``expected``, which the manifest remembers."""
+    if digest(path) != expected:
+        raise VideoError(path, "it has changed since it was listed; prepare the data again")
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int = 18) -> None:
     """Write RGB frames, each (H, W, 3) uint8 with H and W even, as an H.264 mp4 file (yuv420p).
 
-    ``fps`` is in frames per second; ``crf`` is x264's quality, 0 (exact) to 51 (worst). The same frames give
-    the same bytes. The file appears whole or not at all, and its folder is made if there is none. Raises VideoError for
-    frames that cannot be encoded, UserError if the file cannot be written.
+    ``fps`` is in frames per second; ``crf`` is x264's quality, 0 (exact) to 51 (worst). The same frames give the same
+    bytes. The file appears whole or not at all, and its folder is made if there is none. Raises VideoError for frames
+    that cannot be encoded, UserError if the file cannot be written.
     """
     write_bytes(path, _encode(Path(path), frames, fps, crf))
 
@@ -164,11 +185,11 @@ def to_input(clips: np.ndarray | torch.Tensor, mean: tuple = MEAN, std: tuple = 
 
 
 def _painter(sides: Callable[[int, int], tuple[int, int]]) -> Callable[[av.VideoFrame], np.ndarray]:
-    """A function from a frame to its upright (H, W, 3) picture; ``sides`` of its width and height are those to scale it to."""
+    """A function from a frame to its upright (H, W, 3) picture, scaled to ``sides(width, height)`` of the frame."""
     scale = VideoReformatter()
 
     def paint(frame):
-        image = scale.reformat(frame, *sides(frame.width, frame.height), "rgb24", interpolation=_RESIZE, threads=1)
+        image = scale.reformat(frame, *sides(frame.width, frame.height), "rgb24", interpolation=RESIZE, threads=1)
         return upright(image.to_ndarray(), frame)
 
     return paint
@@ -192,13 +213,13 @@ def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int) -> b
                     raise VideoError(path, f"frames of {width}x{height} pixels must have even sides", "write")
                 stream = container.add_stream("libx264", Fraction(fps).limit_denominator(1001))
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-                # Without the latter, x264's assembly sometimes gives other bytes for the same frames, on one machine too.
+                # Without cpu-independent, x264's assembly sometimes gives other bytes for the same frames.
                 stream.options = {"crf": str(crf), "x264-params": "cpu-independent=1"}
                 stream.codec_context.thread_count = 1  # with more, the bytes depend on the machine
             if image.shape[:2] != (height, width):
                 raise VideoError(path, "its frames differ in size", "write")
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-            frame = scale.reformat(frame, format="yuv420p", interpolation=_RESIZE, threads=1)
+            frame = scale.reformat(frame, format="yuv420p", interpolation=RESIZE, threads=1)
             container.mux(stream.encode(frame))
         if stream is None:
             raise VideoError(path, "there are no frames", "write")

@@ -1,4 +1,4 @@
-"""The embedded benchmark: which classes are shared, that a video is its own, and files that agree with their manifest."""
+"""The embedded benchmark: which classes are shared, that no video depends on others, and files as the manifest says."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aurl import config, text, video
-from aurl.datasets import mocap, scene
+from aurl.datasets import COLUMNS, mocap, scene
 
 VECTORS = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.bin"
 CLIPS = [name for names in mocap.ACTIONS.values() for name in names]
@@ -64,6 +64,12 @@ def test_videos_of_each_class():
     for (name, _), found in kinds.items():
         expected = ["train"] * 3 + ["val"] * 2 if name == "mocap-seen" else ["test"] * 4
         assert found == list(enumerate(expected))
+
+
+def test_parts_are_those_of_every_class():
+    parts = mocap.parts()
+    assert len(parts) == 104 and parts["spin kick table"] == ("spin kick", "table")
+    assert {(action, companion) for _, action, companion in mocap.classes()} == set(parts.values())
 
 
 def test_every_class_name_has_a_vector_of_its_own():
@@ -165,23 +171,18 @@ def test_build_writes_what_the_manifest_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = config.Mocap(seed=3, size=32, frames=5, fps=12, train_videos=1, val_videos=1, test_videos=1)
     manifest = mocap.build("data/mocap", params)
+    assert list(manifest.columns) == COLUMNS
     assert manifest["id"].tolist() == sorted(v.id for v in chosen) and (manifest["status"] == "ok").all()
     assert sorted(manifest["path"]) == sorted(path.as_posix() for path in Path("data").rglob("*") if path.is_file())
     for v in chosen:
         row = manifest.set_index("id").loc[v.id]
-        assert (row["set"], row["split"], row["class"], row["action"], row["companion"]) == (
-            v.set,
-            v.split,
-            v.name,
-            v.action,
-            v.companion,
-        )
+        assert (row["set"], row["split"], row["class"], row["words"]) == (v.set, v.split, v.name, v.name)
+        assert mocap.parts()[row["class"]] == (v.action, v.companion)
         assert row["path"] == f"data/mocap/{v.set}/{v.name.replace(' ', '_')}/{v.index:03d}.mp4"
         probed = video.probe(row["path"])
-        assert {name: row[name] for name in ("frames", "fps", "width", "height", "status")} == {
-            "frames": 5, "fps": 12, "width": 32, "height": 32, "status": "ok"} == {name: probed[name] for name in ("frames", "fps", "width", "height", "status")}  # fmt: skip
-        motion, expected = mocap.render(v, 3, 32, 5, 12)  # in another process than the file's
-        assert row["motion"] == motion in mocap.ACTIONS[v.action]
+        assert row[list(probed)].to_dict() == probed and row["first"] == 0
+        assert [probed[name] for name in ("frames", "fps", "width", "height", "status")] == [5, 12, 32, 32, "ok"]
+        _, expected = mocap.render(v, 3, 32, 5, 12)  # in another process than the file's
         video.write_video("again.mp4", expected, 12)
         assert Path("again.mp4").read_bytes() == Path(row["path"]).read_bytes()
         assert abs(video.read_frames(row["path"]).astype(int) - expected).mean() < 6

@@ -1,4 +1,4 @@
-"""Rows of the manifest from sets on disk: splits, names and what is left out; tests/test_paper.py runs it with real videos."""
+"""Rows of the manifest from sets on disk: splits, names, what is left out; tests/test_paper.py runs it as a stage."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,9 @@ import pytest
 import trees
 
 from aurl import UserError, config
-from aurl.datasets import prepare
+from aurl.datasets import COLUMNS, prepare
+from aurl.paths import REJECTED
+from aurl.video import reading as video
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,7 @@ def test_some_videos_of_every_training_class_are_held_back():
         ("run", "val"): 1,
     }
     assert (
-        list(rows.columns) == prepare.COLUMNS
+        list(rows.columns) == COLUMNS
         and rows["id"].str.startswith("own/").all()
         and found.loc["own", ["videos", "left out"]].tolist() == [6, 0]
     )
@@ -56,7 +58,7 @@ def test_some_videos_of_every_training_class_are_held_back():
 
 
 def test_a_video_that_is_added_moves_no_other_to_the_other_half():
-    data = sets(["own"], own=folders("own", jump=6))
+    data = sets(["own"], own=folders("own", jump=6, run=2))
     before = prepare.datasets(data, settings(val_videos=2))[0][0].set_index("id")["split"]
     trees.video("own/jump/new.mp4", frames=10)
     after = prepare.datasets(data, settings(val_videos=3))[0][0].set_index("id")["split"]
@@ -65,38 +67,37 @@ def test_a_video_that_is_added_moves_no_other_to_the_other_half():
 
 def test_a_sets_own_validation_split_is_used_and_its_test_split_is_not():
     for split, count in (("train", 3), ("val", 4), ("test", 2)):
-        folders(f"own/{split}", jump=count)
+        folders(f"own/{split}", jump=count, run=count)
     (rows,), _ = prepare.datasets(sets(["own"], own={"reader": "folders", "root": "own"}), settings(val_videos=2))
-    assert rows["split"].value_counts().to_dict() == {"train": 3, "val": 2}
+    assert rows["split"].value_counts().to_dict() == {"train": 6, "val": 4}
     assert {name.split("/")[1] for name in rows.loc[rows["split"] == "val", "id"]} == {"val"}
 
 
 def test_every_video_of_a_test_set_is_for_the_test():
     parts, _ = prepare.datasets(
-        sets(["own"], ["other"], own=folders("own", jump=2), other=folders("other", run=1, hop=2)), settings()
+        sets(["own"], ["other"], own=folders("own", jump=2, fly=2), other=folders("other", run=1, hop=2)), settings()
     )
     assert parts[1]["split"].tolist() == ["test"] * 3 and parts[1]["set"].unique().tolist() == ["other"]
 
 
 def test_what_cannot_be_used_is_listed_also_where_it_stops_everything():
-    data = sets(["own"], own=folders("own", jump=4))
-    with open("own/jump/0.mp4", "wb") as file:
-        file.write(b"no video")
+    data = sets(["own"], own=folders("own", jump=4, run=4))
+    Path("own/jump/0.mp4").write_bytes(b"no video")
     (rows,), found = prepare.datasets(data, settings())
-    listed = pd.read_csv(prepare.REJECTED)
-    assert len(rows) == 3 and found.loc["own", "left out"] == 1
+    listed = pd.read_csv(REJECTED)
+    assert len(rows) == 7 and found.loc["own", "left out"] == 1
     assert (
         listed[["set", "id", "class"]].to_numpy().tolist() == [["own", "jump/0", "jump"]]
         and "cannot be decoded" in listed["reason"][0]
     )
-    prepare.REJECTED.unlink()
-    with pytest.raises(UserError, match=r"1 of 4 videos cannot be used.*reports/tables/rejected.csv lists all"):
-        prepare.datasets(data, settings(broken=0.2))
-    assert len(pd.read_csv(prepare.REJECTED)) == 1
+    REJECTED.unlink()
+    with pytest.raises(UserError, match=r"1 of 8 videos cannot be used.*reports/tables/rejected.csv lists all"):
+        prepare.datasets(data, settings(broken=0.1))
+    assert len(pd.read_csv(REJECTED)) == 1
 
 
 def test_whatever_lies_there_is_used_or_listed():
-    folders("own", jump=2)
+    folders("own", jump=2, run=2)
     for name in ("it's", 'say "hello"', "a, b", "走る", "-i", "%03d"):
         trees.video(f"own/jump/{name}.mp4", frames=10)
     jump = Path("own/jump")
@@ -109,9 +110,9 @@ def test_whatever_lies_there_is_used_or_listed():
     trees.video(jump / "short.mp4", frames=3)
     Path(os.fsdecode("own/jump/Läufer.mp4".encode("latin-1"))).touch()
     (rows,), found = prepare.datasets(sets(["own"], own={"reader": "folders", "root": "own"}), settings(broken=0.5))
-    listed = pd.read_csv(prepare.REJECTED, keep_default_na=False)
+    listed = pd.read_csv(REJECTED, keep_default_na=False)
     assert sorted(Path(path).stem for path in rows["path"]) == sorted(
-        ["0", "1", "it's", 'say "hello"', "a, b", "走る", "-i", "%03d"]
+        ["0", "1", "0", "1", "it's", 'say "hello"', "a, b", "走る", "-i", "%03d"]
     )
     assert sorted(Path(path).name for path in listed["path"]) == [
         "L\\xe4ufer.mp4",
@@ -125,13 +126,13 @@ def test_whatever_lies_there_is_used_or_listed():
     assert (
         listed["reason"].str.len().gt(5).all()
         and (listed["set"] == "own").all()
-        and found.loc["own", ["videos", "left out"]].tolist() == [8, 7]
+        and found.loc["own", ["videos", "left out"]].tolist() == [10, 7]
     )
 
 
 def test_without_sets_on_disk_there_is_nothing_to_list():
     parts, found = prepare.datasets(sets(["mocap-seen"]), settings())
-    assert parts == [] and found.empty and len(pd.read_csv(prepare.REJECTED)) == 0
+    assert parts == [] and found.empty and len(pd.read_csv(REJECTED)) == 0
 
 
 def test_a_class_with_one_video_cannot_be_trained_on():
@@ -139,9 +140,76 @@ def test_a_class_with_one_video_cannot_be_trained_on():
         prepare.datasets(sets(["own"], own=folders("own", jump=2, run=1)), settings())
 
 
-def test_a_slip_in_the_last_set_is_said_before_the_first_is_probed(monkeypatch):
-    monkeypatch.setattr(prepare.probing, "probe_all", lambda *_: pytest.fail("probed too early"))
-    own = folders("own", jump=2)
+@pytest.fixture
+def unopened(monkeypatch):
+    """What follows is raised before the first video of any set is opened."""
+    monkeypatch.setattr(prepare.probing, "probe", lambda path: pytest.fail(f"{path} was opened"))
+
+
+def test_a_class_that_cannot_be_trained_on_is_said_at_once(unopened):
+    for single, count in (("train", 3), ("val", 2), ("test", 2)):
+        folders(f"own/{single}", jump=count, **({} if single == "train" else {"run": count}))
+    own = {"reader": "folders", "root": "own"}
+    with pytest.raises(UserError, match='^the training set own has no training video of the class "run": .*own.split'):
+        prepare.datasets(sets(["own"], own=own), settings())
+    with pytest.raises(UserError, match='^the training set own has no training video of the class "jump": '):
+        prepare.datasets(sets(["own"], own=own | {"split": "val"}), settings())
+    with pytest.raises(UserError, match="^the training set own has only videos of the test split: "):
+        prepare.datasets(sets(["own"], own=own | {"split": "test"}), settings())
+
+
+def test_one_class_is_nothing_to_tell_apart(unopened):
+    one, two = folders("one", jump=3), folders("two", hop=2, run=2)
+    with pytest.raises(UserError, match='^the training set one has one class, "jump", .*: add another class'):
+        prepare.datasets(sets(["one"], one=one), settings())
+    with pytest.raises(UserError, match='^the test set one has one class, "jump", .*: add .* out of data.test'):
+        prepare.datasets(sets(["two"], ["one"], one=one, two=two), settings())
+    same = one | {"root": "same"}
+    folders("same", Jump=2)
+    with pytest.raises(UserError, match='^the training set one [+] same has one class, "jump"'):
+        prepare.datasets(sets(["one", "same"], one=one, same=same), settings())
+
+
+def test_a_set_of_one_class_may_be_a_part_of_the_training_set():
+    data = sets(["one", "two"], one=folders("one", jump=3), two=folders("two", hop=2))
+    parts, _ = prepare.datasets(data, settings())
+    assert [len(rows) for rows in parts] == [3, 2]
+    parts, _ = prepare.datasets(sets(["mocap-seen", "one"], one={"reader": "folders", "root": "one"}), settings())
+    assert [len(rows) for rows in parts] == [3]
+
+
+def test_where_proxies_cannot_go_is_said_at_once(unopened):
+    data = sets(["own"], own=folders("own", jump=2, run=2))
+    Path("file").touch()
+    for folder, reason in (("file/small", "cannot be written to"), ("own/small", "lies inside the data set own")):
+        with pytest.raises(UserError, match=rf"^prepare\.proxies\.folder {folder} {reason}"):
+            prepare.datasets(data, settings(proxies={"folder": folder, "side": 32, "keyframe": 4, "crf": 20}))
+    assert not Path("own/small").exists()
+
+
+def test_other_proxies_are_another_manifest():
+    """So that all that rests on them runs again: their pixels differ, and nothing else that the manifest says."""
+    data, found = sets(["own"], own=folders("own", jump=2, run=2)), []
+    for side, keyframe, crf in ((16, 4, 20), (16, 4, 20), (24, 4, 20), (24, 2, 20), (24, 2, 40)):
+        small = {"folder": "small", "side": side, "keyframe": keyframe, "crf": crf}
+        (rows,), _ = prepare.datasets(data, settings(proxies=small))
+        assert all(video.digest(row.path) == row.digest and row.path.startswith("small/") for row in rows.itertuples())
+        found.append(rows.to_csv())
+    assert found[0] == found[1] and len(set(found)) == 4
+    (rows,), _ = prepare.datasets(data, settings())
+    assert rows["path"].str.startswith("own/").all() and rows["width"].eq(48).all()
+
+
+def test_a_video_that_is_replaced_is_another_manifest():
+    data = sets(["own"], own=folders("own", jump=2, run=2))
+    before = prepare.datasets(data, settings())[0][0]
+    trees.video("own/jump/0.mp4", colour=9, frames=10)
+    after = prepare.datasets(data, settings())[0][0]
+    assert before.columns[(before != after).any()].tolist() == ["digest"]
+
+
+def test_a_slip_in_the_last_set_is_said_before_the_first_is_probed(unopened):
+    own = folders("own", jump=2, run=2)
     data = sets(["own"], ["gone"], own=own, gone={"reader": "ucf101", "root": "nowhere"})
     with pytest.raises(UserError, match=r"nowhere cannot be read .*DATA\.md"):
         prepare.datasets(data, settings())
@@ -151,7 +219,8 @@ def test_a_slip_in_the_last_set_is_said_before_the_first_is_probed(monkeypatch):
 
 def test_classes_of_the_same_words_have_one_name():
     table = pd.DataFrame({
-        "set": ["a", "a", "a", "b", "b", "c"], "class": ["Archery", "ride a bike", "riding a bike", "archery", "swim", "ArChErY"],
+        "set": ["a", "a", "a", "b", "b", "c"],
+        "class": ["Archery", "ride a bike", "riding a bike", "archery", "swim", "ArChErY"],
         "words": ["archery", "ride a bike", "ride a bike", "archery", "swim", "archery"],
     })  # fmt: skip
     assert prepare.merged(table, ["a", "b"])["class"].tolist() == [

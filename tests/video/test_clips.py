@@ -2,15 +2,20 @@
 
 import os
 import resource
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import trees
 
 from aurl import UserError, config, video
-from aurl.datasets import MANIFEST
-from aurl.video import clips
+from aurl.datasets import COLUMNS, read_manifest
+from aurl.paths import FRAMES, MANIFEST
+from aurl.video import clips, decoding, proxies, reading
 
 STEP = 10  # grey levels between two frames: more than encoding loses
 COUNTS = [24, 12, 5]
@@ -37,25 +42,38 @@ def numbers(frames):
 def manifest(tmp_path):
     for i, count in enumerate(COUNTS):
         movie(tmp_path / f"{i}.mp4", count)
-    paths = [str(tmp_path / f"{i}.mp4") for i in range(3)]
-    return pd.DataFrame({"path": paths, "class": ["walk duck", "run ball", "walk duck"], "first": 0, "frames": COUNTS})
+    return listed([tmp_path / f"{i}.mp4" for i in range(3)], ["walk duck", "run ball", "walk duck"])
+
+
+def listed(paths, labels):
+    """The manifest's rows of whole files, as chapter 1 writes them."""
+    rows = [video.probe(path) for path in paths]
+    about = dict(set="own", split="train", words="x", first=0)
+    table = pd.DataFrame(rows).assign(path=[str(path) for path in paths], id=range(len(rows)), **about)
+    return table.assign(**{"class": labels})[COLUMNS]
 
 
 @pytest.fixture
 def decode(manifest, tmp_path, monkeypatch):
     """`decode_once` on the manifest, which also counts the videos that it decodes."""
+    monkeypatch.chdir(tmp_path)
 
-    def counting(path, size):
+    def counting(*arguments, **options):
         call.decoded += 1
-        return video.read_frames(path, size)
+        return video.read_clips(*arguments, **options)
 
-    def call(table=manifest, size=16, limit_gb=1):
+    def call(table=manifest, size=16, limit_gb=1, name="set"):
         call.decoded = 0
-        return clips.decode_once(table, size, call.file, limit_gb)
+        return clips.decode_once(table, size, name, limit_gb)
 
-    monkeypatch.setattr(clips, "read_frames", counting)
-    call.file = tmp_path / "build" / "frames" / "set.npy"
+    call.decoded = 0
+    monkeypatch.setattr(clips, "read_clips", counting)
     return call
+
+
+def kept():
+    """The caches that lie there, by name and size."""
+    return sorted(path.name[:-17] for path in FRAMES.glob("*.npy"))
 
 
 # --- items -----------------------------------------------------------------------------------------
@@ -82,8 +100,8 @@ def test_the_cache_gives_the_same_clips_as_the_files(manifest, decode, seed, cou
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_videos_of_other_classes_are_passed_over(manifest, decode, cached):
-    items = clips.Clips(manifest.assign(**{"class": ["walk duck", "run ball", "walk box"]}), ["walk box", "walk duck"], clip(), 2,
-                        cache=decode() if cached else None)  # fmt: skip
+    table = manifest.assign(**{"class": ["walk duck", "run ball", "walk box"]})
+    items = clips.Clips(table, ["walk box", "walk duck"], clip(), 2, cache=decode() if cached else None)
     assert items.labels == [1, 0] and items.paths == [manifest["path"][0], manifest["path"][2]]
     assert [numbers(found) for found, _ in items] == [video.clip_indices(count, 4, 2, 2).tolist() for count in (24, 5)]
 
@@ -175,7 +193,7 @@ def test_the_cache_holds_every_frame(decode, manifest):
         and not cache.flags.writeable
     )
     assert numbers(cache) == [*range(24), *range(12), *range(5)]
-    assert sorted(os.listdir(decode.file.parent)) == ["set.json", "set.npy"]
+    assert kept() == ["set-16"] and len(os.listdir(FRAMES)) == 2
 
 
 def test_the_cache_is_made_once(decode):
@@ -185,30 +203,60 @@ def test_the_cache_is_made_once(decode):
     assert decode.decoded == 0
 
 
-def test_the_cache_is_made_again_for_other_videos_or_another_size(decode, manifest):
+def test_the_cache_is_made_again_for_other_videos(decode, manifest):
     decode()
     movie(manifest["path"][2], 5, shade=100)
-    assert numbers(decode())[-5:] == [10, 11, 12, 13, 14] and decode.decoded == 3
-    os.utime(manifest["path"][2], ns=(0, 0))  # another video may be as large
-    assert len(decode()) == 41 and decode.decoded == 3
-    assert decode(size=32).shape == (41, 32, 32, 3) and decode.decoded == 3
-    assert len(decode(manifest[:2], 32)) == 36 and decode.decoded == 2
-    assert len(decode(manifest[1::-1], 32)) == 36 and decode.decoded == 2  # in another order
+    again = listed(manifest["path"], manifest["class"])
+    assert numbers(decode(again))[-5:] == [10, 11, 12, 13, 14] and decode.decoded == 3
+    os.utime(manifest["path"][2], ns=(0, 0))  # its bytes alone count
+    assert len(decode(again)) == 41 and decode.decoded == 0
+    assert len(decode(again[:2])) == 36 and decode.decoded == 2
+    assert len(decode(again[1::-1])) == 36 and decode.decoded == 2  # in another order
+    half = again.assign(first=[12, 0, 0], frames=[12, 12, 5])
+    assert numbers(decode(half))[:12] == list(range(12, 24)) and decode.decoded == 3
+    assert numbers(decode(half.assign(first=[8, 0, 0])))[:12] == list(range(8, 20)) and decode.decoded == 3
+    assert kept() == ["set-16"]  # the earlier ones would fill the disk
+
+
+def test_caches_of_different_sizes_lie_side_by_side(decode):
+    """As variants of different `clip.size` need them, at the same time."""
+    for size in (16, 32, 16, 32):
+        assert decode(size=size).shape == (41, size, size, 3)
+    assert decode.decoded == 0 and kept() == ["set-16", "set-32"]
+
+
+def test_processes_that_decode_at_the_same_time_get_their_own_frames(decode, manifest, monkeypatch):
+    """One begins while the other is at work, and they have as many frames of the same set in other orders."""
+    other, read = manifest[::-1], clips.read_clips
+    inner = []
+
+    def interrupted(*arguments, **options):
+        if not inner:
+            inner.append(None)
+            inner[0] = np.array(clips.decode_once(other, 16, "set", 1))
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(clips, "read_clips", interrupted)
+    outer, backward = numbers(decode()), [*range(5), *range(12), *range(24)]
+    assert numbers(inner[0]) == backward and outer == [*range(24), *range(12), *range(5)]
+    for _ in range(2):
+        assert numbers(decode(other)) == backward and numbers(decode()) == outer
 
 
 @pytest.mark.parametrize("key", ["", '{"videos": "12', "[]"])
-def test_a_key_that_was_cut_short_is_no_key(decode, key):
+def test_a_note_that_was_cut_short_is_no_note(decode, key):
     decode()
-    decode.file.with_suffix(".json").write_text(key)
+    (note,), (file,) = FRAMES.glob("*.key"), FRAMES.glob("*.npy")
+    note.write_text(key)
     assert len(decode()) == 41 and decode.decoded == 3
-    decode.file.unlink()
+    file.unlink()
     assert len(decode()) == 41 and decode.decoded == 3
 
 
 def test_a_set_above_the_limit_is_not_cached(decode):
     gigabytes = 41 * 16 * 16 * 3 / 1e9
     assert decode(limit_gb=0.99 * gigabytes) is None and decode(limit_gb=0) is None
-    assert decode.decoded == 0 and not decode.file.parent.exists()
+    assert decode.decoded == 0 and not FRAMES.exists()
     assert len(decode(limit_gb=1.01 * gigabytes)) == 41
 
 
@@ -217,49 +265,69 @@ def empty(path):
 
 
 def cut(path):
-    content = open(path, "rb").read()
-    open(path, "wb").write(content[: len(content) // 2])
+    Path(path).write_bytes(Path(path).read_bytes()[:500])
+
+
+CHANGED = "it has changed since it was listed; prepare the data again"
 
 
 @pytest.mark.parametrize(
     "harm, reason",
     [
-        (empty, "it is empty"),
-        (cut, "it cannot be decoded"),
+        (empty, CHANGED),
+        (cut, CHANGED),
+        (lambda path: movie(path, 12, shade=100), CHANGED),
         (os.unlink, "No such file or directory; prepare the data again"),
-        (lambda path: movie(path, 7), "it has 7 frames where the manifest says 12; prepare the data again"),
     ],
 )
-def test_a_bad_video_is_named_and_leaves_no_cache(decode, manifest, harm, reason):
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_video_that_changed_is_named_and_leaves_no_cache(decode, manifest, harm, reason, cached):
     path = manifest["path"][1]
+    whole = Path(path).read_bytes()
+    items = clips.Clips(manifest, CLASSES, clip())
     harm(path)
     with pytest.raises(video.VideoError) as caught:
-        decode()
-    assert str(caught.value).startswith(f"cannot read the video {path}: {reason}")
-    assert not decode.file.parent.exists() or not os.listdir(decode.file.parent)
-    movie(path, 12)
-    assert numbers(decode()) == [*range(24), *range(12), *range(5)]
+        decode() if cached else list(items.batches(2))
+    assert str(caught.value) == f"cannot read the video {path}: {reason}"
+    assert not FRAMES.exists() or not os.listdir(FRAMES)
+    Path(path).write_bytes(whole)
+    assert numbers(decode()) == [*range(24), *range(12), *range(5)] and len(list(items.batches(2))) == 2
 
 
-def test_a_bad_video_never_leaves_an_older_cache_in_force(decode, manifest):
+def test_the_frames_of_videos_that_changed_later_stay_those_that_were_listed(decode, manifest):
     decode()
-    whole = open(manifest["path"][1], "rb").read()
-    empty(manifest["path"][1])
+    movie(manifest["path"][1], 12, shade=100)
+    assert numbers(decode()) == [*range(24), *range(12), *range(5)] and decode.decoded == 0
+
+
+def test_a_file_is_read_whole_once_and_again_after_it_was_touched(manifest, monkeypatch):
+    read = []
+    monkeypatch.setattr(clips, "check", lambda path, digest: read.append(path) or reading.check(path, digest))
+    halves = pd.concat([manifest.assign(frames=2), manifest.assign(first=2, frames=3)], ignore_index=True)
+    items = clips.Clips(halves, CLASSES, clip(2, 1), 1, seed=0)
     for _ in range(2):
-        with pytest.raises(video.VideoError):
-            decode()
-    assert not decode.file.with_suffix(".json").exists()
-    open(manifest["path"][1], "wb").write(whole)
-    assert len(decode()) == 41 and decode.decoded == 3
+        assert len(list(items)) == 6 and read == list(manifest["path"])
+    movie(manifest["path"][0], 24, shade=100)
+    os.utime(manifest["path"][0], ns=(0, 0))
+    with pytest.raises(video.VideoError, match="0.mp4: it has changed since it was listed"):
+        items[0]
 
 
-def test_a_bad_video_is_named_through_processes(manifest, tmp_path, capfd):
+def test_a_file_is_read_whole_once_by_all_worker_processes(manifest, monkeypatch):
+    items = clips.Clips(manifest, CLASSES, clip(), 1, seed=0)
+    list(items.batches(1))
+    monkeypatch.setattr(clips, "check", lambda *_: pytest.fail("read again"))
+    list(items)
+
+
+def test_a_video_that_changed_is_named_through_processes(manifest, tmp_path, monkeypatch, capfd):
     import joblib
 
+    monkeypatch.chdir(tmp_path)
     empty(manifest["path"][1])
-    with joblib.parallel_config(backend="loky"), pytest.raises(video.VideoError, match="1.mp4: it is empty"):
-        clips.decode_once(manifest, 16, tmp_path / "build" / "set.npy", 1)
-    assert os.listdir(tmp_path / "build") == [] and "Traceback" not in capfd.readouterr().err
+    with joblib.parallel_config(backend="loky"), pytest.raises(video.VideoError, match="1.mp4: it has changed since"):
+        clips.decode_once(manifest, 16, "set", 1)
+    assert os.listdir(FRAMES) == [] and "Traceback" not in capfd.readouterr().err
 
 
 def test_a_full_disk_is_said_and_leaves_no_cache(decode):
@@ -267,13 +335,95 @@ def test_a_full_disk_is_said_and_leaves_no_cache(decode):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # of 31,488 bytes: fails like a full disk
     try:
         with pytest.raises(
-            UserError, match=r"set\.npy cannot be written .*: make 0\.0 GB of room, or lower compute\.cache_gb\.$"
+            UserError, match=r"set-16-.*npy cannot be written .*: make 0\.0 GB of room, or lower compute\.cache_gb\.$"
         ):
             decode()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert not os.listdir(decode.file.parent)
+    assert not os.listdir(FRAMES)
     assert len(decode()) == 41
+
+
+# --- segments --------------------------------------------------------------------------------------
+
+
+def test_every_segment_costs_the_same(tmp_path, monkeypatch):
+    """One that begins at frame 0 was once decoded from the start of the file."""
+    trees.video(tmp_path / "long.mp4", frames=120)
+    proxies.transcode(tmp_path / "long.mp4", tmp_path / "0.mp4", side=32, keyframe=4, crf=10)
+    whole = listed([tmp_path / "0.mp4"], ["walk duck"])
+    segments = pd.concat([whole.assign(first=first, frames=40) for first in (0, 40, 80)], ignore_index=True)
+    decoded = count_decoded_frames(monkeypatch)
+    costs = np.zeros((3, 20), int)
+    for seed in range(20):  # clips of 4 frames that begin anywhere in their segment
+        items = clips.Clips(segments, CLASSES, clip(4, 1), 1, seed)
+        for place in range(3):
+            decoded.clear()
+            assert items[place][0].shape == (1, 4, 16, 16, 3)
+            costs[place, seed] = len(decoded)
+    assert costs.max() <= 4 + 3  # the clip, and what lies between the keyframe before it and its first frame
+    assert abs(costs.mean(axis=1) - costs.mean()).max() < 1
+
+
+def count_decoded_frames(monkeypatch):
+    """A list that grows by every frame that is decoded from any file."""
+    decoded, opened = [], decoding._open
+
+    class Watched:
+        def __init__(self, watched):
+            self.watched = watched
+
+        def __getattr__(self, name):
+            return getattr(self.watched, name)
+
+        def demux(self, stream):
+            return map(Watched, self.watched.demux(stream))
+
+        def decode(self, *stream):
+            for frame in self.watched.decode(*stream):
+                decoded.append(frame)
+                yield frame
+
+    @contextmanager
+    def watching(*arguments, **options):
+        with opened(*arguments, **options) as (container, stream):
+            yield Watched(container), stream
+
+    monkeypatch.setattr(decoding, "_open", watching)
+    return decoded
+
+
+# --- memory ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "batch_bytes, cores, free_bytes, expected",
+    [
+        (10**6, 2, 24e9, 2),  # small batches: every core reads
+        (154e6, 128, 500e9, 128),  # 256 clips of 16 frames of 112 x 112 pixels
+        (154e6, 128, 64e9, 34),  # 3 batches per process, 16 GB in all
+        (963e6, 64, 8e9, 0),  # not even one process may read ahead
+    ],
+)
+def test_batches_that_are_read_ahead_fill_a_quarter_of_the_free_memory(batch_bytes, cores, free_bytes, expected):
+    found = clips.workers(batch_bytes, cores, free_bytes)
+    assert found == expected and found * (clips.PREFETCH + 1) * batch_bytes <= free_bytes / 4
+
+
+def test_as_many_processes_read_as_the_memory_and_the_affinity_allow(manifest, monkeypatch):
+    items = clips.Clips(manifest, CLASSES, clip())
+    monkeypatch.setattr(clips.joblib, "cpu_count", lambda: 2)
+    assert items.batches(2).num_workers == 2
+    monkeypatch.setattr(
+        clips, "free_memory", lambda: 4 * 3 * 2 * 4 * 16 * 16 * 3
+    )  # one process's batches are a quarter
+    assert items.batches(2).num_workers == 1
+    monkeypatch.setattr(clips, "free_memory", lambda: 1000)
+    assert items.batches(2).num_workers == 0 and len(list(items.batches(2))) == 2
+
+
+def test_free_memory_is_a_part_of_all():
+    assert 10**6 < clips.free_memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 # --- sets of the manifest --------------------------------------------------------------------------
@@ -289,11 +439,7 @@ def project(manifest, tmp_path, monkeypatch):
     bad = table[:1].assign(path="nowhere.mp4", frames=0, status="it does not exist")
     MANIFEST.parent.mkdir()
     pd.concat([bad, table]).to_csv(MANIFEST, index=False)
-    params = config.load(
-        os.path.join(os.path.dirname(__file__), os.pardir, "params.yaml"), sections=["clip", "compute"]
-    )
-    params.clip = clip()
-    return params
+    return SimpleNamespace(clip=clip(), compute=SimpleNamespace(cache_gb=1))
 
 
 def test_open_set(project, manifest):
@@ -303,10 +449,8 @@ def test_open_set(project, manifest):
         len(train) == len(novel) == 1 and train.labels == [1] and train.cache is not None
     )  # the bad video is left out
     assert novel[0][0].shape == (2, 4, 16, 16, 3) and train.paths == [manifest["path"][0]]
-    assert sorted(os.listdir(clips.FRAMES)) == [
-        f"mocap-{name}.{end}" for name in ("novel-test", "seen-train") for end in ("json", "npy")
-    ]
-    project.compute = project.compute.model_copy(update={"cache_gb": 0})
+    assert kept() == ["mocap-novel-test-16", "mocap-seen-train-16"]
+    project.compute.cache_gb = 0
     assert clips.open_set(project, "mocap-seen", "val", CLASSES).cache is None
 
 
@@ -329,4 +473,19 @@ def test_sets_that_are_not_there(project):
     os.unlink(MANIFEST)
     with pytest.raises(UserError, match=r"manifest\.csv is missing: [^.]*\.$"):
         clips.open_set(project, "mocap-seen", "train", CLASSES)
-    assert not clips.FRAMES.exists()
+    assert not FRAMES.exists()
+
+
+def test_a_table_of_another_kind_is_no_manifest(project):
+    for text, reason in (("", "is not a manifest of this project"), ("id,path\n1,2\n", "has no column 'set'")):
+        MANIFEST.write_text(text)
+        with pytest.raises(UserError, match=rf"^data/manifest\.csv {reason}.*: prepare the data again, [^.]*\.$"):
+            clips.open_set(project, "mocap-seen", "train", CLASSES)
+
+
+def test_names_that_look_like_numbers_or_like_nothing_are_names(project, manifest):
+    table = manifest.assign(**{"class": ["1", "01", "null"]}, id=["1", "2", "3"], digest=["1e5", "2e5", "3e5"])
+    table.to_csv(MANIFEST, index=False)
+    rows = read_manifest()
+    assert rows["class"].tolist() == ["1", "01", "null"] and rows["digest"].tolist() == ["1e5", "2e5", "3e5"]
+    pd.testing.assert_frame_equal(rows.drop(columns="id"), table.drop(columns="id"), check_dtype=False)

@@ -22,7 +22,8 @@ def rows(tmp_path, in_process):
     names = ["a.mp4", "b.mp4", "b.mp4", "b.mp4", "cut.mp4", "empty.mp4", "gone.mp4"]
     nan = np.nan
     return pd.DataFrame({
-        "id": [f"v{i}" for i in range(7)], "path": [str(tmp_path / name) for name in names], "class": list("xxyyxxx"), "split": "",
+        "id": [f"v{i}" for i in range(7)], "path": [str(tmp_path / name) for name in names],
+        "class": list("xxyyxxx"), "split": "",
         "begin": [nan, 0, 1, 9, nan, nan, nan], "end": [nan, 1, 9, 10, nan, nan, nan],
     })  # fmt: skip
 
@@ -45,7 +46,7 @@ def test_every_row_says_what_its_file_holds_or_why_not(rows, tmp_path):
 
 
 def test_short_videos_are_of_no_use(rows, tmp_path):
-    found = probing.probe_all(rows, tmp_path / "cache.jsonl", least=11)
+    found = probing.probe_all(rows, tmp_path / "cache.jsonl", min_frames=11)
     assert found["status"].tolist()[:3] == ["ok", "too short (10 frames)", "ok"]
 
 
@@ -56,8 +57,19 @@ def test_a_file_is_probed_once_and_again_only_when_it_changes(rows, tmp_path, mo
     assert sorted(probed) == ["a.mp4", "b.mp4", "cut.mp4", "empty.mp4", "gone.mp4"]
     pd.testing.assert_frame_equal(probing.probe_all(rows, tmp_path / "cache.jsonl"), first)
     trees.video(tmp_path / "a.mp4", frames=25)
-    assert probing.probe_all(rows, tmp_path / "cache.jsonl")["frames"][0] == 25
-    assert probed[5:] == ["a.mp4"]
+    again = probing.probe_all(rows, tmp_path / "cache.jsonl")
+    assert probed[5:] == ["a.mp4"] and again["frames"][0] == 25 and again["digest"][0] != first["digest"][0]
+    assert again["digest"][1:].equals(first["digest"][1:]) and first["digest"].map(len).tolist() == [64] * 4 + [0] * 3
+
+
+def test_what_another_version_found_is_not_taken_over(rows, tmp_path):
+    cache = tmp_path / "cache.jsonl"
+    first = probing.probe_all(rows, cache)
+    path, stamp, found = json.loads(next(line for line in cache.read_text().splitlines() if "a.mp4" in line))
+    shorter = {name: value for name, value in found.items() if name != "digest"}
+    for other in ([path, stamp, shorter], [path, stamp, *found.values()], [path], path, None):
+        cache.write_text(json.dumps(other) + "\n")
+        pd.testing.assert_frame_equal(probing.probe_all(rows, cache), first)
 
 
 @pytest.mark.parametrize("left", [0, 1, 2.5])
@@ -81,10 +93,10 @@ def test_what_is_left_out_is_listed_and_too_much_of_it_stops(rows, tmp_path):
     listed = probing.rejected(found.assign(set="own"))
     assert listed["id"].tolist() == ["v3", "v4", "v5", "v6"] and (listed["reason"].str.len() > 5).all()
     assert probing.usable(found, 0.6, "r.csv")["id"].tolist() == ["v0", "v1", "v2"]
-    with pytest.raises(
-        UserError,
-        match=r"4 of 7 videos cannot be used, more than prepare\.broken allows \(50\.0%\); 1 of them: .*; r\.csv lists all",
-    ):
+    too_many = (
+        r"4 of 7 videos cannot be used, more than prepare\.broken allows \(50\.0%\); 1 of them: .*; r\.csv lists all"
+    )
+    with pytest.raises(UserError, match=too_many):
         probing.usable(found, 0.5, "r.csv")
     with pytest.raises(UserError, match=r'no video of the class "z" can be used; r\.csv says why'):
         probing.usable(pd.concat([found, found[4:5].assign(**{"class": "z"})]), 0.9, "r.csv")

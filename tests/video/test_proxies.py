@@ -7,7 +7,8 @@ import pytest
 import trees
 
 from aurl import UserError
-from aurl.video import VideoError, proxies, read_clips, read_frames
+from aurl.video import VideoError, probe, proxies, read_clips, read_frames
+from aurl.video.reading import digest
 
 
 @pytest.fixture
@@ -53,23 +54,55 @@ def test_a_broken_video_leaves_nothing(movie, tmp_path):
 
 def test_all_are_made_once_and_again_after_a_change(movie, tmp_path, in_process, monkeypatch):
     (tmp_path / "bad.mp4").write_bytes(b"no video")
-    rows = pd.DataFrame(
-        {"id": ["s/x/000", "s/x/001", "s/y"], "path": [str(movie)] * 2 + [str(tmp_path / "bad.mp4")], "status": "ok"}
-    )
+    rows = listed(movie, tmp_path / "bad.mp4")
     made, calls = [], proxies.transcode
     monkeypatch.setattr(proxies, "transcode", lambda source, *rest: made.append(str(source)) or calls(source, *rest))
-    found = proxies.make_all(rows, tmp_path / "small", 32, 4, 20)
+
+    def make(rows, *settings):
+        made.clear()
+        return proxies.make_all(rows, tmp_path / "small", *settings, tmp_path / "cache.jsonl")
+
+    found = make(rows, 32, 4, 20)
     target = (tmp_path / "small/s/x/000.mp4").as_posix()
-    assert found["path"].tolist() == [target, target, str(tmp_path / "bad.mp4")] and read_frames(target).shape[1:3] == (
-        32,
-        48,
-    )
-    assert found["status"].tolist()[:2] == ["ok", "ok"] and found["status"][2].startswith(
-        "no proxy: it cannot be decoded"
-    )
-    proxies.make_all(rows, tmp_path / "small", 32, 4, 20)
-    assert made.count(str(movie)) == 1
-    proxies.make_all(rows, tmp_path / "small", 16, 4, 20)
+    assert found["path"].tolist() == [target, target, str(tmp_path / "bad.mp4")] and made.count(str(movie)) == 1
+    assert found["status"].tolist()[:2] == ["ok", "ok"]
+    assert found["status"][2].startswith("no proxy: it cannot be decoded")
+    described = ["width", "height", "codec", "digest"]
+    assert found[:1][described].to_dict("records") == [{name: probe(target)[name] for name in described}]
+    assert found["frames"].tolist() == rows["frames"].tolist() and probe(target)["frames"] == 21
+    pd.testing.assert_frame_equal(make(rows, 32, 4, 20), found)
+    assert made == [str(tmp_path / "bad.mp4")]
+
+    digests = {found["digest"][0]}
+    for settings in ((16, 4, 20), (16, 2, 20), (16, 2, 30)):  # side, keyframe, crf
+        digests |= {make(rows, *settings)["digest"][0]}
+        assert made.count(str(movie)) == 1
     trees.video(movie, frames=5, width=98, height=64)
-    proxies.make_all(rows, tmp_path / "small", 16, 4, 20)
-    assert made.count(str(movie)) == 3 and len(read_frames(target)) == 5
+    digests |= {make(listed(movie, tmp_path / "bad.mp4"), 16, 2, 30)["digest"][0]}
+    assert len(digests) == 5 and made.count(str(movie)) == 1 and len(read_frames(target)) == 5
+
+
+def listed(movie, bad):
+    """Two segments of a video, and one whose content changed for the worse after it was probed."""
+    rows = pd.DataFrame([probe(movie), probe(movie), probe(bad) | {"digest": digest(bad)}])
+    return rows.assign(id=["s/x/000", "s/x/001", "s/y"], path=[str(movie)] * 2 + [str(bad)], first=0, status="ok")
+
+
+def test_a_video_that_changed_since_it_was_probed_is_not_copied(movie, tmp_path, in_process):
+    rows = listed(movie, movie)[:1]
+    trees.video(movie, frames=5, width=98, height=64)
+    found = proxies.make_all(rows, tmp_path / "small", 32, 4, 20, tmp_path / "cache.jsonl")
+    assert found["status"][0] == "no proxy: it has changed since it was listed; prepare the data again"
+    assert found["path"][0] == str(movie) and not list(tmp_path.rglob("000.*"))
+
+
+def test_a_proxy_that_was_cut_short_is_made_again(movie, tmp_path, in_process):
+    rows = listed(movie, movie)[:1]
+    first = proxies.make_all(rows, tmp_path / "small", 32, 4, 20, tmp_path / "cache.jsonl")
+    proxy = tmp_path / "small/s/x/000.mp4"
+    whole = proxy.read_bytes()
+    proxy.write_bytes(whole[:500])
+    pd.testing.assert_frame_equal(
+        proxies.make_all(rows, tmp_path / "small", 32, 4, 20, tmp_path / "cache.jsonl"), first
+    )
+    assert proxy.read_bytes() == whole
