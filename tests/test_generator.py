@@ -148,7 +148,7 @@ def test_autocast_does_not_lower_the_precision(mode):
         dict(mode="both", beta=0.0),
     ],
 )
-def test_settings_that_cannot_be(settings_):
+def test_impossible_settings(settings_):
     with pytest.raises(UserError, match="class generator"):
         ClassGenerator(**settings_)
 

@@ -122,7 +122,7 @@ def test_length_changes_nothing_but_the_regression(name, seed, factor):
     assert torch.allclose(LOSSES[name](factor * video, classes / factor, labels), LOSSES[name](video, classes, labels))
 
 
-def test_regression_minds_the_length_of_the_video_alone():
+def test_regression_depends_on_the_length_of_the_video_alone():
     video, classes, labels = draw()
     assert not torch.allclose(losses.regression(2 * video, classes, labels), losses.regression(video, classes, labels))
     assert torch.allclose(losses.regression(video, 2 * classes, labels), losses.regression(video, classes, labels))
@@ -263,7 +263,7 @@ def test_synthetic_term_by_loops():
 @pytest.mark.parametrize("mode", MODES)
 @quick
 @given(seed=seeds)
-def test_synthetic_term_does_not_mind_turns_or_the_order_of_classes(mode, seed):
+def test_synthetic_term_ignores_turns_and_the_order_of_classes(mode, seed):
     _, classes, _ = draw(seed)
     centers, turn = classes.flip(0) + 0.1, rotation(seed)
 
