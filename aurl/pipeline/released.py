@@ -1,0 +1,165 @@
+"""Evaluate one of the authors' checkpoints on the test sets on your disk, without training.
+
+    python -m aurl.pipeline.released AURL662_checkpoint.pth.tar --params params.paper.yaml
+
+The test sets are those of ``data.test`` that stand under ``data.datasets``; no training set is needed. Every protocol
+of the fourth chapter that needs no seen class is measured, at 1 clip and at 25 clips per video. Clips are those that
+the checkpoint was trained on, from the videos themselves and not from proxies, whatever the parameter file says of
+both. The table goes to the terminal and to ``reports/released``. The pipeline's own manifest and list of rejected
+videos stay as they are, as they belong to the sets that the pipeline trains on.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aurl import UserError, config, devices, evaluation, metrics
+from aurl.datasets import prepare
+from aurl.datasets.names import truze
+from aurl.files import write_bytes
+from aurl.inference import encode, encode_classes
+from aurl.released import load_released
+from aurl.text import WordVectors
+from aurl.video.clips import Clips
+
+RESULTS = Path("reports/released")
+CLIP = config.Clip(frames=16, stride=1, size=112, crop="squash")  # as released: resized, neither cropped nor flipped
+LOGS = "Top-1 in the authors' logs of AURL662, 1 clip, all classes: 44.39 % on UCF101, 27.37 % on HMDB51."
+LINES = {
+    "videos": "{videos}",
+    "classes": "{classes}",
+    "all classes, top-1 (95 % interval)": "{top1:.1%} ({top1_low:.1%}–{top1_high:.1%})",
+    "all classes, top-5": "{top5:.1%}",
+    "all classes, mean per class": "{mean_per_class:.1%}",
+    "half of the classes, top-1 (10 draws)": "{half_top1:.1%} ± {half_top1_std:.1%}",
+    "half of the classes, top-5 (10 draws)": "{half_top5:.1%} ± {half_top5_std:.1%}",
+    "TruZe's unseen classes": "{truze_classes}",
+    "TruZe's unseen classes, top-1": "{truze_top1:.1%}",
+    "TruZe's unseen classes, top-5": "{truze_top5:.1%}",
+    "closeness ↓": "{closeness:.3f}",
+    "dispersion ↑": "{dispersion:.3f}",
+}
+
+
+def evaluate(checkpoint, path="params.yaml", counts=(1, 25)):
+    """Every figure of a released checkpoint, as a table with one row per number of clips and test set.
+
+    Columns are those of `aurl.evaluation.report`, ``half_top5`` with its standard deviation, and, for sets that TruZe
+    splits, ``truze_top1`` and ``truze_top5`` among its ``truze_classes`` unseen ones. The table is written to
+    ``reports/released`` after every row, as CSV and Markdown. Videos that are left out are listed beside it.
+
+    Args:
+        checkpoint: what `aurl.released.load_released` takes.
+        path: the parameter file. Its sections ``data``, ``prepare``, ``compute`` and ``evaluate`` and its
+            ``text.vectors`` are read.
+        counts: numbers of clips per video.
+
+    Raises:
+        UserError: no such checkpoint, other word vectors than it was trained on, no test set on disk, or one that the
+            readers refuse.
+    """
+    params = config.load(path)
+    sets = [name for name in params.data.test if name in params.data.datasets]
+    if not sets:
+        raise UserError(
+            f"{path}: data.test names no test set on disk: write UCF101 or HMDB51 there and under data.datasets, "
+            "as params.paper.yaml does."
+        )
+    model = load_released(checkpoint).to(devices.best_device())
+    vectors, word_dim = WordVectors.load(params.text.vectors), model.class_encoder[0].in_features
+    if vectors.dim != word_dim:
+        raise UserError(
+            f"{params.text.vectors} has word vectors of {vectors.dim} dimensions but {checkpoint} takes {word_dim}: "
+            "set text.vectors to those it was trained on, GoogleNews-vectors-negative300.bin for the authors' own."
+        )
+    stem = RESULTS / re.sub(r"(\.(pth|pt|tar))+$", "", Path(checkpoint).name)
+    rejected = stem.with_name(f"{stem.name}-rejected.csv")
+    tests = dict(zip(sets, _tests(params, sets, rejected)))
+    embedded = {name: _embedded(videos, vectors) for name, videos in tests.items()}
+    rows = []
+    for count in dict.fromkeys(counts):
+        batch = max(1, params.evaluate.batch // count)  # as many clips at a time, however many a video has
+        for name, (classes, word_vectors) in embedded.items():
+            clips = Clips(tests[name], classes, CLIP, count)
+            video, labels = encode(model, clips, batch, params.compute, f"{name}, {_clips(count)} per video")
+            features = {"video": video, "classes": encode_classes(model, word_vectors), "labels": labels}
+            unseen = truze(params.data.datasets[name].names)["unseen"]
+            unseen = [place for place, label in enumerate(classes) if label in unseen]
+            sizes = {"set": name, "clips": count, "videos": len(labels), "classes": len(classes)}
+            rows.append(sizes | _figures(features, unseen, params.evaluate.bootstrap))
+            table, arithmetic = pd.DataFrame(rows), devices.settle(model, CLIP, batch, params.compute)
+            facts = f"Word vectors: {Path(params.text.vectors).name}. Arithmetic: {arithmetic.precision}. {LOGS}"
+            write_bytes(f"{stem}.csv", table.to_csv(index=False).encode())
+            write_bytes(f"{stem}.md", f"# {Path(checkpoint).name}\n\n{markdown(table)}\n{facts}\n".encode())
+    return table
+
+
+def _tests(params, sets, rejected):
+    """The rows of each test set, as the pipeline's first chapter would list them."""
+    data = params.data.model_copy(update={"train": [], "test": sets})
+    originals = params.prepare.model_copy(update={"proxies": None})
+    parts, _ = prepare.datasets(data, originals, rejected)
+    return parts
+
+
+def _embedded(videos, vectors):
+    """Class names in the order of the protocols, and their word vectors (C, W)."""
+    classes = videos.drop_duplicates("class").sort_values("class")
+    return classes["class"].tolist(), vectors.embed(classes["words"].tolist())
+
+
+def _figures(features, unseen, bootstrap):
+    """What `aurl.evaluation.report` says, and the rest of the protocols; ``unseen`` are places among the classes."""
+    scores, labels = evaluation.scores(features), features["labels"]
+    half = metrics.split_accuracy(scores, labels, "half")
+    found = metrics.split_accuracy(scores, labels, unseen) if unseen else {"top1": np.nan, "top5": np.nan}
+    more = {"half_top5": half["top5"], "half_top5_std": half["top5_std"]}
+    more |= {"truze_top1": found["top1"], "truze_top5": found["top5"]}
+    return evaluation.report(features, bootstrap) | evaluation.rounded(more) | {"truze_classes": len(unseen)}
+
+
+def _clips(count):
+    return f"{count} clip{'s' if count > 1 else ''}"
+
+
+def markdown(table):
+    """What `evaluate` returns as a Markdown table that reads well as text, too: a line per figure, a column per row."""
+    columns = [["", *LINES]]
+    for row in table.to_dict("records"):
+        cells = [line.format(**row) for line in LINES.values()]
+        cells = ["–" if "nan" in cell else cell for cell in cells]
+        columns.append([f"{row['set']}, {_clips(row['clips'])}", *cells])
+    widths = [max(map(len, column)) for column in columns]
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in zip(*columns)]
+    lines.insert(1, " | ".join("-" * width for width in widths))
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python -m aurl.pipeline.released", description=__doc__.split("\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("checkpoint", help="AURL662_checkpoint.pth.tar, or another of that layout")
+    parser.add_argument(
+        "--params", default="params.yaml", help="where the test sets and word vectors are (params.yaml)"
+    )
+    parser.add_argument("--clips", type=_count, nargs="+", default=[1, 25], help="clips per video (1 25)", metavar="N")
+    options = parser.parse_args()
+    try:
+        print(markdown(evaluate(options.checkpoint, options.params, options.clips)), end="")
+    except UserError as error:
+        sys.exit(f"aurl: {error}")
+
+
+def _count(text):
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is no number of clips: give 1 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""A released checkpoint on test sets on disk: every protocol, against the authors' network and loops."""
+
+import contextlib
+import io
+import sys
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+import authors
+import joblib
+import numpy as np
+import pandas as pd
+import project
+import pytest
+import torch
+import trees
+from torch.nn.functional import normalize
+
+from aurl import UserError, text
+from aurl.datasets import names
+from aurl.pipeline import released
+from aurl.video import read_frames, to_input
+
+UCF = ("ApplyEyeMakeup", "CleanAndJerk", "HandstandWalking", "Mixing", "Nunchucks", "YoYo")
+HMDB = ("brush_hair", "draw_sword", "wave")
+pytestmark = pytest.mark.usefixtures("one_thread")
+VECTORS = project.ROOT / "data/vectors/glove-6b-100d-actions.bin"
+
+
+def lay_out(folder, **change):
+    """The paper's parameters, of which only the two test sets are on disk, in small."""
+    datasets = {
+        "ucf101": {"reader": "ucf101", "root": "sets/ucf", "names": "ucf101", "classes": len(UCF)},
+        "hmdb51": {"reader": "hmdb51", "root": "sets/hmdb", "names": "hmdb51", "classes": len(HMDB)},
+        "kinetics700": {"reader": "kinetics", "root": "/nowhere/kinetics700", "names": "kinetics700"},
+    }
+    small = {
+        "data": {"datasets": datasets},
+        "text": {"vectors": str(VECTORS)},
+        "clip": {"frames": 8, "size": 32},  # which the checkpoint was not trained on
+        "compute": {"precision": "float32", "channels_last": "never", "threads": 1},
+        "evaluate": {"batch": 6, "bootstrap": 100},
+    }
+    for section, own in change.items():
+        small[section] = small.get(section, {}) | own
+    project.write(folder, small, "params.paper.yaml")
+
+
+def checkpoint(folder, videos, word_dim=100):
+    """A tiny network of the released layout, to which the test's own videos and words are no strangers."""
+    torch.manual_seed(0)
+    network = authors.Released(word_dim=word_dim)
+    vectors = embedded("ucf101", UCF) if word_dim == 100 else torch.randn(6, word_dim)
+    authors.shake(network, torch.cat([chosen(path, 1) for path in videos])[:, None], vectors)
+    for projection in (network.projection, network.projection_words):
+        projection.l3[1].bias.data.zero_()  # or all features would lie to one side, and one class be nearest to all
+    authors.save(folder / "AURL662_checkpoint.pth.tar", network)
+
+
+@cache
+def embedded(name, classes):
+    _, rules = names.load(name)
+    return torch.from_numpy(text.WordVectors.load(VECTORS).embed(classes, rules))
+
+
+def chosen(path, count):
+    """(count, 3, 16, 112, 112): the starts of ``count`` equal segments of a video; after its end it begins again."""
+    frames = read_frames(path, 112)
+    starts = [k * (len(frames) // count) for k in range(count)]
+    return torch.stack([to_input(frames[(np.arange(16) + start) % len(frames)]) for start in starts])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the command ran; ``output`` and ``progress`` have what it printed."""
+    folder = tmp_path_factory.mktemp("released")
+    trees.ucf101(folder / "sets/ucf", UCF)
+    trees.hmdb51(folder / "sets/hmdb", HMDB, frames=30)
+    (folder / "data").mkdir()
+    (folder / "data/manifest.csv").write_text("the pipeline's own")
+    lay_out(folder)
+    checkpoint(folder, sorted((folder / "sets").rglob("*.avi")))
+    output, progress = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(progress),
+        pytest.MonkeyPatch.context() as patch,
+        joblib.parallel_config(backend="sequential"),
+    ):
+        patch.setattr(sys, "argv", ["released", "AURL662_checkpoint.pth.tar", "--clips", "1", "3"])
+        released.main()
+    (folder / "output").write_text(output.getvalue())
+    (folder / "progress").write_text(progress.getvalue())
+    return folder
+
+
+@pytest.fixture
+def table(folder):
+    return pd.read_csv(folder / "reports/released/AURL662_checkpoint.csv").set_index(["set", "clips"])
+
+
+def scores_of(folder, name, root, count):
+    """Cosines (N, C) and labels of the authors' network, the videos one by one."""
+    network = authors.Released(word_dim=100).eval()
+    network.load_state_dict(torch.load(folder / "AURL662_checkpoint.pth.tar", weights_only=False)["state_dict"])
+    videos = sorted((folder / root).rglob("*.avi"))
+    classes = sorted({path.parent.name for path in videos})
+    vectors = embedded(name, tuple(classes))
+    with torch.no_grad():
+        seen = torch.cat([network(chosen(path, count)[None], vectors)[0] for path in videos])
+        named = network.encode_words(vectors)
+    scores = (normalize(seen, dim=1) @ normalize(named, dim=1).T).numpy()
+    return scores, np.array([classes.index(path.parent.name) for path in videos]), classes
+
+
+def accuracy(scores, labels, chosen, k):
+    """The share of the chosen classes' videos whose class is among the k best of them."""
+    right = [
+        labels[i] in [chosen[c] for c in np.argsort(-scores[i, chosen])[:k]]
+        for i in range(len(labels))
+        if labels[i] in chosen
+    ]
+    return np.mean(right)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name, root", [("ucf101", "sets/ucf"), ("hmdb51", "sets/hmdb")])
+def test_figures_are_those_of_the_authors_network(folder, table, name, root, count):
+    scores, labels, classes = scores_of(folder, name, root, count)
+    row, every = table.loc[name, count], list(range(len(classes)))
+    assert len(np.unique(scores.argmax(axis=1))) > 1  # or any network would do
+    assert (row["videos"], row["classes"]) == (len(labels), len(classes))
+    halves = [np.random.RandomState(k).permutation(len(classes))[: len(classes) // 2].tolist() for k in range(10)]
+    for k, key in ((1, "top1"), (5, "top5")):
+        assert row[key] == pytest.approx(accuracy(scores, labels, every, k), abs=1e-4)
+        found = [accuracy(scores, labels, half, k) for half in halves]
+        assert row[f"half_{key}"] == pytest.approx(np.mean(found), abs=1e-4)
+        assert row[f"half_{key}_std"] == pytest.approx(np.std(found), abs=1e-4)
+        unseen = [place for place in every if classes[place] in names.truze(name)["unseen"]]
+        assert row["truze_classes"] == len(unseen)
+        assert row[f"truze_{key}"] == pytest.approx(accuracy(scores, labels, unseen, k), abs=1e-4)
+    own = defaultdict(list)
+    for score, label in zip(scores, labels, strict=True):
+        own[label].append(1 - score[label])
+    assert row["closeness"] == pytest.approx(np.mean([np.mean(distances) for distances in own.values()]), abs=2e-4)
+    assert row["top1_low"] <= row["top1"] <= row["top1_high"] and 0 < row["dispersion"] < 2
+    assert row["mean_per_class"] == pytest.approx(row["top1"], abs=1e-4)  # as every class has as many videos
+
+
+def test_the_table_is_read_on_the_terminal_and_kept(folder, table):
+    printed = (folder / "output").read_text()
+    kept = (folder / "reports/released/AURL662_checkpoint.md").read_text()
+    assert printed in kept and kept.startswith("# AURL662_checkpoint.pth.tar\n")
+    assert "Word vectors: glove-6b-100d-actions.bin. Arithmetic: float32." in kept
+    lines = printed.splitlines()
+    heads = [cell.strip() for cell in lines[0].strip("|").split("|")]
+    assert heads[1:] == ["ucf101, 1 clip", "hmdb51, 1 clip", "ucf101, 3 clips", "hmdb51, 3 clips"]
+    assert f"{table.loc[('ucf101', 3), 'half_top5']:.1%} ±" in next(
+        line for line in lines if "half" in line and "5" in line
+    )
+    assert len({len(line) for line in lines}) == 1  # columns stand below each other
+    progress = (folder / "progress").read_text()
+    assert "probing ucf101" in progress and "hmdb51, 3 clips per video" in progress
+
+
+def test_the_pipelines_own_files_stay(folder):
+    assert (folder / "data/manifest.csv").read_text() == "the pipeline's own"
+    assert not (folder / "reports/tables").exists() and not (folder / "data/proxies").exists()
+    assert pd.read_csv(folder / "reports/released/AURL662_checkpoint-rejected.csv").empty
+
+
+# --- what cannot be -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, in_process):
+    """A folder with one test set on disk and a checkpoint, to change."""
+    monkeypatch.chdir(tmp_path)
+    trees.hmdb51("sets/hmdb", HMDB, videos=1, frames=16)
+    checkpoint(tmp_path, sorted(Path("sets").rglob("*.avi")))
+    lay_out(tmp_path, data={"test": ["hmdb51"]})
+    return tmp_path
+
+
+def refused(message, *arguments, **options):
+    with pytest.raises(UserError, match=message) as caught:
+        released.evaluate("AURL662_checkpoint.pth.tar", *arguments, **options)
+    assert not Path("reports").exists() and str(caught.value).count(". ") == 0
+
+
+def test_word_vectors_of_another_dimension(here):
+    checkpoint(here, sorted(Path("sets").rglob("*.avi")), word_dim=300)
+    refused("word vectors of 100 dimensions but AURL662_checkpoint.pth.tar takes 300: set text.vectors to those")
+
+
+def test_no_test_set_on_disk(here):
+    lay_out(here, data={"test": ["mocap-composed"], "datasets": {}, "train": ["mocap-seen"]})
+    refused("params.yaml: data.test names no test set on disk: write UCF101 or HMDB51 there and under data.datasets")
+
+
+def test_a_test_set_that_is_not_where_it_should_be(here):
+    lay_out(here)
+    refused("sets/ucf")
+
+
+def test_a_foreign_checkpoint(here):
+    torch.save({"state_dict": torch.nn.Linear(2, 2).state_dict()}, "AURL662_checkpoint.pth.tar")
+    refused("AURL662_checkpoint.pth.tar is no released AURL checkpoint")
+
+
+def test_a_test_set_of_one_class(here):
+    about = {"reader": "folders", "root": "sets", "names": None}
+    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["mocap-seen"]})
+    refused('the test set own has .*"hmdb"')
+
+
+def test_sets_without_a_list_of_truze_have_no_such_figure(here):
+    about = {"reader": "folders", "root": "sets/hmdb", "names": None}
+    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["mocap-seen"]})
+    trees.video("sets/hmdb/brush_hair/short.mp4", frames=3)  # a quarter of all, but a video that is left out is listed
+    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["mocap-seen"]}, prepare={"broken": 0.5})
+    table = released.evaluate("AURL662_checkpoint.pth.tar", counts=[1, 1])
+    assert len(table) == 1 and table["truze_classes"].item() == 0 and table["truze_top1"].isna().all()
+    assert "own, 1 clip" in released.markdown(table) and "nan" not in released.markdown(table)
+    assert pd.read_csv("reports/released/AURL662_checkpoint-rejected.csv")["reason"].tolist() == [
+        "too short (3 frames)"
+    ]
+
+
+def command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["released", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        released.main()
+    return ended.value.code
+
+
+def test_the_command_says_what_is_wrong(here, monkeypatch, capsys):
+    assert command(monkeypatch, "nowhere.tar") == (
+        "aurl: There is no checkpoint nowhere.tar; download it or correct the path."
+    )
+    assert "params.paper.yaml cannot be read" in command(monkeypatch, "x.tar", "--params", "params.paper.yaml")
+    for count in ("0", "-1", "many"):
+        assert command(monkeypatch, "x.tar", f"--clips={count}") == 2
+        assert f"{count} is no number of clips: give 1 or more" in capsys.readouterr().err
