@@ -28,8 +28,9 @@ def _refusal(text):
 
 
 def _unique(values):
-    if len(set(values)) < len(values):
-        raise _refusal(f"names something twice: {_list(map(str, values))}.")
+    for value in values:
+        if values.count(value) > 1:
+            raise _refusal(f"names {value} twice: remove one.")
     return values
 
 

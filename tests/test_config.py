@@ -1,5 +1,8 @@
 """``params.yaml`` itself, and one clear sentence for every way to get it wrong."""
 
+import copy
+import inspect
+import pickle
 import re
 import subprocess
 import sys
@@ -9,6 +12,7 @@ import pytest
 import yaml
 
 from aurl import UserError, config
+from aurl.datasets.readers import READERS
 
 ROOT = Path(__file__).parents[1]
 PARAMS = ROOT / "params.yaml"
@@ -77,7 +81,7 @@ def test_every_value_has_a_comment():
             assert re.search(r"\S\s+# \S.{2}", line), f"{place} (line {key.start_mark.line + 1}) has lost its comment"
 
     check(yaml.compose(text), "")
-    sections = [field.annotation for name, field in config.Params.model_fields.items() if name != "variants"]
+    sections = [field.annotation for name, field in config.Sections.model_fields.items() if name != "variants"]
     assert leaves == sum(len(section.model_fields) for section in sections)
 
 
@@ -101,7 +105,51 @@ def test_a_variant_is_laid_over_the_base(write, raw):
 def test_sections_gives_these_and_no_others():
     params = config.load(PARAMS, "contrastive", 2, sections=["loss", "train"])
     assert set(vars(params)) == {"loss", "train", "variant", "seed"} and params.loss.terms == ["semantic"]
-    assert set(vars(config.load(PARAMS))) == set(config.Params.model_fields) | {"variant", "seed"}
+    assert set(vars(config.load(PARAMS))) == set(config.Params.model_fields)
+
+
+def test_a_section_that_was_not_asked_for_is_said():
+    params = config.load(PARAMS, sections=["loss"])
+    with pytest.raises(AttributeError, match=r"^the section train was not loaded: name it in the `sections` of .*\.$"):
+        params.train  # noqa: B018
+    assert hasattr(params, "loss") and not hasattr(params, "train")
+    with pytest.raises(AttributeError, match="trian"):
+        params.trian  # noqa: B018
+    assert "there is no section 'trian'; did you mean train?" in said(PARAMS, sections=["trian"])
+    assert set(vars(config.load(PARAMS, sections=[]))) == {"variant", "seed"}
+
+
+def test_params_are_typed_and_can_be_pickled_and_copied():
+    params = config.load(PARAMS, "e2e", 3, sections=["loss", "train"])
+    assert isinstance(params, config.Params) and inspect.signature(config.load).return_annotation is config.Params
+    for twin in (pickle.loads(pickle.dumps(params)), copy.deepcopy(params)):
+        assert twin == params and vars(twin) == vars(params) and not hasattr(twin, "model")
+
+
+def test_replace_gives_checked_parameters_and_leaves_the_others():
+    params = config.load(PARAMS, "e2e", 3, sections=["train", "model"])
+    other = params.replace(train={"lr": 0.125}, model={"dim": 3})
+    assert (other.train.lr, other.model.dim, other.variant, other.seed) == (0.125, 3, "e2e", 3)
+    assert other.train.model_dump() == params.train.model_dump() | {"lr": 0.125} and params.train.lr != 0.125
+    for change, expected in {
+        "lr": r"train\.lr is -1: input should be greater than 0\.",
+        "epocks": r"train\.epocks is not a parameter; did you mean epochs\?",
+    }.items():
+        with pytest.raises(UserError, match=f"^the parameters: {expected}$"):
+            params.replace(train={change: -1})
+    with pytest.raises(AttributeError, match="section loss was not loaded"):
+        params.replace(loss={"scale": 1})
+
+
+def test_load_all_gives_every_variant(raw):
+    found = config.load_all(PARAMS)
+    assert [*found] == [*raw["variants"]] and found["e2e"] == config.load(PARAMS, "e2e")
+
+
+def test_the_import_is_light():
+    code = "import sys, aurl.config; print(*{'torch', 'pandas', 'numpy', 'av', 'aurl.text'} & {*sys.modules})"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == "\n"
 
 
 def test_the_whole_file_is_checked_whatever_sections_are_read(write):
@@ -147,6 +195,9 @@ def test_unknown_keys(write, place, value, expected):
         ("ablations.seeds", [], "at least 1 item"),
         ("compute.threads", 0, "greater than or equal to 1"),
         ("run.seeds", [], "at least 1 item"),
+        ("sphere.classes", ["walk box", "roll ball"], "at least 3 items"),
+        ("text.descriptions", "", "at least 1 character"),
+        ("text.describe", "data/descriptions.yaml", "valid boolean"),
         ("evaluate.bootstrap", 10, "greater than or equal to 100"),
     ],
 )
@@ -181,8 +232,8 @@ def test_wrong_items_of_a_list_are_named(write, raw):
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
     raw["loss"]["terms"] = ["semantic"]
     assert (
-        "data.train names 'mocap-sen', which is not under data.datasets; there are mocap-seen, mocap-composed, mocap-novel; did you mean mocap-seen?"
-        in said(write("data.train", ["mocap-sen"]))
+        "data.train names 'mocap-sen', which is not under data.datasets; there are mocap-seen, mocap-composed, "
+        "mocap-novel; did you mean mocap-seen?" in said(write("data.train", ["mocap-sen"]))
     )
     raw["data"]["train"] = ["mocap-seen"]
     assert "run.seeds.1 is -1" in said(write("run.seeds", [0, -1]))
@@ -224,6 +275,100 @@ def test_unknown_variants(write, raw):
     assert "run.variants names 'aulr'" in said(write("run.variants", ["aulr"]), "e2e")
 
 
+BAD_NAMES = [
+    "my variant",
+    "a/b",
+    "../x",
+    "..",
+    ".",
+    "a;touch pwned",
+    "$(x)",
+    "a\n",
+    "a-b",
+    "a.b",
+    "ä",
+    "",
+    "-p",
+    "a" * 41,
+]
+
+
+@pytest.mark.parametrize("name", [*BAD_NAMES, "7", 7, True, None, "_a"])
+def test_names_of_variants_are_safe_in_paths_and_shells(write, raw, name):
+    raw["variants"][name] = {}
+    found = said(write("run.variants", ["aurl", "e2e", name]))
+    if isinstance(name, str):
+        expected = f"variants has the key {name!r}, which cannot name a variant: use a letter, then letters, digits and"
+        assert expected in said(write("run.variants", ["aurl", "e2e"]))
+    else:
+        assert "variants" in found
+        assert f"has the key {name!r}, which cannot name" in said(write("run.variants", ["aurl", "e2e"]))
+
+
+@pytest.mark.parametrize("name", [bad for bad in BAD_NAMES if bad not in ("a-b", "a.b")] + ["a+b", 7, None])
+def test_names_of_data_sets_are_safe_in_paths_and_shells(write, name):
+    found = said(write("data.datasets", {name: {"reader": "folders", "root": "x"}}))
+    assert f"data.datasets has the key {name!r}, which cannot name a data set: use a letter or digit" in found
+
+
+@pytest.mark.parametrize("name", ["a", "A1_b", "a" * 36])
+def test_names_that_are_safe(write, raw, name):
+    raw["data"]["datasets"] = {f"{name}-1.b": {"reader": "folders", "root": "x"}}
+    assert name in config.load(write(f"variants.{name}", {}), name).variants
+
+
+def test_names_that_differ_by_case_only_are_one_file_on_some_systems(write, raw):
+    raw["variants"]["AURL"] = {}
+    assert "variants has the keys AURL and aurl, which are the same file on some systems: rename one." in said(write())
+    del raw["variants"]["AURL"]
+    about = {"reader": "folders", "root": "x"}
+    assert "data.datasets has the keys UCF and ucf, which" in said(write("data.datasets", {"ucf": about, "UCF": about}))
+    assert "data.datasets.Mocap-Seen has the name of a set of the embedded benchmark" in said(
+        write("data.datasets", {"Mocap-Seen": about})
+    )
+
+
+@pytest.mark.parametrize("seed", [True, 1.0, "1", -1, 2**32])
+def test_seeds_are_whole_numbers_as_they_stand_in_file_names(write, seed):
+    assert f"run.seeds.0 is {seed!r}: input should be " in said(write("run.seeds", [seed]))
+
+
+# --- data sets -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "about, expected",
+    [
+        (
+            {"reader": "ucf101", "annotations": "x.csv"},
+            "x has annotations, which the reader ucf101 does not take: remove",
+        ),
+        (
+            {"reader": "folders", "annotations": ["x"]},
+            "x has annotations, which the reader folders does not take: remove",
+        ),
+        ({"reader": "activitynet"}, "x needs one path as its annotations, of ActivityNet's JSON file."),
+        ({"reader": "activitynet", "annotations": ["x"]}, "x needs one path as its annotations, of ActivityNet's JSON"),
+        ({"reader": "kinetics", "rot": 1}, "x.rot is not a parameter; did you mean root?"),
+        ({"reader": "kinetic"}, "x.reader is 'kinetic': input should be 'activitynet', "),
+    ],
+)
+def test_data_sets(write, about, expected):
+    assert f"params.yaml: data.datasets.{expected}" in said(write("data.datasets", {"x": {"root": "r"} | about}))
+
+
+def test_annotations_are_for_the_readers_that_take_them(write):
+    takes = {name for name, read in READERS.items() if "annotations" in inspect.signature(read).parameters}
+    assert takes == set(config.ANNOTATED)
+    for reader, files in {"kinetics": None, "activitynet": "x.json"}.items():
+        config.load(write("data.datasets", {"x": {"reader": reader, "root": "r", "annotations": files}}))
+
+
+def test_a_misspelt_key_of_an_optional_section(write):
+    proxies = {"folder": "p", "size": 128, "keyframe": 16, "crf": 20}
+    assert "prepare.proxies.size is not a parameter; did you mean side?" in said(write("prepare.proxies", proxies))
+
+
 def test_a_set_is_not_trained_and_tested_on(write):
     assert "data.train and data.test both name mocap-novel: its classes" in said(
         write("data.train", ["mocap-novel", "mocap-seen"])
@@ -246,10 +391,12 @@ def test_a_variant_keeps_to_its_sections(write):
         ("ablations.variants", ["e2e", "e2e"]),
         ("loss.terms", ["semantic", "semantic"]),
         ("data.train", ["mocap-seen"] * 2),
+        ("sphere.classes", ["roll ball", "roll ball", "walk box"]),
+        ("sphere.variants", ["e2e", "e2e"]),
     ],
 )
 def test_lists_name_nothing_twice(write, place, value):
-    assert f"{place} names something twice: {value[0]}, {value[1]}." in said(write(place, value))
+    assert f"{place} names {value[0]} twice: remove one." in said(write(place, value))
 
 
 def test_the_sphere_shows_variants_that_are_trained(write):
@@ -270,28 +417,55 @@ def test_files_that_cannot_be_read(tmp_path):
         b"run:\n\tseeds: 0\n": "not valid YAML at line 2",
         b"run: @x\n": "not valid YAML at line 1",
         b"run: \x00\n": "not valid YAML",
+        b"run: 2020-13-45\n": "not valid YAML",
+        b"? [1]\n: 2\n": "not valid YAML at line 1",
         "# Größe\n".encode("latin-1") + b"run: 1\n": "not valid YAML",
     }.items():
         path.write_bytes(content)
         assert f"params.yaml {'is ' if 'not' in reason else ''}{reason}" in said(path)
 
 
-# --- on the command line ---------------------------------------------------------------------------
+# --- YAML ------------------------------------------------------------------------------------------
 
 
-def command(path):
-    found = subprocess.run([sys.executable, "-m", "aurl.config", path], cwd=ROOT, capture_output=True, text=True)
-    return found.returncode, found.stdout, found.stderr
+@pytest.mark.parametrize("again", ["  lr: 1.0", "  'lr': 1.0", "  lr:"])
+def test_a_key_that_stands_twice_is_said_with_its_lines(tmp_path, again):
+    lines = PARAMS.read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("  lr: "))
+    path = tmp_path / "params.yaml"
+    path.write_text("\n".join([*lines[: first + 1], again, *lines[first + 1 :]]))
+    assert said(path).endswith(
+        f"params.yaml is not valid YAML at line {first + 2}: the key 'lr' stands in line {first + 1} already, so "
+        "remove one."
+    )
 
 
-def test_the_command_checks_the_file():
-    assert command("params.yaml") == (0, "params.yaml is valid\n", "")
+def test_a_section_that_stands_twice_is_said(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMS.read_text() + "\ntrain: {epochs: 1}\n")
+    assert "the key 'train' stands in line " in said(path)
 
 
-def test_the_command_says_what_is_wrong_in_one_line(write):
-    status, out, err = command(write("variants.e2e", {"train": {"lr": -1}}))
-    assert status == 1 and out == ""
-    assert re.fullmatch(r"aurl: .*params\.yaml: variants\.e2e: train\.lr is -1: .*greater than 0\.\n", err)
+def test_anchors_and_merge_keys_work(tmp_path, raw):
+    del raw["variants"]
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        yaml.safe_dump(raw)
+        + """
+variants:
+  aurl: {}
+  contrastive: &base
+    train: &rate {lr: 0.5, epochs: 2}
+  e2e:
+    <<: *base
+    train: {<<: *rate, epochs: 3}
+  third:
+    train: {<<: [*rate, {lr: 1.0, batch: 8}], epochs: 4}
+"""
+    )
+    found = config.load_all(path)
+    assert (found["e2e"].train.lr, found["e2e"].train.epochs, found["contrastive"].train.epochs) == (0.5, 3, 2)
+    assert (found["third"].train.lr, found["third"].train.batch, found["third"].train.epochs) == (0.5, 8, 4)
 
 
 # --- the project's root ----------------------------------------------------------------------------

@@ -50,15 +50,15 @@ def without_overlap(
     """
     for name, (classes, _) in tests.items():
         if len(classes) < 2:
-            raise UserError(f'the test set {name} has the class "{classes[0]}" alone: add videos of other classes')
+            raise UserError(f'the test set {name} has the class "{classes[0]}" alone: add videos of other classes.')
     if len(train[0]) < 2:
-        raise UserError(f'the training sets have the class "{train[0][0]}" alone: add videos of other classes')
+        raise UserError(f'the training sets have the class "{train[0][0]}" alone: add videos of other classes.')
     nearest = [overlapping(train, test, threshold).assign(set=name) for name, test in tests.items()]
     table = pd.concat(nearest).sort_values("distance", kind="stable").drop_duplicates("class", ignore_index=True)
     kept = set(table.loc[~table["removed"], "class"])
     if len(kept) < 2:
         left = "one training class" if kept else "no training class"
-        raise UserError(f"text.overlap {threshold} leaves {left} of {len(table)}: lower it")
+        raise UserError(f"text.overlap {threshold} leaves {left} of {len(table)}: lower it.")
     names = [name for name in train[0] if name in kept]
     return (names, select(list(train[0]), train[1], names)), table
 
@@ -74,13 +74,13 @@ def check_sphere(classes: Sequence[str], overlap: pd.DataFrame) -> None:
             near = difflib.get_close_matches(name, rows.index, n=1)
             raise UserError(
                 f'sphere.classes names "{name}", which is no training class'
-                + (f'; did you mean "{near[0]}"?' if near else ": take classes that are trained on")
+                + (f'; did you mean "{near[0]}"?' if near else ": take classes that are trained on.")
             )
         row = rows.loc[name]
         if row["removed"]:
             raise UserError(
                 f'sphere.classes names "{name}", which text.overlap leaves out, as it is {row["distance"]:.3f} from '
-                f'"{row["nearest"]}" of {row["set"]}: take another class, or lower text.overlap'
+                f'"{row["nearest"]}" of {row["set"]}: take another class, or lower text.overlap.'
             )
 
 

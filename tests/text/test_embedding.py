@@ -14,9 +14,9 @@ import aurl.text.vectors
 from aurl import UserError, text
 from aurl.datasets import mocap
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 
-MODEL = Path(__file__).parents[1] / "data" / "vectors" / "glove-6b-100d-actions.bin"
+MODEL = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.bin"
 NAMES = ["walk duck", "get up ring", "cartwheel table", "jump"]
 
 
@@ -79,7 +79,7 @@ def test_word_without_vector_is_named_with_its_class(vectors):
 def test_vector_that_is_not_a_number_is_no_vector():
     for number in (np.nan, np.inf):
         with pytest.raises(UserError, match="no vector"):
-            text.WordVectors(lambda word: np.array([1, number]), 2, "broken").embed(["walk"])
+            text.WordVectors(lambda word, number=number: np.array([1, number]), 2, "broken").embed(["walk"])
 
 
 def test_name_without_words_is_an_error(vectors):
@@ -222,7 +222,10 @@ def test_principal_components_keep_distances_of_vectors_that_lie_in_few_dimensio
     vectors = rng.normal(size=(10, 3)) @ rng.normal(size=(3, 20))
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     found = text.principal(7 * vectors, 3)  # lengths do not matter
-    distances = lambda x: np.linalg.norm(x[:, None] - x[None], axis=2)
+
+    def distances(x):
+        return np.linalg.norm(x[:, None] - x[None], axis=2)
+
     assert np.allclose(distances(found), distances(unit), atol=1e-5)
     assert np.allclose(found.mean(axis=0), 0, atol=1e-6)
     assert np.allclose(
@@ -246,9 +249,10 @@ def test_described_class_is_the_mean_of_name_and_description():
         for i, word in enumerate(["walk", "duck", "kick", "spin", "move", "foot", "bird", "yellow", "turn", "hit"])
     }
     vectors = text.WordVectors(lambda word: table.get(word, np.zeros(5)), 5, "table")
-    mean = lambda chosen: (
-        sum(table[word] / np.linalg.norm(table[word]) for word in chosen.split()) / len(chosen.split())
-    )
+
+    def mean(chosen):
+        return sum(table[word] / np.linalg.norm(table[word]) for word in chosen.split()) / len(chosen.split())
+
     found = vectors.embed(["walk", "spin kick duck"], sentences=SENTENCES)
     expected = [(mean("walk") + mean("move foot")) / 2, (mean("spin kick duck") + mean("turn hit yellow bird")) / 2]
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -294,7 +298,10 @@ def test_descriptions_that_are_none(tmp_path, content, reason):
 
 def test_training_classes_near_any_test_class_are_left_out():
     train = (["a", "b", "c", "d"], np.eye(4))
-    tests = {"s": (["b2", "x"], np.array([[0.05, 1, 0, 0], [1, 1, 1, 1.0]])), "t": (["c2"], np.array([[0, 0, 1, 0.1]]))}
+    tests = {
+        "s": (["b2", "x"], np.array([[0.05, 1, 0, 0], [1, 1, 1, 1.0]])),
+        "t": (["c2", "y"], np.array([[0, 0, 1, 0.1], [1, 1, 1, 1]])),
+    }
     (names, vectors), table = text.without_overlap(train, tests, 0.05)
     assert names == ["a", "d"] and (vectors == np.eye(4)[[0, 3]]).all()
     assert table["class"].tolist()[:2] == ["b", "c"] and table["removed"].tolist() == [True, True, False, False]
@@ -304,8 +311,8 @@ def test_training_classes_near_any_test_class_are_left_out():
 
 
 def test_overlap_that_leaves_nothing_is_said_and_zero_keeps_even_the_same_class():
-    train, test = (["a", "b"], np.eye(2)), {"s": (["a"], np.array([[1.0, 0]]))}
-    assert text.without_overlap(train, test, 0)[0][0] == ["a", "b"]
-    assert text.without_overlap(train, test, 0.05)[0][0] == ["b"]
+    train, test = (["a", "b", "c"], np.eye(3)), {"s": (["a", "x"], np.array([[1.0, 0, 0], [1.0, 1, 1]]))}
+    assert text.without_overlap(train, test, 0)[0][0] == ["a", "b", "c"]
+    assert text.without_overlap(train, test, 0.05)[0][0] == ["b", "c"]
     with pytest.raises(UserError, match="leaves no training class"):
         text.without_overlap(train, test, 1.5)

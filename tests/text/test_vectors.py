@@ -12,7 +12,7 @@ from aurl import UserError
 from aurl.text import vectors
 from aurl.text.vectors import open_vectors
 
-MODEL = Path(__file__).parents[1] / "data" / "vectors" / "glove-6b-100d-actions.bin"
+MODEL = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.bin"
 
 # Numbers whose bytes hold a space (0x20) or a newline (0x0a), and numbers that decimals do not give exactly.
 NUMBERS = {

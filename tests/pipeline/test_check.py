@@ -1,0 +1,143 @@
+"""The check before the first stage: what a parameter file names exists, or one sentence says what does not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aurl import UserError
+from aurl.pipeline.check import check
+
+ROOT = Path(__file__).parents[2]
+TEN = yaml.safe_load((ROOT / "params.paper.yaml").read_text())["sphere"]["classes"]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """In a project's root with a data set of every kind, a function that writes parameters and gives what is said."""
+    for name in ("data/vectors/glove-6b-100d-actions.bin", "data/descriptions.yaml", "kinetics.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(ROOT / name) if (ROOT / name).exists() else (tmp_path / name).touch()
+    for name in ("kinetics", "ucf", "own"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+    def said(kinetics=None, ucf=None, own=None, **sections):
+        """``sections`` change the parameters; any of the others brings in the data sets, with its own lines changed."""
+        if kinetics is not None or ucf is not None or own is not None:
+            about = {
+                "kin": {"reader": "kinetics", "root": "kinetics", "names": "kinetics700"} | (kinetics or {}),
+                "ucf": {"reader": "ucf101", "root": "ucf", "names": "ucf101"} | (ucf or {}),
+                "own": {"reader": "folders", "root": "own"} | (own or {}),
+            }
+            values["data"] = {"train": ["kin"], "test": ["ucf"], "datasets": about}
+            values["sphere"]["classes"] = TEN
+        for name, change in sections.items():
+            values[name] |= change
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+        try:
+            check()
+        except UserError as error:
+            assert "\n" not in str(error)
+            return str(error)
+
+    return said
+
+
+def test_the_default_and_the_papers_sets_pass(project):
+    assert project() is None
+    assert project(kinetics={"annotations": "kinetics.csv"}) is None
+
+
+def test_paths_that_do_not_exist(project):
+    assert project(kinetics={"root": "kinetic"}).startswith(
+        "params.yaml: data.datasets.kin.root: there is no folder kinetic: "
+    )
+    assert "data.datasets.ucf.root: there is no folder kinetics.csv" in project(ucf={"root": "kinetics.csv"})
+    assert "data.datasets.kin.annotations: there is no file b.csv" in project(
+        kinetics={"annotations": ["kinetics.csv", "b.csv"]}
+    )
+    assert "text.vectors: there is no file data: " in project(kinetics={}, text={"vectors": "data"})
+    default = "data/vectors/glove-6b-100d-actions.bin"
+    assert "text.descriptions: there is no file x.yaml" in project(text={"vectors": default, "descriptions": "x.yaml"})
+
+
+def test_sets_that_are_not_used_may_be_elsewhere(project):
+    assert project(own={"root": "/nowhere"}) is None
+
+
+def test_misspelt_names(project):
+    assert "data.datasets.kin.names: there are no class names of 'kinetics70', only of" in project(
+        kinetics={"names": "kinetics70"}
+    )
+    assert "did you mean ucf101?" in project(own={"names": "ucf110"})  # of a set that is not used, too
+
+
+def test_classes_of_the_sphere_are_trained_on(project):
+    classes = ["walk box", "roll ball", "spin bix"]
+    assert project(sphere={"classes": classes}) == (
+        "params.yaml: sphere.classes names 'spin bix', which is not a class of data.train; did you mean 'spin box'?"
+    )
+    assert project(sphere={"classes": [*classes[:2], "Zumba"]}).endswith(
+        "'Zumba', which is not a class of data.train: take classes that are trained on."
+    )
+    unseen = ["walk box", "roll ball", "run duck"]  # a class of mocap-novel
+    assert "sphere.classes names 'run duck', which is not a class of data.train" in project(sphere={"classes": unseen})
+    assert "names 'zumbaa', which is not a class of data.train; did you mean 'zumba'?" in project(
+        {}, sphere={"classes": [*TEN[:3], "zumbaa"]}
+    )
+
+
+def test_classes_of_a_set_without_names_are_for_chapter_2_to_check(project):
+    project({})
+    assert project(data={"train": ["kin", "own"]}, sphere={"classes": ["one", "two", "three"]}) is None
+    about = {
+        "reader": "kinetics",
+        "root": "kinetics",
+        "names": "kinetics700",
+        "classes": 3,
+    }  # classes are the folders' names
+    assert project(data={"train": ["kin"], "datasets": {"kin": about, "ucf": about}, "test": ["ucf"]}) is None
+
+
+def test_classes_without_a_description(project):
+    assert project(text={"describe": True}) is None
+    found = project({}, text={"describe": True})
+    assert found.startswith("params.yaml: text.describe is true, but for the set kin there is no description of ")
+    Path("own.yaml").write_text("- a\n")
+    assert "own.yaml are not `name: sentence`" in project(text={"descriptions": "own.yaml"})
+
+
+def test_a_fault_of_a_variant_that_does_not_run(project):
+    assert project(variants={"own": {"train": {"lr": -1}}}).startswith("params.yaml: variants.own: train.lr is -1: ")
+
+
+# --- on the command line ---------------------------------------------------------------------------
+
+
+def command(*arguments, cwd):
+    line = [sys.executable, "-m", "aurl.pipeline.check", *arguments]
+    found = subprocess.run(line, cwd=cwd, capture_output=True, text=True)
+    return found.returncode, found.stdout, found.stderr
+
+
+def test_the_command_checks_the_file_and_leaves_a_stamp(tmp_path):
+    stamp = tmp_path / "build" / "stamp"
+    assert command("params.yaml", str(stamp), cwd=ROOT) == (0, "params.yaml is valid\n", "")
+    assert stamp.read_bytes() == b"valid\n"
+
+
+def test_the_command_says_what_is_wrong_in_one_line(project, tmp_path):
+    project(train={"lr": -1})
+    expected = "aurl: params.yaml: train.lr is -1: input should be greater than 0.\n"
+    assert command("params.yaml", "stamp", cwd=tmp_path) == (1, "", expected)
+    assert command(cwd=tmp_path / "data") == (
+        1,
+        "",
+        "aurl: params.yaml cannot be read (No such file or directory): run from the project's root, or name the "
+        "parameter file.\n",
+    )
+    assert not (tmp_path / "stamp").exists()

@@ -1,0 +1,47 @@
+"""The class-overlap filter's table as it is written, and what chapter 2 says of classes that cannot be used."""
+
+import numpy as np
+import pytest
+
+from aurl import UserError, text
+
+
+def test_distances_of_equal_classes_are_written_without_a_sign():
+    vectors = np.random.default_rng(0).normal(size=(40, 300))
+    names = [f"c{i}" for i in range(40)]
+    (_, _), table = text.without_overlap((names, vectors), {"s": (names, vectors * 3)}, 0)
+    written = table.to_csv(index=False, float_format="%.6f")
+    assert written.count(",0.000000,") == 40 and "-0" not in written
+
+
+def eye(*names):
+    return list(names), np.eye(4)[: len(names)]
+
+
+@pytest.mark.parametrize(
+    "train, tests, threshold, expected",
+    [
+        (eye("a", "b"), {"s": eye("a", "x"), "t": eye("y")}, 0, 'the test set t has the class "y" alone: add'),
+        (eye("a"), {"s": eye("x", "y")}, 0, 'the training sets have the class "a" alone: add videos'),
+        (eye("a", "b", "c"), {"s": eye("x", "y")}, 0.1, "text.overlap 0.1 leaves one training class of 3: lower it."),
+        (eye("a", "b"), {"s": eye("x", "y")}, 0.1, "text.overlap 0.1 leaves no training class of 2: lower it."),
+    ],
+)
+def test_one_class_cannot_be_told_apart(train, tests, threshold, expected):
+    with pytest.raises(UserError, match=f"^{expected}"):
+        text.without_overlap(train, tests, threshold)
+
+
+def test_classes_of_the_sphere_are_kept():
+    train, tests = (["walk", "run", "jump", "roll"], np.eye(4)), {"s": (["stroll", "x"], np.eye(4)[[0, 0]] + 0.01)}
+    _, table = text.without_overlap(train, tests, 0.05)
+    text.check_sphere(["run", "jump", "roll"], table)
+    for name, expected in {
+        "rum": '"rum", which is no training class; did you mean "run"?',
+        "xyz": '"xyz", which is no training class: take classes that are trained on.',
+        "walk": '"walk", which text.overlap leaves out, as it is 0.000 from "stroll" of s: take another class, or '
+        "lower text.overlap.",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            text.check_sphere(["run", name], table)
+        assert str(caught.value) == f"sphere.classes names {expected}"
