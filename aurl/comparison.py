@@ -2,40 +2,57 @@
 
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from aurl import UserError, evaluation, metrics
+from aurl import UserError, evaluation, metrics, paths
+
+
+def changes(variants):
+    """What each variant lays over the base, as a table with a row per variant; ``variants`` is that section."""
+    rows = {name: "; ".join(_lines(over)) or "nothing, it is the base" for name, over in variants.items()}
+    return pd.DataFrame({"what it changes": rows}).rename_axis("variant")
+
+
+def _lines(over, prefix=""):
+    for key, value in over.items():
+        if isinstance(value, dict):
+            yield from _lines(value, f"{prefix}{key}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            yield f"{prefix}{key}: {' + '.join(map(str, value)) if isinstance(value, list) else text}"
 
 
 def collect(variants, seeds, sets):
-    """What `04_evaluate` left of every run, a row per set, variant and seed: its report's figures, and ``hits`` and ``labels``.
+    """What `04_evaluate` left of every run, a row per set, variant and seed: its report and ``hits`` and ``labels``.
 
-    ``hits`` (N,) says which videos were named right, ``labels`` (N,) their classes. Raises UserError for a run that is missing.
+    ``hits`` (N,) says which videos were named right, ``labels`` (N,) their classes. Raises UserError for a run that is
+    missing or not whole.
     """
     rows = []
     for name, variant, seed in itertools.product(sets, variants, seeds):
-        file = Path(f"reports/metrics/{variant}-{seed}.json")
-        if not file.is_file():
-            raise UserError(f"{file} is missing: evaluate the variant first, with `dvc repro`.")
-        found = evaluation.load(f"build/features/{variant}-{seed}/{name}.npz")
+        file = paths.metrics(variant, seed)
+        try:
+            report = json.loads(file.read_text())[name]
+        except FileNotFoundError:
+            raise UserError(f"{file} is missing: evaluate the variant first, with `dvc repro`.") from None
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{file} has no figures of {name}: delete it and run `dvc repro`.") from None
+        found = evaluation.load(paths.features(variant, seed, name))
         hits = metrics.hits(evaluation.scores(found), found["labels"])
-        rows.append(
-            {"set": name, "variant": variant, "seed": seed}
-            | json.loads(file.read_text())[name]
-            | {"hits": hits, "labels": found["labels"]}
-        )
+        run = {"set": name, "variant": variant, "seed": seed}
+        rows.append(run | report | {"hits": hits, "labels": found["labels"]})
     return pd.DataFrame(rows)
 
 
 def summary(runs, bootstrap, seed=0):
     """`collect`'s rows brought together over seeds: a row per set and variant.
 
-    Columns: ``set, variant, seeds`` (their number), ``chance``, ``top1`` in [0, 1] with ``top1_low, top1_high`` (95 % bootstrap
-    interval over videos, of the mean over seeds) and ``top1_std`` (standard deviation over seeds; NaN for one), ``gzsl_harmonic``,
-    ``closeness`` and ``dispersion``; all but the interval and the deviation are means over seeds.
+    Columns: ``set, variant, seeds`` (their number), ``chance``, ``top1`` in [0, 1] with ``top1_low, top1_high`` (95 %
+    bootstrap interval over videos, of the mean over seeds) and ``top1_std`` (standard deviation over seeds; NaN for
+    one), ``gzsl_harmonic``, ``closeness`` and ``dispersion``. All but the interval and the deviation are means over
+    seeds.
     """
     rows = []
     for (name, variant), own in runs.groupby(["set", "variant"], sort=False):
@@ -50,31 +67,69 @@ def summary(runs, bootstrap, seed=0):
 
 def markdown(table):
     """What `summary` returns as a Markdown table, accuracies in percent."""
-    lines = [
-        "| test set | variant | top-1 % (95 % interval) | ± over seeds | times chance | seen and unseen, harmonic % | closeness ↓ | dispersion ↑ |",
-        "|---" * 8 + "|",
-    ]
+    head = "test set | variant | top-1 % (95 % interval) | ± over seeds | times chance | seen and unseen, harmonic %"
+    lines = [f"| {head} | closeness ↓ | dispersion ↑ |", "|---" * 8 + "|"]
     for row in table.itertuples():
-        spread = f"{100 * row.top1_std:.1f}" if row.seeds > 1 else "–"
-        lines.append(
-            f"| {row.set} | {row.variant} | {100 * row.top1:.1f} ({100 * row.top1_low:.1f}–{100 * row.top1_high:.1f}) | {spread} "
-            f"| {row.top1 / row.chance:.1f} | {100 * row.gzsl_harmonic:.1f} | {row.closeness:.3f} | {row.dispersion:.3f} |"
-        )
+        cells = [
+            row.set,
+            row.variant,
+            f"{100 * row.top1:.1f} ({100 * row.top1_low:.1f}–{100 * row.top1_high:.1f})",
+            _number(100 * row.top1_std, 1),
+            _number(row.top1 / row.chance, 1),
+            _number(100 * row.gzsl_harmonic, 1),
+            _number(row.closeness, 3),
+            _number(row.dispersion, 3),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
+def _number(value, digits):
+    """As text, without "-0.0" and "nan"."""
+    return f"{value:z.{digits}f}" if np.isfinite(value) else "–"
+
+
 def verdicts(runs, method="aurl"):
-    """One sentence per test set and other variant in `collect`'s rows: is ``method`` above it, and in how many pairs of runs?"""
+    """One sentence per test set and other variant in `collect`'s rows: is ``method`` above it, and in how many pairs?
+
+    A pair is a run of each. The first variant stands in for a ``method`` that is not among them.
+    """
+    variants = [*runs["variant"].unique()]
+    method = method if method in variants else variants[0]
+    if len(variants) == 1:
+        return [f"`{method}` is the only variant here: there is nothing to compare it with."]
     sentences = []
     for name, rows in runs.groupby("set", sort=False):
         top1 = {variant: own["top1"].to_numpy() for variant, own in rows.groupby("variant", sort=False)}
-        ours = top1.pop(method, ())
-        for variant, theirs in top1.items() if len(ours) else ():
-            points = 100 * (ours.mean() - theirs.mean())
-            pairs = np.subtract.outer(ours, theirs) * np.sign(points)
-            side, agree = (
-                "above" if points > 0 else "below",
-                f", in {(pairs > 0).sum()} of {pairs.size} pairs of runs" if pairs.size > 1 else ", one run each",
+        ours = top1.pop(method)
+        for variant, theirs in top1.items():
+            points = round(100 * (ours.mean() - theirs.mean()), 1)
+            pairs = np.subtract.outer(ours, theirs) * (np.sign(points) or 1)
+            side = f"{abs(points):.1f} points {'above' if points > 0 else 'below'}" if points else "level with"
+            agree = f"{'' if points else 'above it '}in {(pairs > 0).sum()} of {pairs.size} pairs of runs"
+            sentences.append(
+                f"{name}: `{method}` is {side} `{variant}`, {agree if pairs.size > 1 else 'with one run each'}."
             )
-            sentences.append(f"{name}: `{method}` is {abs(points):.1f} points {side} `{variant}`{agree}.")
     return sentences
+
+
+def gains(variants, sets):
+    """Top-1 of ``variants`` in chapter 5's table, a row per test set; ``gain`` is that of the last over the first.
+
+    The gain is relative to the first variant's top-1, as the paper states its own. It is NaN where that is 0, and left
+    out for a single variant. Raises UserError if the table is missing or lacks a variant or test set.
+    """
+    try:
+        table = pd.read_csv(paths.SUMMARY, dtype={"set": str, "variant": str}, keep_default_na=False)
+        top1 = table.pivot(index="set", columns="variant", values="top1").loc[sets, variants]
+    except FileNotFoundError:
+        raise UserError(f"{paths.SUMMARY} is missing: compare the variants first, with `dvc repro`.") from None
+    except (KeyError, ValueError):
+        raise UserError(
+            f"{paths.SUMMARY} lacks one of the variants {', '.join(variants)} on {', '.join(sets)}: run `dvc repro`."
+        ) from None
+    found = top1.add_suffix(" top1").rename_axis(columns=None)
+    if len(variants) > 1:
+        first, last = top1[variants[0]], top1[variants[-1]]
+        found["relative gain"] = (last / first.where(first > 0)) - 1
+    return found

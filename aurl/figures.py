@@ -1,8 +1,6 @@
 """The figures of the notebooks. Each function draws one and returns it; `save` keeps it in ``reports/figures/``."""
 
 import io
-import itertools
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,11 +8,14 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import HTML, Image
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.transforms import Bbox
+from mpl_toolkits.mplot3d.proj3d import proj_transform
 
+from aurl import paths
 from aurl.files import write_bytes
 from aurl.video.decoding import pick, upright
 
-FOLDER = Path("reports/figures")
+MOST = 40  # classes whose names can be read beside a map that fills the page
 
 sns.set_theme(
     context="notebook", style="whitegrid", palette="colorblind", rc={"figure.dpi": 100, "axes.titlesize": "medium"}
@@ -22,38 +23,30 @@ sns.set_theme(
 
 
 def save(figure, name):
-    """Write ``reports/figures/NAME.png``, close the figure and return the picture, which a notebook shows below the cell."""
+    """Write ``reports/figures/NAME.png``, close the figure and return the picture, which a notebook shows."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
-    write_bytes(FOLDER / f"{name}.png", buffer.getvalue())
+    write_bytes(paths.FIGURES / f"{name}.png", buffer.getvalue())
     return Image(buffer.getvalue())
 
 
+SHARES = {
+    "accuracy", "chance", "gain", "gzsl_harmonic", "gzsl_seen", "gzsl_unseen", "half_top1", "half_top1_std",
+    "mean_per_class", "top1", "top1_high", "top1_low", "top1_std", "top5", "truze_top1", "val_top1",
+}  # fmt: skip
+
+
 def table(frame):
-    """A data frame as a notebook shows it: shares as percentages, other fractions with three digits, the same bytes every time."""
-    shares = {
-        "chance",
-        "top1",
-        "top1_low",
-        "top1_high",
-        "top1_std",
-        "top5",
-        "mean_per_class",
-        "half_top1",
-        "half_top1_std",
-        "truze_top1",
-        "accuracy",
-        "val_top1",
-        "gzsl_seen",
-        "gzsl_unseen",
-        "gzsl_harmonic",
-    }
+    """A data frame as a notebook shows it: texts whole, shares as percentages, other fractions with three digits.
+
+    A column is a share if a word of its name is one of `SHARES`. The same frame gives the same bytes every time.
+    """
     formats = {
-        column: "{:.1%}" if shares & set(np.atleast_1d(column)) else "{:.3f}"
+        column: "{:z.1%}" if SHARES & set(" ".join(np.atleast_1d(column)).split()) else "{:z.3f}"
         for column in frame.select_dtypes("float").columns
     }
-    return HTML(frame.style.format(formats, na_rep="–").set_uuid("table").to_html())
+    return HTML(frame.style.format(formats, na_rep="–", escape="html").set_uuid("table").to_html())
 
 
 def contact_sheet(manifest, columns=8):
@@ -72,11 +65,12 @@ def contact_sheet(manifest, columns=8):
 
 
 def similarity(names, vectors, title):
-    """Cosine of every class with every other, as a map; classes in the order given."""
+    """Cosine of every class with every other, as a map; classes in the order given, named if there is room for it."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    side = max(6, 0.19 * len(names))
+    labels = names if len(names) <= 2 * MOST else False
+    side = np.clip(0.19 * len(names), 6, 15)
     figure, ax = plt.subplots(figsize=(side + 1.2, side))
-    sns.heatmap(unit @ unit.T, vmin=0, vmax=1, cmap="mako", square=True, ax=ax, xticklabels=names, yticklabels=names,
+    sns.heatmap(unit @ unit.T, vmin=0, vmax=1, cmap="mako", square=True, ax=ax, xticklabels=labels, yticklabels=labels,
                 cbar_kws={"label": "cosine similarity", "shrink": 0.6})  # fmt: skip
     ax.tick_params(labelsize=8, length=0)
     ax.set_title(title)
@@ -98,107 +92,149 @@ def learning_curves(history, chance):
         for name in names:
             ax.plot(history["epoch"], history[name], marker="o", markersize=3, label=name.removeprefix("val_"))
         if level is not None:
-            ax.axhline(level, color="grey", linestyle="--", label="chance")
+            ax.plot(
+                history["epoch"], [level] * len(history), color="gray", linestyle="--", label=f"chance, {level:.1%}"
+            )
             ax.set_ylim(0, 1)
             ax.yaxis.set_major_formatter(PercentFormatter(1))
         ax.set(title=title, ylabel=unit)
-        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+        ax.xaxis.get_major_locator().set_params(integer=True)
     figure.get_layout_engine().set(h_pad=0.15)
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+    for ax in axes.flat:
+        _label_lines(ax)
     return figure
+
+
+def _label_lines(ax, gap=0.08):
+    """Write each line's label at its right end, ``gap`` of the axes' height or more apart."""
+    lines = sorted(ax.lines, key=lambda line: line.get_ydata()[-1])
+    ends = [ax.transLimits.transform((0, line.get_ydata()[-1]))[1] for line in lines]
+    heights = np.array(ends)
+    for i in range(1, len(lines)):
+        heights[i] = max(heights[i], heights[i - 1] + gap)
+    heights -= np.mean(heights - ends)  # those that were pushed apart stay about their ends
+    for line, height in zip(lines, heights):
+        ax.annotate(line.get_label(), (line.get_xdata()[-1], line.get_ydata()[-1]), (1.03, height),
+                    textcoords="axes fraction", va="center", color=line.get_color(),
+                    arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6})  # fmt: skip
 
 
 def per_class(accuracy, names, chance, title):
-    """A bar per class, best first, with chance as a line."""
-    order = np.argsort(-accuracy, kind="stable")
+    """A bar per class, best first, with chance as a line; a class without videos comes last and has none."""
+    order, places = np.argsort(-accuracy, kind="stable"), np.arange(len(names))
     figure, ax = plt.subplots(figsize=(9, 0.26 * len(names) + 1), layout="constrained")
-    ax.barh([names[i] for i in order], accuracy[order], color="C0")
-    ax.axvline(chance, color="C3", linestyle="--", label=f"chance, {chance:.1%}")
-    ax.set(xlim=(0, 1), xlabel="top-1 accuracy", title=title)
+    ax.barh(places, accuracy[order], color="C0")
+    ax.set_yticks(places, [names[i] for i in order])
+    ax.axvline(chance, color="C3", linestyle="--")
+    ax.annotate(f"chance, {chance:.1%}", (chance, 0), (3, 3), xycoords=("data", "axes fraction"),
+                textcoords="offset points", color="C3")  # fmt: skip
+    ax.set(xlim=(0, 1), ylim=(len(names) + 0.5, -0.7), xlabel="top-1 accuracy", title=title)
     ax.xaxis.set_major_formatter(PercentFormatter(1))
-    ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 
 
-def confusion(scores, labels, names, title):
-    """Share of each class's videos (rows) that were given each name (columns)."""
+def confusion(scores, labels, names, title, most=MOST):
+    """Share of each class's videos (rows) that were given each name (columns).
+
+    Of more than ``most`` classes, those are shown that take part in the most confusions, in their order.
+    """
     table = pd.crosstab(labels, scores.argmax(axis=1), normalize="index")
     table = table.reindex(index=range(len(names)), columns=range(len(names)), fill_value=0)
+    if len(names) > most:
+        wrong = table.to_numpy() * (1 - np.eye(len(names)))
+        part = wrong.sum(axis=0) + wrong.sum(axis=1)
+        shown = np.sort(np.argsort(-part, kind="stable")[:most])
+        title += f": the {most} of {len(names)} classes that are confused most"
+        table, names = table.iloc[shown, shown], [names[i] for i in shown]
     side = max(5, 0.26 * len(names))
     figure, ax = plt.subplots(figsize=(side + 1.5, side))
-    sns.heatmap(table, vmin=0, vmax=1, cmap="rocket_r", square=True, ax=ax, xticklabels=names, yticklabels=names, linewidths=0.3,
-                cbar_kws={"label": "share of the class's videos", "shrink": 0.6})  # fmt: skip
+    sns.heatmap(table, vmin=0, vmax=1, cmap="rocket_r", square=True, ax=ax, xticklabels=names, yticklabels=names,
+                linewidths=0.3, cbar_kws={"label": "share of the class's videos", "shrink": 0.6})  # fmt: skip
     ax.tick_params(labelsize=8, length=0)
     ax.set(xlabel="predicted", ylabel="true", title=title)
     return figure
 
 
 def sphere(panels, names):
-    """Figure 1 of the paper: videos (dots) and class names (stars) on the unit sphere, one panel a method.
+    """Figure 1 of the paper: videos (dots) and class names (stars) on the unit sphere, one panel per method.
 
-    ``panels`` maps a title to ``video`` (N, 3), ``classes`` (C, 3) and ``labels`` (N,), features of unit length.
+    ``panels`` maps a title to ``video`` (N, 3), ``classes`` (C, 3) and ``labels`` (N,), features of unit length. A line
+    joins each video with the star of its class; the video is a cross where another star is nearer.
     """
-    colours = sns.color_palette("tab10" if len(names) <= 10 else "husl", len(names))
-    figure = plt.figure(figsize=(5 * len(panels), 6))
+    elevation, azimuth = np.radians(20), np.radians(-60)
+    toward = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
+    figure = plt.figure(figsize=(6 * len(panels), 6.6))
     grid = np.linspace(0, np.pi, 60)
     around, down = np.meshgrid(2 * grid, grid)
+    globe = np.cos(around) * np.sin(down), np.sin(around) * np.sin(down), np.cos(down)
     for place, (title, features) in enumerate(panels.items(), start=1):
+        video, stars, labels = features["video"], features["classes"], features["labels"]
+        right = (video @ stars.T).argmax(axis=1) == labels
         ax = figure.add_subplot(1, len(panels), place, projection="3d", computed_zorder=False)
-        ax.plot_wireframe(
-            np.cos(around) * np.sin(down),
-            np.sin(around) * np.sin(down),
-            np.cos(down),
-            rstride=6,
-            cstride=5,
-            color="0.85",
-            linewidth=0.5,
-        )
-        toward = np.array(
-            [
-                np.cos(np.radians(-60)) * np.cos(np.radians(20)),
-                np.sin(np.radians(-60)) * np.cos(np.radians(20)),
-                np.sin(np.radians(20)),
-            ]
-        )
-        for label, colour in enumerate(colours):
-            own = features["video"][features["labels"] == label]
-            star = features["classes"][label]
-            hidden = own @ toward < 0  # behind the sphere: fainter
-            ax.scatter(*own[hidden].T, color=colour, s=36, alpha=0.4, zorder=2, depthshade=False)
-            ax.scatter(*own[~hidden].T, color=colour, s=36, zorder=3, depthshade=False)
-            ax.scatter(
-                *star,
-                color=colour,
-                marker="*",
-                s=260,
-                edgecolor="black",
-                linewidth=0.8,
-                alpha=0.5 if star @ toward < 0 else 1,
-                zorder=4,
-                depthshade=False,
-            )
-        ax.set_box_aspect((1, 1, 1), zoom=1.75)
+        ax.plot_wireframe(*globe, rstride=6, cstride=5, color="0.88", linewidth=0.5, zorder=1)
+        for own, label in zip(video, labels):
+            ax.plot(*np.stack([own, stars[label]]).T, color="0.6", linewidth=0.7, zorder=2)
+        for points, look in (
+            (video[right], {"marker": "o", "s": 30, "color": "C0"}),
+            (video[~right], {"marker": "X", "s": 40, "color": "C3"}),
+            (stars, {"marker": "*", "s": 240, "color": "C1", "edgecolor": "black", "linewidth": 0.8}),
+        ):
+            behind = points @ toward < 0
+            for chosen, alpha in ((behind, 0.4), (~behind, 1)):
+                ax.scatter(*points[chosen].T, alpha=alpha, zorder=3 + alpha, depthshade=False, **look)
+        ax.set_box_aspect((1, 1, 1), zoom=1.6)
         ax.view_init(20, -60)
         ax.set_axis_off()
         ax.set_title(title)
+    kinds = [("o", "C0", 7, "a video, nearest to its own class name"), ("X", "C3", 8, "a video, nearer to another"),
+             ("*", "C1", 14, "a class name")]  # fmt: skip
     handles = [
-        plt.Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in zip(names, colours)
+        plt.Line2D([], [], linestyle="", marker=marker, color=color, markersize=size, label=label)
+        for marker, color, size, label in kinds
     ]
-    handles += [
-        plt.Line2D([], [], marker="o", linestyle="", color="0.4", label="a video"),
-        plt.Line2D([], [], marker="*", linestyle="", color="0.4", markersize=13, label="a class name"),
-    ]
-    figure.legend(handles=handles, loc="lower center", ncol=4, frameon=False)
-    figure.subplots_adjust(left=0, right=1, bottom=0.18, top=0.88, wspace=0)
+    figure.legend(handles=handles, loc="lower center", ncol=len(kinds), frameon=False)
+    figure.subplots_adjust(left=0, right=1, bottom=0.06, top=0.88, wspace=0)
+    figure.canvas.draw()
+    for ax, features in zip(figure.axes, panels.values()):
+        flat = [np.column_stack(proj_transform(*features[side].T, ax.get_proj())[:2]) for side in ("classes", "video")]
+        _label_points(ax, flat[0], names, np.concatenate(flat), gap=8)
     return figure
 
 
+def _label_points(ax, points, texts, others, gap=4):
+    """Write each text ``gap`` points or more beside its point, where it hides no other text and none of ``others``.
+
+    ``points`` and ``others`` (N, 2) are in data coordinates, after the figure was laid out. A thin line leads to a text
+    that had to go further away.
+    """
+    dots, taken, scale = ax.transData.transform(others), [], ax.figure.dpi / 72
+    for at, place, text in zip(points, ax.transData.transform(points), texts):
+        note = ax.annotate(text, at, (0, 0), textcoords="offset points", ha="center", va="center", fontsize=9, zorder=9)
+        note.set_in_layout(False)
+        size = np.array(note.get_window_extent().size)
+        options = []
+        for radius in (gap, 14, 26, 40, 60, 85):
+            for angle in np.radians(np.arange(0, 360, 30)):
+                middle = place + np.array([np.cos(angle), np.sin(angle)]) * (radius * scale + size / 2)
+                box = Bbox.from_bounds(*(middle - size / 2), *size)
+                outside = not (ax.bbox.contains(*box.min) and ax.bbox.contains(*box.max))
+                hidden = sum(box.padded(3).contains(*dot) for dot in dots)
+                crossed = sum(box.padded(1).overlaps(other) for other in taken)
+                options.append((500 * crossed + 500 * outside + 60 * hidden + radius, radius, middle, box))
+        _, radius, middle, box = min(options, key=lambda option: option[0])
+        taken.append(box)
+        note.set_position((middle - place) / scale)
+        if radius > gap:
+            edge = (np.clip(place, box.min, box.max) - place) / scale
+            line = {"arrowstyle": "-", "color": "0.4", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
+            ax.annotate("", at, edge, textcoords="offset points", arrowprops=line, zorder=2).set_in_layout(False)
+
+
 def comparison(runs, table):
-    """Top-1 of every variant on every test set: the mean over seeds with its 95 % interval, every run as a dot, and chance.
+    """Top-1 of every variant on every test set: mean over seeds, 95 % interval, every run as a dot, and chance.
 
     ``runs`` and ``table`` are what `aurl.comparison.collect` and `summary` return.
     """
@@ -233,50 +269,60 @@ def comparison(runs, table):
             zorder=3,
             label="one training run",
         )
-        ax.axvline(rows["chance"].iloc[0], color="grey", linestyle="--", label=f"chance, {rows['chance'].iloc[0]:.1%}")
-        ax.set(title=name, xlim=(0, 1), xlabel="zero-shot top-1 accuracy")
+        chance = rows["chance"].iloc[0]
+        ax.axvline(chance, color="0.3", linestyle="--")
+        ax.annotate(f"chance, {chance:.1%}", (chance, 0), (3, 3), xycoords=("data", "axes fraction"),
+                    textcoords="offset points", color="0.3")  # fmt: skip
+        ax.set(title=name, xlim=(0, 1), ylim=(len(variants), -0.6), xlabel="zero-shot top-1 accuracy")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.grid(axis="y", visible=False)
-    axes[0][0].invert_yaxis()
+    figure.get_layout_engine().set(w_pad=0.25)
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncol=3, frameon=False)
     return figure
 
 
 def tradeoff(runs):
-    """Closeness against dispersion of every run, per test set; a mark a variant. ``runs`` is what `aurl.comparison.collect` returns."""
+    """Closeness against dispersion per test set: a dot per run, joined to the mean of its variant, which is named.
+
+    ``runs`` is what `aurl.comparison.collect` returns.
+    """
     sets = runs["set"].unique()
-    variants = list(runs["variant"].unique())
-    marks = dict(zip(variants, itertools.cycle("osD^v<>PX*hp")))
     figure, axes = plt.subplots(
-        1, len(sets), figsize=(4.6 * len(sets) + 2, 4.4), sharex=True, sharey=True, squeeze=False, layout="constrained"
+        1, len(sets), figsize=(6 * len(sets), 5.6), sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
     for ax, name in zip(axes[0], sets):
-        for place, variant in enumerate(variants):
-            rows = runs[(runs["set"] == name) & (runs["variant"] == variant)]
-            ax.scatter(
-                rows["closeness"],
-                rows["dispersion"],
-                color=sns.color_palette("husl", len(variants))[place],
-                marker=marks[variant],
-                s=55,
-                edgecolor="black",
-                linewidth=0.5,
-                label=variant,
-            )
+        for _, rows in runs[runs["set"] == name].groupby("variant", sort=False):
+            points = rows[["closeness", "dispersion"]].to_numpy()
+            for point in points:
+                ax.plot(*np.stack([point, points.mean(axis=0)]).T, color="C0", linewidth=1, zorder=2)
+            ax.scatter(*points.T, color="C0", s=36, edgecolor="white", linewidth=0.6, zorder=3)
         ax.set(title=name, xlabel="closeness: video to its class name\n(cosine distance, smaller is better aligned)")
+        ax.margins(0.15)
     axes[0][0].set_ylabel("dispersion: class name to the nearest other\n(cosine distance, larger is more uniform)")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+    figure.canvas.draw()
+    for ax, name in zip(axes[0], sets):
+        own = runs[runs["set"] == name]
+        means = own.groupby("variant", sort=False)[["closeness", "dispersion"]].mean()
+        _label_points(ax, means.to_numpy(), means.index, own[["closeness", "dispersion"]].to_numpy())
     return figure
 
 
 def spread(panels, xlabel):
-    """Box plots side by side: ``panels`` maps a title to ``{name: values}``. Boxes hold the middle half, whiskers 90 %, a dot is the mean."""
+    """Box plots side by side; ``panels`` maps a title to ``{name: values}``.
+
+    Boxes hold the middle half, whiskers nine tenths, a dot is the mean.
+    """
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.6 * len(panels), 3.6), sharex=True, squeeze=False, layout="constrained"
+        1, len(panels), figsize=(4.8 * len(panels), 3.6), sharex=True, squeeze=False, layout="constrained"
     )
+    looks = {
+        "boxprops": {"facecolor": "C0", "alpha": 0.5},
+        "medianprops": {"color": "black"},
+        "meanprops": {"marker": "o", "markerfacecolor": "C1", "markeredgecolor": "black"},
+    }
     for ax, (title, groups) in zip(axes[0], panels.items()):
-        ax.boxplot(list(groups.values()), orientation="horizontal", tick_labels=list(groups), whis=(5, 95), showfliers=False, showmeans=True, patch_artist=True, widths=0.6,
-                   boxprops={"facecolor": "C0", "alpha": 0.5}, medianprops={"color": "black"}, meanprops={"marker": "o", "markerfacecolor": "C1", "markeredgecolor": "black"})  # fmt: skip
+        ax.boxplot(list(groups.values()), orientation="horizontal", tick_labels=list(groups), whis=(5, 95), widths=0.6,
+                   showfliers=False, showmeans=True, patch_artist=True, **looks)  # fmt: skip
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         ax.set(title=title, xlabel=xlabel)

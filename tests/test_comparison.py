@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aurl import UserError, comparison, evaluation
+from aurl import UserError, comparison, evaluation, figures, paths
+from aurl.files import write_bytes
 
 
 @pytest.fixture
@@ -67,9 +68,85 @@ def test_verdicts_count_pairs_of_runs():
     runs = pd.DataFrame(rows, columns=["set", "variant", "top1"])
     assert comparison.verdicts(runs) == [
         "s: `aurl` is 7.5 points above `e2e`, in 3 of 4 pairs of runs.",
-        "t: `aurl` is 5.0 points below `e2e`, one run each.",
+        "t: `aurl` is 5.0 points below `e2e`, with one run each.",
     ]
-    assert comparison.verdicts(runs[runs["variant"] == "e2e"]) == []
+    assert comparison.verdicts(runs[runs["variant"] == "e2e"]) == [
+        "`e2e` is the only variant here: there is nothing to compare it with."
+    ]
+
+
+def runs_of(**top1):
+    rows = [("s", variant, value) for variant, values in top1.items() for value in values]
+    return pd.DataFrame(rows, columns=["set", "variant", "top1"])
+
+
+def test_what_rounds_to_nothing_is_level():
+    assert comparison.verdicts(runs_of(aurl=[0.5, 0.4], e2e=[0.4, 0.5])) == [
+        "s: `aurl` is level with `e2e`, above it in 1 of 4 pairs of runs."
+    ]
+    for theirs in (0.5, 0.5002, 0.4998):
+        assert comparison.verdicts(runs_of(aurl=[0.5], e2e=[theirs])) == [
+            "s: `aurl` is level with `e2e`, with one run each."
+        ]
+    assert comparison.verdicts(runs_of(aurl=[0.5], e2e=[0.5006])) == [
+        "s: `aurl` is 0.1 points below `e2e`, with one run each."
+    ]
+
+
+def test_the_first_variant_stands_in_for_the_method():
+    assert comparison.verdicts(runs_of(ranking=[0.3], e2e=[0.2])) == [
+        "s: `ranking` is 10.0 points above `e2e`, with one run each."
+    ]
+
+
+def test_changes_are_told_whole():
+    variants = {
+        "aurl": {},
+        "center_loss": {"loss": {"terms": ["alignment", "center"]}, "train": {"lr": 0.003, "steps": None}},
+        "fixed": {"model": {"semantic": "fixed"}},
+    }
+    assert comparison.changes(variants)["what it changes"].to_dict() == {
+        "aurl": "nothing, it is the base",
+        "center_loss": "loss.terms: alignment + center; train.lr: 0.003; train.steps: null",
+        "fixed": "model.semantic: fixed",
+    }
+    shown = figures.table(comparison.changes({"long": {f"section{i}": {"name": "x" * 40} for i in range(20)}})).data
+    assert "..." not in shown and shown.count("x" * 40) == 20
+
+
+def test_markdown_has_no_negative_zero_and_no_nan():
+    row = {"set": "s", "variant": "v", "seeds": 2, "chance": 0.1, "top1": 0.0, "top1_low": 0.0, "top1_high": 0.1}
+    row |= {"top1_std": 0.0, "gzsl_harmonic": np.nan, "closeness": -1e-5, "dispersion": -0.0}
+    assert comparison.markdown(pd.DataFrame([row])).splitlines()[-1] == (
+        "| s | v | 0.0 (0.0–10.0) | 0.0 | 0.0 | – | 0.000 | 0.000 |"
+    )
+
+
+def test_gains_are_relative_to_the_first_variant(project):
+    write_bytes(
+        paths.SUMMARY, comparison.summary(comparison.collect(["aurl", "e2e"], [0], ["s"]), 200).to_csv().encode()
+    )
+    table = comparison.gains(["e2e", "aurl"], ["s"])
+    assert list(table) == ["e2e top1", "aurl top1", "relative gain"]
+    assert table.loc["s"].to_list() == pytest.approx([0.5, 0.8, 0.6])
+    assert list(comparison.gains(["aurl"], ["s"])) == ["aurl top1"]
+    with pytest.raises(UserError, match=r"ablations.csv lacks one of the variants aurl, e2e on s, t: run `dvc repro`"):
+        comparison.gains(["aurl", "e2e"], ["s", "t"])
+
+
+def test_a_baseline_that_names_nothing_right_has_no_gain(project):
+    write_bytes(paths.SUMMARY, b"set,variant,top1,top1_std\ns,null,0.0,\ns,aurl,0.5,\n")
+    assert np.isnan(comparison.gains(["null", "aurl"], ["s"]).loc["s", "relative gain"])
+    paths.SUMMARY.unlink()
+    with pytest.raises(UserError, match="ablations.csv is missing"):
+        comparison.gains(["aurl"], ["s"])
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"s": '])
+def test_metrics_that_are_not_whole_are_one_sentence(project, content):
+    (project / "reports/metrics/e2e-1.json").write_text(content)
+    with pytest.raises(UserError, match=r"reports/metrics/e2e-1.json has no figures of s: .* `dvc repro`\.$"):
+        comparison.collect(["e2e"], [1], ["s"])
 
 
 def test_missing_run_is_one_sentence(project):

@@ -1,8 +1,10 @@
 """Reports agree with metrics computed by others, and features come back as they were kept."""
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_accuracy
@@ -56,6 +58,32 @@ def test_missing_features_are_one_sentence(tmp_path):
         evaluation.load(tmp_path / "none.npz")
 
 
+def foreign(features, path):
+    """Files that are no features, by name; each is written to ``path``."""
+    evaluation.save(path, features)
+    whole = path.read_bytes()
+    pieces = {f"cut at {size}": whole[:size] for size in (0, 1, 4, 30, 200, len(whole) // 2, len(whole) - 1)}
+    for name, content in (pieces | {"text": b"features\n", "damaged": whole[:400] + b"\xff" + whole[401:]}).items():
+        path.write_bytes(content)
+        yield name
+    np.savez(path, names=np.arange(3))
+    yield "another npz"
+    np.savez(path, **features, more=np.arange(3))
+    yield "more than features"
+    np.save(path.with_suffix(".npy"), features["video"])
+    path.with_suffix(".npy").replace(path)
+    yield "an npy"
+
+
+def test_a_cut_or_foreign_features_file_is_one_sentence(features, tmp_path):
+    path = tmp_path / "set.npz"
+    for name in foreign(features, path):
+        with pytest.raises(UserError) as error:
+            evaluation.load(path)
+        text = str(error.value)
+        assert "set.npz holds no features" in text and text.endswith("run `dvc repro`."), f"{name}: {text}"
+
+
 def test_features_are_the_models(tmp_path):
     class Model(torch.nn.Module):
         def __init__(self):
@@ -65,10 +93,12 @@ def test_features_are_the_models(tmp_path):
         def encode_video(self, clips):
             return clips.flatten(1)[:, :4]
 
-        def encode_class(self, words):
-            return 2 * words
+        def encode_class(self, word_vectors):
+            return 2 * word_vectors
 
     class Clips:
+        clip = SimpleNamespace(frames=2, size=4)
+
         def batches(self, size):
             return [
                 (torch.zeros(size, 1, 2, 4, 4, 3, dtype=torch.uint8), torch.arange(size)),
@@ -95,17 +125,109 @@ def test_report_has_both_distances_and_the_half_protocol(features):
     assert report["dispersion_euclidean"] == pytest.approx(gaps.min(axis=1).mean(), abs=1e-4)
 
 
-def test_generalised_lets_seen_classes_compete(features):
+def halved(features):
+    """Three classes as seen, the other three as unseen ones."""
     seen = {"video": features["video"][:30], "classes": features["classes"][:3], "labels": features["labels"][:30]}
     unseen = {
         "video": features["video"][30:],
         "classes": features["classes"][3:],
         "labels": features["labels"][30:] - 3,
     }
-    found = evaluation.generalised(seen, unseen)
+    return seen, unseen
+
+
+def test_generalized_lets_seen_classes_compete(features):
+    seen, unseen = halved(features)
+    found = evaluation.generalized(seen, unseen, {})
     right = (evaluation.scores(features).argmax(axis=1) == features["labels"]).reshape(6, 10).mean(axis=1)
-    assert found["gzsl_seen"] == pytest.approx(right[:3].mean(), abs=1e-4) and found["gzsl_unseen"] == pytest.approx(
-        right[3:].mean(), abs=1e-4
-    )
+    assert found["gzsl_seen"] == pytest.approx(right[:3].mean(), abs=1e-4)
+    assert found["gzsl_unseen"] == pytest.approx(right[3:].mean(), abs=1e-4)
     assert found["gzsl_harmonic"] == pytest.approx(2 / (1 / right[:3].mean() + 1 / right[3:].mean()), abs=1e-4)
     assert found["gzsl_unseen"] < evaluation.report(unseen, 100)["mean_per_class"]
+
+
+def test_a_class_on_both_sides_counts_once_and_not_as_unseen(features):
+    seen, unseen = halved(features)
+    expected = evaluation.generalized(seen, unseen, {})
+    again = {  # the test set has the seen class 1, too, at the place 2, with videos of its own
+        "video": np.concatenate([unseen["video"], seen["video"][10:20]]),
+        "classes": np.insert(unseen["classes"], 2, seen["classes"][1], axis=0),
+        "labels": np.concatenate([np.where(unseen["labels"] == 2, 3, unseen["labels"]), np.full(10, 2)]),
+    }
+    assert evaluation.generalized(seen, again, {2: 1}) == expected
+    assert evaluation.generalized(seen, again, {})["gzsl_seen"] < expected["gzsl_seen"]  # as it was: a tie is a mistake
+
+
+def test_either_name_of_a_shared_class_is_right():
+    seen = {"video": np.eye(3)[[0, 1]], "classes": np.eye(3)[[0, 2]], "labels": np.array([0, 1])}
+    unseen = {"video": np.eye(3)[[0]], "classes": np.eye(3)[[1, 0]], "labels": np.array([1])}
+    assert evaluation.generalized(seen, unseen, {0: 1, 1: 0})["gzsl_seen"] == 1
+    assert evaluation.generalized(seen, unseen, {1: 0})["gzsl_seen"] == 0.5
+
+
+def test_no_unseen_class_is_no_accuracy(features):
+    seen, unseen = halved(features)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = evaluation.generalized(seen, unseen, {0: 0, 1: 1, 2: 2})
+    assert np.isnan(found["gzsl_unseen"]) and np.isnan(found["gzsl_harmonic"]) and found["gzsl_seen"] >= 0
+
+
+def test_shared_classes_have_one_name_or_one_word_vector():
+    rng = np.random.default_rng(0)
+    archery, ride, swim, other = rng.normal(size=(4, 8)).astype(np.float32)
+    seen = (["archery", "riding a bike", "swim"], np.stack([archery, ride, swim]))
+    unseen = (["Ride", "jump", "swim", "Archery"], np.stack([3 * ride, other, -swim, archery]))
+    assert evaluation.shared(seen, unseen) == {0: 1, 2: 2, 3: 0}
+    assert evaluation.shared(seen, (["jump"], other[None])) == {}
+
+
+def test_predictions_rank_the_classes(features):
+    names = ["a", "b", "c", "d", "e", "f"]
+    table = evaluation.predictions(features, [f"s/{i}" for i in range(60)], names)
+    ranks = [f"{kind}{place}" for kind in ("top", "score") for place in range(1, 6)]
+    assert list(table) == ["id", "label", *ranks] and list(table["id"][:2]) == ["s/0", "s/1"]
+    best = np.argsort(-evaluation.scores(features), axis=1)[:, :5]
+    assert (table[ranks[:5]].to_numpy() == np.array(names)[best]).all()
+    assert (table["top1"] == table["label"]).mean() == pytest.approx(evaluation.report(features, 100)["top1"], abs=1e-4)
+    assert np.allclose(table[ranks[5:]], -np.sort(-evaluation.scores(features), axis=1)[:, :5], atol=1e-4)
+
+
+def test_fewer_than_five_classes_have_as_many_predictions():
+    features = {"video": np.eye(2)[[1, 0]], "classes": np.array([[1, 0], [-1e-9, 1]]), "labels": np.array([0, 0])}
+    table = evaluation.predictions(features, ["s/0", "s/1"], ["a", "b"])
+    assert list(table) == ["id", "label", "top1", "top2", "score1", "score2"]
+    assert "-0.0" not in table.to_csv()
+
+
+def test_saved_predictions_come_back_and_are_no_formulas(tmp_path):
+    names = ['say "no", twice', "a\nb", "=1+1", "+1", "-1", "@x", "\t=1", "null", "naïve"]
+    features = {"video": np.eye(9), "classes": np.eye(9), "labels": np.arange(9)}
+    table = evaluation.predictions(features, [f"s/{i}" for i in range(9)], names)
+    evaluation.save_predictions(tmp_path / "new" / "p.csv", table)
+    back = pd.read_csv(tmp_path / "new" / "p.csv", keep_default_na=False)
+    expected = [f"'{name}" if name[0] in "=+-@\t" else name for name in names]
+    assert list(back["label"]) == list(back["top1"]) == expected
+    pd.testing.assert_frame_equal(back.filter(like="score"), table.filter(like="score"))
+
+
+def test_examples_are_the_furthest_ahead_and_behind():
+    features = {
+        "video": np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1.0], [0.7, 0.7]]),
+        "classes": np.eye(2),
+        "labels": np.zeros(5, int),
+    }
+    table = evaluation.predictions(features, list("abcde"), ["x", "y"])
+    shown = evaluation.examples(features, table, count=2)
+    assert list(shown["id"]) == ["a", "b", "c", "d"] and list(shown.index) == ["best"] * 2 + ["worst"] * 2
+    assert len(evaluation.examples(features, table, count=9)) == 4
+
+
+def test_halves_of_a_name_are_told_apart():
+    parts = {"run box": ("run", "box"), "run cup": ("run", "cup"), "hop box": ("hop", "box")}
+    features = {"video": np.eye(3)[[1, 1, 2, 2]], "classes": np.eye(3), "labels": np.array([0, 1, 0, 2])}
+    table = evaluation.halves({"s": features, "t": features}, {"s": list(parts), "t": ["a", "b", "run box"]}, parts)
+    assert table.loc[("s", "action")].to_list() == [0.75, 0.5]
+    assert table.loc[("s", "companion")].to_list() == [0.75, 0.5]
+    assert set(table.index.get_level_values("set")) == {"s"}
+    assert evaluation.halves({"t": features}, {"t": ["a", "b", "c"]}, parts).empty

@@ -1,9 +1,13 @@
 """Figures are saved whole, show what they are given, and repeat to the byte."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from aurl import figures
 from aurl.video import write_video
@@ -11,16 +15,19 @@ from aurl.video import write_video
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "FOLDER", tmp_path)
+    monkeypatch.chdir(tmp_path)
     yield tmp_path
     assert not plt.get_fignums(), "a figure was left open"
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
 def draw(name, tmp_path):
     rng = np.random.default_rng(0)
     names = ["walk duck", "kick ball", "spin box"]
     scores, labels = rng.normal(size=(30, 3)), np.repeat(np.arange(3), 10)
-    unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
     if name == "contact_sheet":
         write_video(tmp_path / "v.mp4", np.full((8, 16, 16, 3), 90, np.uint8), fps=8)
         return figures.contact_sheet(
@@ -91,27 +98,123 @@ def test_contact_sheet_spans_its_segment(tmp_path):
 @pytest.mark.parametrize("name", ALL)
 def test_saved_picture_is_what_the_notebook_shows_and_repeats(name, folder):
     shown = figures.save(draw(name, folder), name)
-    kept = (folder / f"{name}.png").read_bytes()
+    kept = (folder / f"reports/figures/{name}.png").read_bytes()
     assert shown.data == kept and kept.startswith(b"\x89PNG") and len(kept) > 2000
     assert figures.save(draw(name, folder), name).data == kept
 
 
-@pytest.mark.parametrize("name", ["per_class", "comparison", "learning_curves"])
-def test_legend_does_not_cover_data(name, folder):
-    figure = draw(name, folder)
+def boxes(figure):
+    """Every axes with the places of the texts in it that are neither empty nor its own."""
     figure.canvas.draw()
     for ax in figure.axes:
-        if ax.get_legend():
-            box = ax.get_legend().get_window_extent()
-            for bar in ax.patches:
-                assert not box.overlaps(bar.get_window_extent())
-            for line in ax.lines[:-1] if name == "comparison" else ax.lines:
-                points = (
-                    ax.transData.transform(np.column_stack(line.get_data()).astype(float))
-                    if name == "learning_curves"
-                    else []
-                )
-                assert not any(box.contains(*point) for point in points)
+        notes = [text for text in ax.texts if text.get_text()]
+        yield ax, {note.get_text(): Text.get_window_extent(note) for note in notes}  # without its line
+
+
+def many_runs(count, seeds):
+    """Runs of ``count`` variants that crowd on two test sets."""
+    rng = np.random.default_rng(0)
+    rows = [(name, f"variant_{i:02d}", seed) for name in "st" for i in range(count) for seed in range(seeds)]
+    runs = pd.DataFrame(rows, columns=["set", "variant", "seed"])
+    middle = rng.random((2 * count, 2)).repeat(seeds, axis=0) * 0.5
+    return runs.assign(**dict(zip(("closeness", "dispersion"), (middle + rng.normal(scale=0.02, size=middle.shape)).T)))
+
+
+@pytest.mark.parametrize(("count", "seeds"), [(3, 1), (12, 3)])
+def test_every_variant_is_named_beside_its_runs(count, seeds):
+    figure = figures.tradeoff(many_runs(count, seeds))
+    for ax, texts in boxes(figure):
+        assert set(texts) == {f"variant_{i:02d}" for i in range(count)}
+        for name, box in texts.items():
+            assert ax.bbox.contains(*box.min) and ax.bbox.contains(*box.max)
+            assert not any(box.overlaps(other) for text, other in texts.items() if text != name)
+    plt.close(figure)
+
+
+def test_classes_on_the_sphere_are_named():
+    figure = draw("sphere", None)
+    for _, texts in boxes(figure):
+        assert set(texts) == {"walk duck", "kick ball", "spin box"}
+    plt.close(figure)
+
+
+def test_videos_by_another_star_are_crosses():
+    features = {"video": np.eye(3)[[0, 1, 1]], "classes": np.eye(3), "labels": np.array([0, 1, 2])}
+    figure = figures.sphere({"a": features}, ["x", "y", "z"])
+    dots, crosses, stars = (figure.axes[0].collections[place : place + 2] for place in (1, 3, 5))
+    assert [sum(len(points.get_offsets()) for points in kind) for kind in (dots, crosses, stars)] == [2, 1, 3]
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("name", ["learning_curves", "comparison", "tradeoff", "sphere", "spread", "per_class"])
+def test_at_most_seven_colors(name, folder):
+    figure, colors = draw(name, folder), set()
+    for ax in figure.axes:
+        colors |= {to_hex(line.get_color()) for line in ax.lines}
+        colors |= {to_hex(patch.get_facecolor()) for patch in ax.patches}
+        colors |= {to_hex(color) for points in ax.collections for color in points.get_facecolor()}
+    plt.close(figure)
+    assert len(colors) <= 7
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.1, 0.1, 0.1], [0.0, 0.5, 0.52, 1.0]])
+def test_lines_are_named_at_their_ends_apart_from_each_other(values):
+    history = pd.DataFrame({name: [0.3, value] for name, value in zip(("total", "a", "b", "c"), values)})
+    columns = ["alignment", "uniformity", "val_top1", "val_closeness", "val_dispersion"]
+    figure = figures.learning_curves(history.assign(epoch=[1, 2], **dict.fromkeys(columns, 0.5)), chance=0.02)
+    found = [texts for _, texts in boxes(figure)]
+    assert list(map(set, found)) == [
+        {"total", "a", "b", "c"}, {"alignment", "uniformity"}, {"top1", "chance, 2.0%"}, {"closeness", "dispersion"},
+    ]  # fmt: skip
+    for ax, texts in boxes(figure):
+        for name, box in texts.items():
+            assert box.x0 > ax.bbox.x1
+            assert not any(box.overlaps(other) for text, other in texts.items() if text != name)
+    plt.close(figure)
+
+
+def test_every_panel_names_its_own_chance():
+    table = pd.DataFrame({"set": ["s", "t"], "variant": "aurl", "top1": 0.5, "top1_low": 0.4, "top1_high": 0.6})
+    table = table.assign(chance=[0.01, 0.2])
+    figure = figures.comparison(table, table)
+    assert [list(texts) for _, texts in boxes(figure)] == [["chance, 1.0%"], ["chance, 20.0%"]]
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("count", [2, 24, 101])
+def test_every_class_has_room_for_its_name(count):
+    rng = np.random.default_rng(0)
+    figure = figures.per_class(rng.random(count), [f"class {i}" for i in range(count)], 1 / count, "title")
+    figure.canvas.draw()
+    (ax,) = figure.axes
+    labels = [label.get_window_extent() for label in ax.get_yticklabels()]
+    assert len(labels) == count and not any(a.overlaps(b) for a, b in itertools.pairwise(labels))
+    chance = ax.texts[0].get_window_extent()
+    assert not any(chance.overlaps(bar.get_window_extent()) for bar in ax.patches)
+    plt.close(figure)
+
+
+def test_a_class_without_videos_comes_last():
+    figure = figures.per_class(np.array([np.nan, 0.0, 0.5]), ["x", "y", "z"], 1 / 3, "title")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["z", "y", "x"]
+    plt.close(figure)
+
+
+def test_of_many_classes_the_confused_ones_are_shown():
+    scores, labels = np.eye(101), np.arange(101)
+    scores[[7, 90]] = scores[[90, 7]]  # the only two that are taken for each other
+    figure = figures.confusion(scores, labels, [f"c{i}" for i in range(101)], "title", most=2)
+    ax = figure.axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["c7", "c90"]
+    assert ax.collections[0].get_array().reshape(2, 2).tolist() == [[0, 1], [1, 0]]
+    assert ax.get_title() == "title: the 2 of 101 classes that are confused most"
+    plt.close(figure)
+
+
+def test_a_map_of_many_classes_stays_a_page(folder):
+    vectors = np.random.default_rng(0).normal(size=(700, 4))
+    figure = figures.similarity([str(i) for i in range(700)], vectors, "title")
+    assert max(figure.get_size_inches()) < 20 and not figure.axes[0].get_yticklabels()
     plt.close(figure)
 
 
@@ -132,3 +235,13 @@ def test_table_formats_shares_and_repeats():
     frame = pd.DataFrame({"top1": [0.123456], "closeness": [0.123456], "seed": [0]})
     html = figures.table(frame).data
     assert "12.3%" in html and "0.123" in html and html == figures.table(frame).data
+
+
+def test_table_has_no_negative_zero_and_no_markup_of_names():
+    frame = pd.DataFrame({"relative gain": [-1e-5], "closeness": [-1e-5], "label": ["<b>"]})
+    html = figures.table(frame).data
+    assert "-0" not in html and ">0.0%<" in html and ">0.000<" in html and "&lt;b&gt;" in html
+
+
+def test_table_cuts_no_text():
+    assert "x" * 500 in figures.table(pd.DataFrame({"what": ["x" * 500]})).data

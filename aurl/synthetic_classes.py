@@ -1,0 +1,76 @@
+"""What the class generator makes of a trained model's classes, measured as cosines for the fifth chapter."""
+
+import pandas as pd
+import torch
+
+from aurl.generator import MODES, ClassGenerator
+from aurl.losses import cosines, unit
+
+STEPS = 20  # training steps whose synthetic classes are looked at
+
+
+def mixes(features, generator, seed, steps=STEPS):
+    """Synthetic classes of ``steps`` training steps in every mode, as a dict mode -> list of (U, D).
+
+    ``features`` (C, D) are those of seen classes, ``generator`` is that section of ``params.yaml``.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    modes = {mode: ClassGenerator(mode, generator.num_classes, generator.beta) for mode in MODES}
+    return {mode: [mix(features, features, rng)[1] for _ in range(steps)] for mode, mix in modes.items()}
+
+
+def panels(seen, unseen, generator, seed):
+    """The cosines of synthetic, seen and unseen classes, as `aurl.figures.spread` draws them.
+
+    ``seen`` and ``unseen`` map data sets to class features (C, D), ``seen`` a single one; ``generator`` is that section
+    of ``params.yaml``.
+    """
+    ((name, classes),) = _tensors(seen).items()
+    unseen, made = _tensors(unseen), mixes(classes, generator, seed)
+    found = {
+        "between two synthetic classes\n(first: two seen classes)": {name: [pairs(classes)]}
+        | {mode: [pairs(z) for z in draws] for mode, draws in made.items()},
+        "synthetic class to nearest seen one\n(first: truly unseen classes)": {
+            other: [nearest(features, classes)] for other, features in unseen.items()
+        }
+        | {mode: [nearest(z, classes) for z in draws] for mode, draws in made.items()},
+        "unseen class to nearest synthetic one\n(first: to nearest seen one)": {
+            name: [nearest(features, classes) for features in unseen.values()]
+        }
+        | {mode: [nearest(features, z) for features in unseen.values() for z in draws] for mode, draws in made.items()},
+    }
+    return {
+        title: {group: torch.cat(values).numpy() for group, values in groups.items()} for title, groups in found.items()
+    }
+
+
+def mean_cosines(features, generator, seed):
+    """Mean cosine between two seen classes with ``features`` (C, D), and between two of what each mode makes of them.
+
+    The table's columns are ``length of the classes' mean`` (0 for classes spread evenly about the sphere, 1 for classes
+    all in one place), ``seen`` and every mode. A second row has as many orthogonal classes in place of the seen ones.
+    """
+    seen = torch.as_tensor(features)
+    rows = {"the trained model's classes": seen, "as many orthogonal classes": torch.eye(len(seen))}
+    return pd.DataFrame({name: _mean_cosines(unit(own), generator, seed) for name, own in rows.items()}).T
+
+
+def _mean_cosines(features, generator, seed):
+    means = {"length of the classes' mean": features.mean(dim=0).norm(), "seen": pairs(features).mean()}
+    for mode, draws in mixes(features, generator, seed).items():
+        means[mode] = torch.cat([pairs(z) for z in draws]).mean()
+    return {name: mean.item() for name, mean in means.items()}
+
+
+def pairs(features):
+    """Cosine of every class (C, D) with every other, (C * (C - 1),)."""
+    return cosines(features, features)[~torch.eye(len(features), dtype=torch.bool)]
+
+
+def nearest(features, others):
+    """Cosine of every class (C, D) with the nearest of the others (U, D), (C,)."""
+    return cosines(features, others).max(dim=1).values
+
+
+def _tensors(sets):
+    return {name: torch.as_tensor(features) for name, features in sets.items()}
