@@ -1,6 +1,7 @@
 # make reproduce   the environment, then the whole pipeline (up to date in seconds when nothing changed)
-# make ablations   every variant with several seeds: hours
+# make ablations   every variant with several seeds
 # make test        the tests
+# make lint        formatting, common mistakes, and the types of the method
 # make lab         JupyterLab on the notebooks
 # make clean       remove what the pipeline made, but not DVC's cache and the reports in git
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,$(if $(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo ok),$(p))))
@@ -9,18 +10,21 @@ SHELL := /bin/bash
 INSTALLED := .venv/installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce ablations test lab readme lock clean
+.PHONY: reproduce ablations test lint lab readme lock clean
 
 reproduce: $(INSTALLED)
-	@python -m aurl.config
-	dvc repro
+	@python -m aurl.pipeline.reproduce
 
 ablations: $(INSTALLED)
-	@python -m aurl.config
-	python -m aurl.pipeline.ablations
+	@python -m aurl.pipeline.ablations
 
 test: $(INSTALLED)
 	python -m pytest
+
+lint: $(INSTALLED)
+	ruff format --check
+	ruff check
+	mypy
 
 lab: $(INSTALLED)
 	jupyter lab notebooks

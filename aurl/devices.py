@@ -7,6 +7,7 @@ checkpoint's ``model.json``.
 """
 
 import copy
+import ctypes
 import itertools
 import json
 import os
@@ -65,6 +66,18 @@ def limit_threads(compute):
     torch.set_num_threads(compute.threads or joblib.cpu_count())
 
 
+def keep_memory():
+    """Ask glibc to keep the memory that a training step frees for the next step, which makes steps about a third faster.
+
+    By default glibc returns large blocks to the system, and every step gets them anew, page by page.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.libc_ver()[0] == "glibc" else None
+    if mallopt:
+        mallopt(-4, 0)  # M_MMAP_MAX: no block apart from the heap
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes
+        mallopt(-2, 2**30)  # M_TOP_PAD, bytes
+
+
 def settle(model, clip, batch, compute):
     """The `Arithmetic` for ``model`` (an `AURL`) on clips of ``clip.frames`` x ``clip.size`` x ``clip.size``, ``batch`` at a time.
 
@@ -72,6 +85,7 @@ def settle(model, clip, batch, compute):
     every combination that is left open, unless this machine has done so before.
     """
     limit_threads(compute)
+    keep_memory()
     device = next(model.parameters()).device
     precisions = _precisions(device) if compute.precision == "auto" else [compute.precision]
     layouts = [False, True] if compute.channels_last == "auto" else [compute.channels_last == "always"]

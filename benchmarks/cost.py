@@ -108,13 +108,12 @@ def draw(table):
 def main():
     from aurl import figures
     from aurl.files import write_bytes
-    from aurl.pipeline.notebook import KEEP_MEMORY
 
     rows = []
     for name, (mode, synthetic, largest) in SETTINGS.items():
         for classes in (count for count in CLASSES if count <= largest):
             command = [sys.executable, __file__, mode, str(synthetic or 0), str(classes)]
-            environment = os.environ | KEEP_MEMORY | {"OMP_NUM_THREADS": "1"}
+            environment = os.environ | {"OMP_NUM_THREADS": "1"}
             found = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
             rows.append({"setting": name, "classes": classes} | json.loads(found))
             print(f"{name}, C = {classes:,}: {rows[-1]['ms']:.1f} ms, {rows[-1]['mb']:.1f} MB", flush=True)

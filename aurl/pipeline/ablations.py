@@ -3,35 +3,23 @@
     python -m aurl.pipeline.ablations
 
 lays the project out anew in ``build/ablations``, with the section ``ablations`` of ``params.yaml`` in place of ``run``, and
-brings chapter 5 back to ``reports/ablations/``. It shares DVC's cache, so that what was trained before is not trained again,
-and leaves ``params.yaml``, ``dvc.lock`` and the other reports as they are. A run that was stopped goes on where it was.
+brings chapter 5 back to ``reports/ablations/``. The workspace shares DVC's cache, so a training that was done before is not
+repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where it was.
 """
 
 import os
 import shutil
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 from pathlib import Path
 
 import yaml
 
 from aurl import UserError, config
 from aurl.files import write_bytes
-from aurl.progress import bar
+from aurl.pipeline.reproduce import Job, side_by_side
 
 WORKSPACE, RESULTS = Path("build/ablations"), Path("reports/ablations")
-PROJECT = [
-    "aurl",
-    "notebooks",
-    "data/vectors",
-    "data/descriptions.yaml",
-    "dvc.yaml",
-    "dvc.lock",
-    ".dvc/config",
-    ".dvcignore",
-]
+PROJECT = ["aurl", "notebooks", "data/vectors", "data/descriptions.yaml", "dvc.yaml", "dvc.lock", ".dvc/config", ".dvcignore"]
 CHAPTER = {
     "reports/tables/ablations.csv": "ablations.csv",
     "reports/tables/ablations.md": "ablations.md",
@@ -42,28 +30,15 @@ CHAPTER = {
 
 
 def run():
-    """Train, evaluate and compare every variant and seed under ``ablations``, as many at a time as ``compute.threads`` leaves cores for.
+    """Train, evaluate and compare every variant and seed under ``ablations``, as many at a time as there are cores for.
 
     Raises UserError with the sentence of the first stage that failed.
     """
     params = config.load(sections=["ablations", "compute", "variants"])
-    variants, seeds = params.ablations.variants or list(params.variants), params.ablations.seeds
-    lay_out(variants, seeds)
-    dvc("repro", "strip", "02_embed_class_names")
-    runs = [f"{variant}-{seed}" for seed, variant in product(seeds, variants)]
-    cores = os.cpu_count()
-    with ThreadPoolExecutor(max(1, cores // (params.compute.threads or cores))) as pool:
-        stages = [
-            pool.submit(dvc, "--wait-for-lock", "repro", "--single-item", f"03_train@{name}", f"04_evaluate@{name}")
-            for name in runs
-        ]
-        for name, stage in zip(bar(runs, desc="training and evaluating", unit="run"), stages):
-            try:
-                stage.result()
-            except UserError:
-                pool.shutdown(cancel_futures=True)
-                raise
-    dvc("repro", "05_ablations")
+    ablations = params.ablations.model_copy(update={"variants": params.ablations.variants or list(params.variants)})
+    lay_out(ablations.variants, ablations.seeds)
+    side_by_side(WORKSPACE, ablations, params.compute)
+    Job(WORKSPACE, "repro", "05_ablations", name="05_ablations").run()
     for source, target in CHAPTER.items():
         write_bytes(RESULTS / target, (WORKSPACE / source).read_bytes())
 
@@ -90,32 +65,16 @@ def lay_out(variants, seeds):
 
 
 def _places():
-    """Files and folders outside of the project proper that its parameters name, where they do so relative to its root."""
+    """Files and folders outside of the project proper that its parameters name relative to its root."""
     params = config.load(sections=["data", "prepare", "text"])
-    places = [params.text.vectors, params.text.describe]
+    places = [params.text.vectors, params.text.descriptions]
     if params.prepare.proxies:
         places.append(params.prepare.proxies.folder)
         Path(places[-1]).mkdir(parents=True, exist_ok=True)  # or the workspace could not fill it
     for about in params.data.datasets.values():
-        places += [
-            about.root,
-            *([about.annotations] if isinstance(about.annotations, str) else about.annotations or []),
-        ]
-    return [path for path in places if path and not Path(path).is_absolute()]
-
-
-def dvc(*arguments):
-    """Run DVC in the workspace, quietly; what it says goes into one UserError if it fails."""
-    environment = os.environ | {"PYTHONPATH": str(WORKSPACE.resolve())}
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=WORKSPACE, env=environment, capture_output=True, text=True
-    )
-    if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines()
-        said = [line.removeprefix("aurl: ") for line in lines if line.startswith("aurl: ")]
-        if not said:
-            print(*lines, sep="\n", file=sys.stderr)
-        raise UserError(said[-1] if said else f"`dvc {' '.join(arguments)}` failed in {WORKSPACE}, as shown above.")
+        annotations = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
+        places += [about.root, *annotations]
+    return [path for path in places if not Path(path).is_absolute()]
 
 
 if __name__ == "__main__":
@@ -123,3 +82,5 @@ if __name__ == "__main__":
         run()
     except UserError as error:
         sys.exit(f"aurl: {error}")
+    except KeyboardInterrupt:
+        sys.exit("aurl: interrupted; the same command continues where it was.")

@@ -20,9 +20,6 @@ from aurl.files import write_bytes
 from aurl.progress import ENVIRONMENT
 
 SOURCE, STAGED, EXECUTED = Path("notebooks"), Path("build/notebooks"), Path("reports/notebooks")
-KEEP_MEMORY = {  # glibc gives freed memory back to the system and asks for it again at every training step, unless told not to
-    "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "1073741824",
-}  # fmt: skip
 
 
 def strip(name):
@@ -39,7 +36,6 @@ def run(name, parameters):
 
     notebook = STAGED / f"{name}.ipynb"
     _read(notebook)
-    os.environ |= {key: os.environ.get(key, value) for key, value in KEEP_MEMORY.items()}  # for the notebook's process
     with tempfile.TemporaryDirectory() as folder, _progress(Path(folder, "progress")):
         executed = Path(folder, "executed.ipynb")
         try:

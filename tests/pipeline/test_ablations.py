@@ -8,8 +8,9 @@ import pytest
 
 from aurl import UserError, config
 from aurl.pipeline import ablations
+from aurl.pipeline.reproduce import Job
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -20,15 +21,20 @@ def project(tmp_path, monkeypatch):
             ROOT / name, tmp_path / name
         )
     (tmp_path / "data/vectors").mkdir(parents=True)
+    (tmp_path / "data/descriptions.yaml").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
-    ablations.lay_out(["frozen", "center"], [3, 4])
+    ablations.lay_out(["frozen", "center_loss"], [3, 4])
     ours, theirs = (config.load(folder / "params.yaml") for folder in (project, project / "build/ablations"))
-    assert (theirs.run.variants, theirs.run.seeds, theirs.sphere.variants) == (["frozen", "center"], [3, 4], ["frozen"])
-    assert all(getattr(theirs, name) == value for name, value in vars(ours).items() if name not in ("run", "sphere"))
+    assert (theirs.run.variants, theirs.run.seeds, theirs.sphere.variants) == (
+        ["frozen", "center_loss"],
+        [3, 4],
+        ["frozen"],
+    )
+    assert theirs.model_copy(update={"run": ours.run, "sphere": ours.sphere}) == ours
     settings = configparser.ConfigParser()
     settings.read(project / "build/ablations/.dvc/config.local")
     assert Path(settings["cache"]["dir"]) == project / ".dvc/cache"
@@ -61,7 +67,7 @@ def test_failing_stage_is_said_with_its_own_sentence(project, capfd):
     file = project / "build/ablations/params.yaml"
     file.write_text(file.read_text().replace("epochs: 10", "epochs: -1"))
     with pytest.raises(UserError, match=r"^params\.yaml: train\.epochs is -1: "):
-        ablations.dvc("repro", "check")
-    with pytest.raises(UserError, match=r"`dvc repro no_such_stage` failed in build/ablations, as shown above\.$"):
-        ablations.dvc("repro", "no_such_stage")
+        Job(ablations.WORKSPACE, "repro", "check", name="check").run()
+    with pytest.raises(UserError, match=r"`dvc repro no_such_stage` failed in \S*build/ablations, as shown above\.$"):
+        Job(ablations.WORKSPACE, "repro", "no_such_stage", name="none").run()
     assert "no_such_stage" in capfd.readouterr().err

@@ -103,11 +103,3 @@ def test_missing_or_broken_notebook_is_one_sentence(project, tmp_path, content):
         (tmp_path / "notebooks/gone.ipynb").write_text(content)
     with pytest.raises(UserError, match="notebooks/gone.ipynb"):
         notebook.strip("gone")
-
-
-def test_memory_settings_reach_the_notebook_but_do_not_override_the_users(project, tmp_path, monkeypatch):
-    monkeypatch.setenv("MALLOC_TOP_PAD_", "7")
-    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
-    project("import os\nos.environ['MALLOC_TOP_PAD_'], os.environ['MALLOC_TRIM_THRESHOLD_']")
-    notebook.run("demo", {})
-    assert outputs(tmp_path / "reports/notebooks/demo.ipynb")[0].data["text/plain"] == "('7', '17179869184')"
