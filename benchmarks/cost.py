@@ -39,9 +39,11 @@ def measure(mode, synthetic, classes):
 
     import torch
 
+    from aurl.devices import keep_memory
     from aurl.generator import ClassGenerator
     from aurl.losses import aurl
 
+    keep_memory()
     torch.set_num_threads(1)
     rng = torch.Generator().manual_seed(0)
     video, names, centers = (
