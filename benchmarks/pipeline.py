@@ -67,8 +67,8 @@ def durations(lines, clock=time.monotonic):
 
 
 def markdown(seconds):
-    """Minutes per chapter; the stages without a number, which check and copy, are one row."""
-    chapters = {name: took for name, took in seconds.items() if name[0].isdigit()}
+    """Minutes per stage; those that only check parameters or copy notebooks are one row."""
+    chapters = {name: took for name, took in seconds.items() if name.partition("@")[0] not in ("check", "strip")}
     rest = sum(seconds.values()) - sum(chapters.values())
     rows = chapters | {"checking and stripping": rest, "**all**": sum(seconds.values())}
     lines = ["| stage | minutes |", "|---|---|", *(f"| {name} | {took / 60:.1f} |" for name, took in rows.items())]

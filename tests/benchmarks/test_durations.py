@@ -26,15 +26,15 @@ def test_durations_reach_from_one_start_to_the_next(benchmark, capsys):
         "Running stage 'check':\n",
         "> true\n",
         "Running stage '03_train@aurl-0':\n",
-        "Running stage '04_evaluate@aurl-0':\n",
+        "Running stage 'sphere@aurl':\n",
     ]
     pipeline = benchmark("pipeline")
     seconds = pipeline.durations(lines, clock=iter([0, 6, 126, 156]).__next__)
-    assert seconds == {"check": 6, "03_train@aurl-0": 120, "04_evaluate@aurl-0": 30}
+    assert seconds == {"check": 6, "03_train@aurl-0": 120, "sphere@aurl": 30}
     assert capsys.readouterr().out == "".join(lines)
     assert pipeline.markdown(seconds).splitlines()[2:] == [
         "| 03_train@aurl-0 | 2.0 |",
-        "| 04_evaluate@aurl-0 | 0.5 |",
+        "| sphere@aurl | 0.5 |",
         "| checking and stripping | 0.1 |",
         "| **all** | 2.6 |",
     ]
