@@ -1,4 +1,4 @@
-"""Where the embedded benchmark's videos are acted: motion capture clips, a humanoid beside a companion, camera and light.
+"""The scenes of the embedded benchmark: motion capture clips, a humanoid beside a companion, camera and light.
 
 Motions and meshes are those that the ``pybullet`` package carries; its software renderer draws them without a display.
 """
@@ -77,18 +77,18 @@ def sample_motion(motion, frames, fps, rng):
 
 # --- pictures -------------------------------------------------------------------------------------------
 
-_COLOURS = {  # companion -> its usual red, green and blue; a video's own differs a little
+_COLORS = {  # companion -> its usual red, green and blue; a video's own differs a little
     "ball": (0.85, 0.85, 0.85), "bear": (0.5, 0.3, 0.15), "box": (0.8, 0.6, 0.35), "duck": (0.95, 0.85, 0.15),
     "pole": (0.85, 0.2, 0.2), "rabbit": (0.75, 0.75, 0.85), "ring": (0.2, 0.6, 0.85), "table": (0.35, 0.65, 0.3),
 }  # fmt: skip
-_MESHES = {  # companion -> mesh file of pybullet_data, turn that stands it on the ground (Euler angles), longest side in metres
+_MESHES = {  # companion -> mesh file of pybullet_data, turn (Euler angles) that stands it up, longest side in meters
     "ball": ("soccerball.obj", (0, 0, 0), 0.6),
     "bear": ("teddy2_VHACD_CHs.obj", (np.pi / 2, 0, 0), 1.1),
     "duck": ("duck.obj", (np.pi / 2, 0, 0), 0.95),
     "rabbit": ("bunny.obj", (np.pi / 2, 0, 0), 0.95),
     "ring": ("torus/torus_textured.obj", (0, 0, 0), 1.1),
 }
-_BOXES = {  # companion -> boxes as (half extents, middle) in metres, standing on the ground
+_BOXES = {  # companion -> boxes as (half extents, middle) in meters, standing on the ground
     "box": [((0.3, 0.3, 0.3), (0, 0, 0.3))],
     "pole": [((0.05, 0.05, 1.0), (0, 0, 1.0))],
     "table": [
@@ -96,43 +96,45 @@ _BOXES = {  # companion -> boxes as (half extents, middle) in metres, standing o
         *(((0.03, 0.03, 0.3), (x, y, 0.3)) for x in (-0.45, 0.45) for y in (-0.3, 0.3)),
     ],
 }
-_SKIN, _SHIRT = (
-    {"neck", "right_wrist", "left_wrist"},
-    {"root", "chest", "right_shoulder", "left_shoulder"},
-)  # the rest: trousers
+_SKIN = {"neck", "right_wrist", "left_wrist"}
+_SHIRT = {"root", "chest", "right_shoulder", "left_shoulder"}  # all other joints: trousers
 
 
 class _World:
-    """A pybullet simulation with the humanoid and, one at a time, a companion; one of them a process."""
+    """Two pybullet simulations: one of the humanoid, one of a companion at a time. There is one world per process.
+
+    A companion stands still, so that it is drawn once per video, while the humanoid is drawn in every frame.
+    """
 
     def __init__(self):
         with _quiet():
             import pybullet
+            from pybullet_utils.bullet_client import BulletClient
 
-            pybullet.connect(pybullet.DIRECT)
-            pybullet.setAdditionalSearchPath(_data_folder())
-            self.body = pybullet.loadURDF("humanoid/humanoid.urdf", globalScaling=0.25, useFixedBase=True)
+            self.actor, self.beside = BulletClient(pybullet.DIRECT), BulletClient(pybullet.DIRECT)
+            for client in (self.actor, self.beside):
+                client.setAdditionalSearchPath(_data_folder())
+            self.body = self.actor.loadURDF("humanoid/humanoid.urdf", globalScaling=0.25, useFixedBase=True)
         self.bullet, self.companion, self.parts = pybullet, None, []
-        self.joints = {
-            pybullet.getJointInfo(self.body, j)[1].decode(): j for j in range(pybullet.getNumJoints(self.body))
-        }
+        joints = range(self.actor.getNumJoints(self.body))
+        self.joints = {self.actor.getJointInfo(self.body, joint)[1].decode(): joint for joint in joints}
 
     def parts_of(self, companion):
         """The companion's bodies as ``(id, turn, offset)``, which together stand on the ground at the origin."""
         if companion != self.companion:
             for part, *_ in self.parts:
-                self.bullet.removeBody(part)
+                self.beside.removeBody(part)
             with _quiet():
                 shapes = self._boxes(companion) if companion in _BOXES else self._mesh(companion)
                 self.parts = [
-                    (self.bullet.createMultiBody(0, -1, shape), turn, offset) for shape, turn, offset in shapes
+                    (self.beside.createMultiBody(0, -1, shape), turn, offset) for shape, turn, offset in shapes
                 ]
             self.companion = companion
         return self.parts
 
     def _boxes(self, companion):
         for half, middle in _BOXES[companion]:
-            yield self.bullet.createVisualShape(self.bullet.GEOM_BOX, halfExtents=half), (0, 0, 0, 1), middle
+            yield self.beside.createVisualShape(self.bullet.GEOM_BOX, halfExtents=half), (0, 0, 0, 1), middle
 
     def _mesh(self, companion):
         file, euler, side = _MESHES[companion]
@@ -142,7 +144,7 @@ class _World:
         points = points @ np.reshape(self.bullet.getMatrixFromQuaternion(turn), (3, 3)).T
         scale = side / np.ptp(points, axis=0).max()
         middle = scale * (points.min(0) + points.max(0)) / 2
-        shape = self.bullet.createVisualShape(self.bullet.GEOM_MESH, fileName=file, meshScale=[scale] * 3)
+        shape = self.beside.createVisualShape(self.bullet.GEOM_MESH, fileName=file, meshScale=[scale] * 3)
         yield shape, turn, (-middle[0], -middle[1], -scale * points[:, 2].min())
 
 
@@ -165,7 +167,7 @@ def _quiet():
 
 
 class Scene:
-    """Camera, light, colours and companion of one video, drawn from ``rng``; turns poses into pictures."""
+    """Camera, light, colors and companion of one video, drawn from ``rng``; it turns poses into pictures."""
 
     def __init__(self, companion, size, rng):
         self.world, self.size = _world(), size
@@ -177,18 +179,17 @@ class Scene:
             rng.uniform([0.5, 0.35, 0.25], [0.95, 0.75, 0.6]),
         )
         for joint, link in self.world.joints.items():
-            colour = skin if joint in _SKIN else shirt if joint in _SHIRT else trousers
-            bullet.changeVisualShape(self.world.body, link, rgbaColor=[*colour, 1])
+            color = skin if joint in _SKIN else shirt if joint in _SHIRT else trousers
+            self.world.actor.changeVisualShape(self.world.body, link, rgbaColor=[*color, 1])
 
         angle, spin = rng.uniform(0, 2 * np.pi, 2)
         self.thing_at = rng.uniform(0.75, 1.1) * np.array([np.cos(angle), np.sin(angle)])
         spin = bullet.getQuaternionFromEuler([0, 0, spin])
-        colour = np.clip(_COLOURS[companion] + rng.uniform(-0.15, 0.15, 3), 0, 1)
+        color, beside = np.clip(_COLORS[companion] + rng.uniform(-0.15, 0.15, 3), 0, 1), self.world.beside
         for part, turn, offset in self.world.parts_of(companion):
-            bullet.resetBasePositionAndOrientation(
-                part, *bullet.multiplyTransforms([*self.thing_at, 0], spin, offset, turn)
-            )
-            bullet.changeVisualShape(part, -1, rgbaColor=[*colour, 1])
+            place, turn = bullet.multiplyTransforms([*self.thing_at, 0], spin, offset, turn)
+            beside.resetBasePositionAndOrientation(part, place, turn)
+            beside.changeVisualShape(part, -1, rgbaColor=[*color, 1])
 
         view, distance, azimuth, elevation = 50, rng.uniform(2.4, 2.9), rng.uniform(0, 360), rng.uniform(10, 28)
         self.view = bullet.computeViewMatrixFromYawPitchRoll(
@@ -196,6 +197,7 @@ class Scene:
         )
         self.projection = bullet.computeProjectionMatrixFOV(view, 1, 0.1, 30)
         self.light = [*rng.uniform(-3, 3, 2), rng.uniform(3, 6)]
+        self.thing, self.thing_depth = self._shoot(beside)
         self.ground, sky = self._ground(view)
         floor, air = 0.35 + 0.4 * rng.uniform(0, 1, 3), rng.uniform(0.65, 1, 3)
         tiles = (np.floor(self.ground).sum(-1) % 2)[..., None]
@@ -204,7 +206,7 @@ class Scene:
         self.background = (background * self._shadow(self.thing_at, 0.35)).astype(np.float32)
 
     def _ground(self, view):
-        """Where each pixel's ray meets the ground, ``(size, size, 2)`` metres, and which pixels are sky."""
+        """Where each pixel's ray meets the ground, ``(size, size, 2)`` in meters, and which pixels are sky."""
         camera = np.reshape(self.view, (4, 4), order="F")
         across = (np.arange(self.size) + 0.5) / self.size * 2 - 1
         x, y = np.meshgrid(across, -across)
@@ -222,24 +224,25 @@ class Scene:
 
     def picture(self, pose):
         """float32 ``(size, size, 3)`` in [0, 255]."""
-        bullet, body = self.world.bullet, self.world.body
+        actor, body = self.world.actor, self.world.body
         w, *xyz = pose[_ROOT_TURN]
-        place, turn = bullet.multiplyTransforms([0, 0, 0], self.facing, pose[_ROOT], [*xyz, w])
-        bullet.resetBasePositionAndOrientation(body, place, turn)
+        place, turn = self.world.bullet.multiplyTransforms([0, 0, 0], self.facing, pose[_ROOT], [*xyz, w])
+        actor.resetBasePositionAndOrientation(body, place, turn)
         for joint, columns in _JOINTS.items():
             value = pose[columns]
-            bullet.resetJointStateMultiDof(
-                body, self.world.joints[joint], value if len(value) == 1 else [*value[1:], value[0]]
-            )
-        _, _, rgba, _, bodies = bullet.getCameraImage(
-            self.size,
-            self.size,
-            self.view,
-            self.projection,
-            shadow=0,
-            lightDirection=self.light,
-            renderer=bullet.ER_TINY_RENDERER,
-        )
-        scene = np.reshape(rgba, (self.size, self.size, 4))[..., :3]
-        nothing = np.reshape(bodies, (self.size, self.size, 1)) < 0
-        return np.where(nothing, self.background * self._shadow(place[:2], 0.45), scene)
+            turned = value if len(value) == 1 else [*value[1:], value[0]]
+            actor.resetJointStateMultiDof(body, self.world.joints[joint], turned)
+        person, depth = self._shoot(actor)
+        picture = self.background * self._shadow(place[:2], 0.45)
+        np.copyto(picture, self.thing, where=np.isfinite(self.thing_depth))
+        np.copyto(picture, person, where=depth < self.thing_depth)
+        return picture
+
+    def _shoot(self, client):
+        """A simulation's bodies, uint8 ``(size, size, 3)``, and their depth ``(size, size, 1)``, infinite elsewhere."""
+        _, _, rgba, depth, bodies = client.getCameraImage(
+            self.size, self.size, self.view, self.projection, shadow=0, lightDirection=self.light,
+            renderer=self.world.bullet.ER_TINY_RENDERER,
+        )  # fmt: skip
+        rgba, depth, bodies = (np.reshape(part, (self.size, self.size, -1)) for part in (rgba, depth, bodies))
+        return rgba[..., :3], np.where(bodies < 0, np.inf, depth)

@@ -113,7 +113,7 @@ def test_both_clips_of_an_action_are_used():
 def test_the_companion_is_in_the_picture(companion, monkeypatch):
     """A video's random numbers come from its class name alone, so that another companion changes nothing else."""
     monkeypatch.setitem(scene._BOXES, "nothing", [])
-    monkeypatch.setitem(scene._COLOURS, "nothing", (0, 0, 0))
+    monkeypatch.setitem(scene._COLORS, "nothing", (0, 0, 0))
     shares = []
     for index in range(6):
         with_it, without = (
@@ -128,7 +128,7 @@ def test_the_companion_is_in_the_picture(companion, monkeypatch):
 def test_the_actor_is_in_the_picture(action, monkeypatch):
     """What moves is the actor: enough of it, in the middle, and never cut off by the frame for good."""
     monkeypatch.setitem(scene._BOXES, "nothing", [])
-    monkeypatch.setitem(scene._COLOURS, "nothing", (0, 0, 0))
+    monkeypatch.setitem(scene._COLORS, "nothing", (0, 0, 0))
     frames = np.concatenate(
         [pictures(one(action, "nothing", i), size=48, frames=12).astype(int)[None] for i in range(3)]
     )

@@ -1,4 +1,4 @@
-"""Motions are loaded whole, cover a video smoothly, and begin again only where they loop; test_mocap has the pictures."""
+"""Motions are loaded whole, cover a video smoothly, begin again only where they loop; test_mocap has the pictures."""
 
 import numpy as np
 import pytest
@@ -73,3 +73,27 @@ def test_a_motion_is_covered_and_little_of_its_travel_is_kept():
     assert 0.85 <= min(speeds) < 0.92 and 1.12 < max(speeds) <= 1.2
     long = scene.sample_motion(line(False), 6, 12, np.random.default_rng(0))[:, 19]  # two seconds in half a second
     assert np.ptp(long) > 1.2
+
+
+def test_actor_and_companion_drawn_apart_are_as_if_drawn_together(monkeypatch):
+    """To the pixel, also where one hides a part of the other."""
+    from pybullet_utils import bullet_client
+
+    one = bullet_client.BulletClient(bullet_client.pybullet.DIRECT)
+    monkeypatch.setattr(bullet_client, "BulletClient", lambda _: one)
+    together = scene._World()
+    monkeypatch.undo()
+    hidden = 0
+    for seed, (action, companion) in enumerate(zip(["spin", "getup_faceup", "walk"], ["ball", "table", "duck"])):
+        poses = scene.sample_motion(scene.load_motion(action), 8, 6, np.random.default_rng(seed))
+        apart = scene.Scene(companion, 64, np.random.default_rng(seed))
+        monkeypatch.setattr(scene, "_world", lambda: together)
+        both = scene.Scene(companion, 64, np.random.default_rng(seed))
+        monkeypatch.undo()
+        both.thing_depth = np.full_like(both.thing_depth, np.inf)  # the simulation with both draws both in every frame
+        for pose in poses:
+            picture = apart.picture(pose)
+            np.testing.assert_array_equal(picture, both.picture(pose))
+            _, depth = apart._shoot(apart.world.actor)
+            hidden += (np.isfinite(depth) & np.isfinite(apart.thing_depth)).sum()
+    assert hidden > 100
