@@ -22,7 +22,7 @@ def bar(iterable=None, **options):
     show the last piece of each of its children.
     """
     path = os.environ.get(ENVIRONMENT)
-    own = open(path, "a", buffering=1) if path else None
+    own = open(path, "a", buffering=1) if path else None  # noqa: SIM115 - closed with the bar
     pace = 0.5 if sys.stderr.isatty() else 5
     drawn = _Bar(iterable, file=own or sys.stderr, mininterval=pace, position=0, **options)
     drawn.own = own

@@ -1,6 +1,7 @@
 """Progress bars go to the person who waits, never into a notebook's cells; parallel work is the same on a cluster."""
 
 import os
+import re
 
 import distributed
 import numpy as np
@@ -28,6 +29,33 @@ def test_a_bar_is_drawn_into_the_file_that_a_notebooks_runner_names(monkeypatch,
     assert "first: 100%" in drawn and "second: 100%" in drawn and "3/3" in drawn
 
 
+def test_a_bar_leaves_no_file_open(monkeypatch, tmp_path):
+    monkeypatch.setenv(progress.ENVIRONMENT, str(tmp_path / "bar"))
+    opened = []
+    monkeypatch.setattr(progress, "open", lambda *a, **b: opened.append(open(*a, **b)) or opened[-1], raising=False)  # noqa: SIM115
+    assert list(progress.bar([1, 2])) == list(progress.bar([1, 2], disable=True)) == [1, 2]
+    with pytest.raises(ZeroDivisionError):
+        [1 / number for number in progress.bar([0])]
+    given_up = iter(progress.bar([1, 2]))
+    next(given_up)
+    given_up.close()
+    by_hand = progress.bar(total=3)
+    by_hand.update(3)
+    by_hand.close()
+    assert len(opened) == 5 and all(stream.closed for stream in opened)
+
+
+def test_a_parent_process_can_show_the_last_piece_of_what_is_drawn(monkeypatch, capsys):
+    """Also of bars in bars: no codes move the cursor, nothing is colored."""
+    monkeypatch.delenv(progress.ENVIRONMENT, raising=False)
+    for _ in progress.bar(range(2), desc="outer"):
+        assert list(progress.bar(range(3), desc="inner")) == [0, 1, 2]
+    drawn = capsys.readouterr().err
+    assert "\x1b" not in drawn
+    pieces = [piece for piece in re.split(r"[\r\n]", drawn) if piece.strip()]
+    assert all(piece.startswith(("outer:", "inner:")) for piece in pieces) and "outer: 100%" in pieces[-1]
+
+
 def half(number, digits):
     """At the top of a module, so that a process can find it."""
     if number < 0:
@@ -48,7 +76,7 @@ def test_an_error_in_parallel_work_arrives_whole():
 
 @pytest.mark.filterwarnings("ignore:.*tasks")
 def test_work_that_is_given_up_waits_for_no_thread(monkeypatch):
-    """The garbage collector ends it in any thread, and so maybe in one of those that ending the workers would wait for."""
+    """The garbage collector ends it in any thread, maybe in one that ending the workers would wait for."""
     monkeypatch.setattr(progress, "get_reusable_executor", lambda: pytest.fail("waited for the workers"))
     given_up = progress.parallel(half, [(i, 1) for i in range(20)], "halving", "number")
     next(given_up)
