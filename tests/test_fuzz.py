@@ -1,6 +1,6 @@
-"""Whatever a file holds and however it is called, it is read or named with its reason: hundreds of damaged and oddly named files.
+"""Any file is read or named with its reason, whatever it holds and is called: hundreds of damaged and odd files.
 
-All are read by one worker process, which says which file comes next, so that a crash or a hang fails with the file's name.
+One worker process reads them all and says which comes next, so that a crash or a hang fails with the file's name.
 """
 
 import io
@@ -23,8 +23,11 @@ CODECS = {
     "vp9.webm": ("webm", "libvpx-vp9"),
     "h264.mkv": ("matroska", "libx264"),
 }
-NAMES = ["a b", " begins and ends with blanks ", "it's", 'say "hello"', "one\ntwo", "tab\there", "c:d", "http:x", "pipe:0", "concat:a|b", "-i", "--help", "-", "%03d", "frame%d",
-         "a*b?[c]{d}", "a\\b", "$HOME", "`id`", "#1", "a&b=c", "走る", "бег", "è e\u0301", "🏃", "a\u200bb", "x" * 200]  # fmt: skip
+NAMES = [
+    "a b", " begins and ends with blanks ", "it's", 'say "hello"', "one\ntwo", "tab\there", "c:d", "http:x", "pipe:0",
+    "concat:a|b", "-i", "--help", "-", "%03d", "frame%d", "a*b?[c]{d}", "a\\b", "$HOME", "`id`", "#1", "a&b=c",
+    "走る", "бег", "è e\u0301", "🏃", "a\u200bb", "x" * 200,
+]  # fmt: skip
 if sys.platform == "linux":
     NAMES.append(os.fsdecode("Läufer".encode("latin-1")))  # as old archives have them
 
@@ -101,7 +104,7 @@ MUTATIONS = {
 
 
 def tree(folder):
-    """Fills ``folder`` and returns the paths: those that must be read, those that must not, and those that may be either."""
+    """Fills ``folder`` and returns the paths that must be read, those that must not, and those that may be either."""
     rng, whole = random.Random(0), {name: base(name) for name in CODECS}
     either, good, bad = [], [], []
 
@@ -140,7 +143,7 @@ def tree(folder):
             bad.append(folder / f"{name}{suffix}")
             make(bad[-1])
     (folder / "link.mp4").symlink_to("called-h264-mp4.mp4")
-    return good + [folder / "link.mp4"], bad, either
+    return [*good, folder / "link.mp4"], bad, either
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +152,11 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
     good, bad, either = tree(folder)
     with open(folder / "stderr", "w+b") as errors:
-        worker = subprocess.Popen([sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=folder, text=True,
-                                  env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"})  # fmt: skip
+        worker = subprocess.Popen(
+            [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+            cwd=folder, text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
         timer = threading.Timer(SECONDS, worker.kill)
         timer.start()
         found = {}

@@ -1,7 +1,7 @@
-"""Small trees of real encoded videos, laid out as the datasets of the paper come; for any test that needs them on disk.
+"""Small trees of real encoded videos, laid out as the paper's data sets come; for any test that needs them on disk.
 
-Each function fills ``root`` and returns what a reader takes besides it: nothing, or the annotation files. A video's frame i
-is grey ``i * STEP`` on the left and the class's own colour on the right, so that videos have content to be told apart by.
+Each function fills ``root`` and returns what a reader takes besides it: nothing, or the annotation files. A video's
+frame i is gray ``i * STEP`` on the left and has the class's own color on the right, by which videos can be told apart.
 """
 
 import json
@@ -16,12 +16,12 @@ STEP = 10
 _CODECS = {".avi": "mpeg4", ".mkv": "libx264", ".webm": "libvpx-vp9"}  # .mp4 is H.264 by `write_video`
 
 
-def video(path, colour=0, frames=20, width=48, height=36, fps=10):
+def video(path, color=0, frames=20, width=48, height=36, fps=10):
     """One video file; its extension chooses container and codec."""
     path = Path(path)
     pictures = np.zeros((frames, height, width, 3), np.uint8)
     pictures[:, :, : width // 2] = (np.arange(frames) * STEP % 250)[:, None, None, None]
-    pictures[:, :, width // 2 :] = np.random.default_rng(colour).integers(0, 256, 3)
+    pictures[:, :, width // 2 :] = np.random.default_rng(color).integers(0, 256, 3)
     if path.suffix == ".mp4":
         write_video(path, pictures, fps)
         return
@@ -36,16 +36,16 @@ def video(path, colour=0, frames=20, width=48, height=36, fps=10):
 
 def ucf101(root, classes=("ApplyEyeMakeup", "Archery", "BabyCrawling"), videos=2, **size):
     """UCF101 as its archive unpacks: ``UCF-101/Archery/v_Archery_g01_c01.avi``."""
-    for colour, name in enumerate(classes):
+    for color, name in enumerate(classes):
         for k in range(videos):
-            video(Path(root, "UCF-101", name, f"v_{name}_g{k // 4 + 1:02d}_c{k % 4 + 1:02d}.avi"), colour, **size)
+            video(Path(root, "UCF-101", name, f"v_{name}_g{k // 4 + 1:02d}_c{k % 4 + 1:02d}.avi"), color, **size)
 
 
 def hmdb51(root, classes=("brush_hair", "cartwheel", "catch"), videos=2, **size):
     """HMDB51 with both layers of archives unpacked: ``brush_hair/Film_brush_hair_u_nm_np1_fr_med_0.avi``."""
-    for colour, name in enumerate(classes):
+    for color, name in enumerate(classes):
         for k in range(videos):
-            video(Path(root, name, f"Film_{name}_u_nm_np1_fr_med_{k}.avi"), colour, **size)
+            video(Path(root, name, f"Film_{name}_u_nm_np1_fr_med_{k}.avi"), color, **size)
 
 
 def kinetics(
@@ -58,13 +58,13 @@ def kinetics(
     tables = []
     for split in splits:
         rows = ["label,youtube_id,time_start,time_end,split,is_cc"]
-        for colour, name in enumerate(classes):
+        for color, name in enumerate(classes):
             for k in range(videos):
                 youtube_id = f"{name.replace(' ', '')[:5]}{split:_<5}{k}"
                 rows.append(f"{name},{youtube_id},{k + 1},{k + 11},{split},0")
                 video(
                     Path(root, split, "" if flat else name, f"{youtube_id}_{k + 1:06d}_{k + 11:06d}.mp4"),
-                    colour,
+                    color,
                     **size,
                 )
         tables.append(Path(root, "annotations", f"{split}.csv"))
@@ -76,18 +76,18 @@ def kinetics(
 def activitynet(root, classes=("Archery", "Baking cookies", "BMX"), videos=2, frames=20, fps=10, **size):
     """ActivityNet: ``v_<id>`` as mp4, mkv and webm in turn, and its JSON file, whose path is returned.
 
-    Each video has two segments of its class, its first and its second half. The last video of each class is for validation;
-    one more video is of the test subset, whose labels are held back.
+    Each video has two segments of its class, its first and its second half. The last video of each class is for
+    validation; one more video is of the test subset, whose labels are held back.
     """
     database, count, duration = {}, 0, frames / fps
-    for colour, name in enumerate(classes):
+    for color, name in enumerate(classes):
         for k in range(videos):
             subset = "validation" if k == videos - 1 else "training"
             notes = [{"label": name, "segment": [begin, begin + duration / 2]} for begin in (0, duration / 2)]
             database[f"activity{count:03d}"] = {"subset": subset, "duration": duration, "annotations": notes}
             video(
                 Path(root, f"v_activity{count:03d}.{('mp4', 'mkv', 'webm')[count % 3]}"),
-                colour,
+                color,
                 frames,
                 fps=fps,
                 **size,

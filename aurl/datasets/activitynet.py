@@ -23,9 +23,9 @@ def read(root, annotations=None, classes=200, split=None):
     """The table of an ActivityNet folder, one row for each segment; see `aurl.datasets.readers`.
 
     ``annotations`` is the path of its JSON file, which is required; files, anywhere below ``root``, are called
-    ``v_<id>`` or ``<id>``. Attributes: ``absent``, labelled videos without a file; ``unlisted``, files that the JSON does
-    not have; ``unlabelled``, files of the test subset, whose labels are held back; ``dropped``, segments that are empty,
-    begin before 0, or end beyond the video. Raises UserError if every video is absent.
+    ``v_<id>`` or ``<id>``. Attributes: ``absent``, labeled videos without a file; ``unlisted``, files that the JSON
+    does not have; ``unlabeled``, files of the test subset, whose labels are held back; ``dropped``, segments that are
+    empty, begin before 0, or end beyond the video. Raises UserError if every video is absent.
     """
     listing = Listing(root, "ROOT/v_ID.mp4|mkv|webm, or ID.mp4")
     if annotations is None:
@@ -33,7 +33,7 @@ def read(root, annotations=None, classes=200, split=None):
             "ActivityNet needs the path of its JSON file in `annotations`, as file names do not tell classes"
         )
     database = _read_json(annotations)
-    rows, found, unlisted, unlabelled, dropped = [], {}, 0, 0, 0
+    rows, found, unlisted, unlabeled, dropped = [], {}, 0, 0, 0
     for path in listing.videos(listing.top):
         stem = os.path.splitext(os.path.basename(path))[0]
         name = stem if stem in database else stem.removeprefix("v_")
@@ -49,20 +49,20 @@ def read(root, annotations=None, classes=200, split=None):
             good = [segment for segment in segments if segment.end > segment.begin]
             rows += [(path, label, part, place, begin, end) for place, label, begin, end in good]
             dropped += len(segments) - len(good)
-            unlabelled += not segments
+            unlabeled += not segments
     wanted = [name for name, (part, segments) in database.items() if segments and split in (None, part)]
     if not wanted:
         which = f" of the split {split!r}" if split else ""
         raise UserError(
-            f"{annotations} has no labelled videos{which}: name the JSON file of ActivityNet 1.3; see DATA.md."
+            f"{annotations} has no labeled videos{which}: name the JSON file of ActivityNet 1.3; see DATA.md."
         )
     absent = sum(name not in found for name in wanted)
     if absent == len(wanted):
         raise listing.error(
-            f"none of the {absent} labelled videos in {annotations} is below {listing.root}, "
+            f"none of the {absent} labeled videos in {annotations} is below {listing.root}, "
             f"where one would be v_{wanted[0]}.mp4"
         )
-    return listing.table(rows, classes, absent=absent, unlisted=unlisted, unlabelled=unlabelled, dropped=dropped)
+    return listing.table(rows, classes, absent=absent, unlisted=unlisted, unlabeled=unlabeled, dropped=dropped)
 
 
 def _read_json(path):
@@ -87,7 +87,8 @@ def _read_json(path):
         subset = _field(entry, "subset", str, where)
         if subset not in _SPLITS:
             raise UserError(
-                f"{where}.subset is {subset!r}, which should be {', '.join(_SPLITS)}: fetch the file again; see DATA.md."
+                f"{where}.subset is {subset!r}, which should be {', '.join(_SPLITS)}: "
+                "fetch the file again; see DATA.md."
             )
         duration = _field(entry, "duration", _NUMBER, where)
         notes = _field(entry, "annotations", list, where)

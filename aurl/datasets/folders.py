@@ -1,4 +1,4 @@
-"""Datasets that are folders of classes: UCF101, HMDB51, and any tree of the user's own."""
+"""Data sets that are folders of classes: UCF101, HMDB51, and any tree of the user's own."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ def read(root, classes=None, split=None):
 
 
 def read_ucf101(root, classes=101, split=None):
-    """The table of UCF101, from its class folders or the folder ``UCF-101`` that has them; see `aurl.datasets.readers`."""
+    """The table of UCF101, whose class folders may lie in a folder ``UCF-101``; see `aurl.datasets.readers`."""
     listing = Listing(_inside(root, "UCF-101"), "ROOT/[UCF-101/]ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi")
     packed = _packed(listing)
     if packed and _has_no_video(listing):
@@ -33,7 +33,7 @@ def read_hmdb51(root, classes=51, split=None):
     listing = Listing(_inside(root, "hmdb51_org"), "ROOT/brush_hair/VIDEO.avi")
     folders = {folder.name for folder in listing.open(listing.top)[0]}
     packed = _packed(listing)
-    others = ("hmdb51", "test_train")  # the archive itself, its stabilised version, and the official splits
+    others = ("hmdb51", "test_train")  # the archive itself, its stabilized version, and the official splits
     inner = [name for name in packed if not name.startswith(others) and name.removesuffix(".rar") not in folders]
     go, unpack = f"cd {shlex.quote(listing.root)}", 'for f in *.rar; do unrar x -o- "$f"; done'
     if inner:
@@ -49,8 +49,8 @@ def read_hmdb51(root, classes=51, split=None):
 def class_folders(listing, classes, split, among_others=False):
     """The table of class folders in ``listing.top``, or in folders of splits there.
 
-    Folders are splits if all of them have a split's name or, ``among_others``, if any has. Videos outside class
-    folders cannot be used; the attribute ``unlabelled`` is their number.
+    Folders are splits if all of them have a split's name or, with ``among_others``, if any has. Videos outside class
+    folders cannot be used; the attribute ``unlabeled`` is their number.
     """
     folders, loose = listing.open(listing.top)
     splits = [folder for folder in folders if split_of(folder.name)]
@@ -67,10 +67,10 @@ def class_folders(listing, classes, split, among_others=False):
                     f"the class folder {listing.root}/{folder.path} has no video; if it is no class, move it away"
                 )
             rows += [(path, folder.name, part) for path in videos]
-    unlabelled = sum(len(loose) for _, loose in parts.values())
-    if unlabelled and not rows:
-        raise listing.error(f"the {unlabelled} videos in {listing.root} lie in no class folders")
-    return listing.table(rows, classes, unlabelled=unlabelled)
+    unlabeled = sum(len(loose) for _, loose in parts.values())
+    if unlabeled and not rows:
+        raise listing.error(f"the {unlabeled} videos in {listing.root} lie in no class folders")
+    return listing.table(rows, classes, unlabeled=unlabeled)
 
 
 def split_of(name):
@@ -99,7 +99,7 @@ def _by_split(listing, folders, wanted):
 
 
 def _inside(root, name):
-    """``root``, or the folder in it that the dataset's archive makes."""
+    """``root``, or the folder in it that the data set's archive makes."""
     inner = Path(root, name)
     return inner if inner.is_dir() else root
 

@@ -1,4 +1,4 @@
-"""Kinetics-400, 600 and 700: class folders, or files that the official CSV files name, as the common downloaders leave them."""
+"""Kinetics-400, 600 and 700, as the common downloaders leave them: class folders, or files that official CSVs name."""
 
 import csv
 from typing import NamedTuple

@@ -22,7 +22,7 @@ class Folder(NamedTuple):
 
 
 class Listing:
-    """The folder ``root``, which should look as ``expected`` says; folders whose name ``ignored`` matches are passed over.
+    """The folder ``root``, which should look as ``expected`` says; folders whose name ``ignored`` matches are left out.
 
     ``top`` is its `Folder`; ``skipped`` grows to a set of what was passed over, each with its reason. Hidden names
     are passed over in silence, as systems leave them everywhere. Raises UserError if ``root`` is not a folder.
@@ -84,7 +84,7 @@ class Listing:
                 self._skip(folder.path, "it is a folder")
 
     def table(self, videos, classes=None, **counts):
-        """The table of ``videos``, rows of (relative path, class, split), or with (part, begin, end) of a segment behind.
+        """The table of ``videos``, rows of (relative path, class, split), and for a segment also (part, begin, end).
 
         Columns and attributes are those that `aurl.datasets.readers` describes; ``counts`` are further attributes.
         ``classes`` is how many classes there must be, or their names, which folders may spell with other capitals,
@@ -107,7 +107,7 @@ class Listing:
         return table
 
     def _official(self, found, classes):
-        """How ``found`` class names are spelt officially, as a dict."""
+        """The official spelling of the ``found`` class names, as a dict."""
         if classes is None or isinstance(classes, int):
             if classes not in (None, len(found)):
                 raise self.error(
@@ -119,7 +119,7 @@ class Listing:
             if _letters(name) not in known:
                 near = difflib.get_close_matches(name, classes, n=1)
                 raise self.error(
-                    f"{self.root} has a class {name!r}, which is none of the {len(classes)} of this dataset"
+                    f"{self.root} has a class {name!r}, which is none of the {len(classes)} of this data set"
                     + (f" (did you mean {near[0]!r}?)" if near else "")
                 )
         missing = set(known) - {_letters(name) for name in found}
@@ -131,9 +131,8 @@ class Listing:
     def _is_folder(self, entry, path):
         try:
             return entry.is_dir()
-        except (
-            OSError
-        ) as error:  # a symbolic link to itself, or into a closed folder; a video is listed and found broken later
+        except OSError as error:  # a symbolic link to itself, or into a closed folder
+            # A video is listed all the same, and found broken later.
             if os.path.splitext(path)[1].lower() not in EXTENSIONS:
                 self._skip(path, error.strerror)
             return False

@@ -92,8 +92,8 @@ def videos(train, val, test):
 def build(folder, params):
     """Render every video below ``folder`` in parallel and return their rows of the manifest.
 
-    ``params`` is the ``mocap`` section of ``params.yaml``. The columns are those of the manifest, in its order; ``path``
-    begins with ``folder``.
+    ``params`` is the ``mocap`` section of ``params.yaml``. The columns are `aurl.datasets.COLUMNS`; ``path`` begins
+    with ``folder``.
     """
     for name in SETS:
         shutil.rmtree(Path(folder, name), ignore_errors=True)  # videos of other parameters

@@ -7,7 +7,7 @@ import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +100,17 @@ _SKIN = {"neck", "right_wrist", "left_wrist"}
 _SHIRT = {"root", "chest", "right_shoulder", "left_shoulder"}  # all other joints: trousers
 
 
+class _Simulation:
+    """pybullet's functions, bound to a simulation of their own."""
+
+    def __init__(self, bullet):
+        self.bullet, self.client = bullet, bullet.connect(bullet.DIRECT)
+        self.setAdditionalSearchPath(_data_folder())
+
+    def __getattr__(self, name):
+        return partial(getattr(self.bullet, name), physicsClientId=self.client)
+
+
 class _World:
     """Two pybullet simulations: one of the humanoid, one of a companion at a time. There is one world per process.
 
@@ -109,11 +120,8 @@ class _World:
     def __init__(self):
         with _quiet():
             import pybullet
-            from pybullet_utils.bullet_client import BulletClient
 
-            self.actor, self.beside = BulletClient(pybullet.DIRECT), BulletClient(pybullet.DIRECT)
-            for client in (self.actor, self.beside):
-                client.setAdditionalSearchPath(_data_folder())
+            self.actor, self.beside = _Simulation(pybullet), _Simulation(pybullet)
             self.body = self.actor.loadURDF("humanoid/humanoid.urdf", globalScaling=0.25, useFixedBase=True)
         self.bullet, self.companion, self.parts = pybullet, None, []
         joints = range(self.actor.getNumJoints(self.body))
@@ -238,9 +246,9 @@ class Scene:
         np.copyto(picture, person, where=depth < self.thing_depth)
         return picture
 
-    def _shoot(self, client):
+    def _shoot(self, simulation):
         """A simulation's bodies, uint8 ``(size, size, 3)``, and their depth ``(size, size, 1)``, infinite elsewhere."""
-        _, _, rgba, depth, bodies = client.getCameraImage(
+        _, _, rgba, depth, bodies = simulation.getCameraImage(
             self.size, self.size, self.view, self.projection, shadow=0, lightDirection=self.light,
             renderer=self.world.bullet.ER_TINY_RENDERER,
         )  # fmt: skip

@@ -56,7 +56,7 @@ def test_each_segment_is_a_row_of_a_real_video(tmp_path):
         ("ok", 20, "h264"),
         ("ok", 20, "vp9"),
     }
-    assert table.attrs == {"absent": 0, "unlisted": 0, "unlabelled": 1, "dropped": 0, "skipped": []}
+    assert table.attrs == {"absent": 0, "unlisted": 0, "unlabeled": 1, "dropped": 0, "skipped": []}
     assert (
         read(tmp_path, annotations=str(path), classes=["Archery", "Baking cookies", "BMX"], split="val")["split"]
         .eq("val")
@@ -94,14 +94,14 @@ def test_split_is_chosen(make):
                        "cbcdefghijk": entry(subset="testing")}, "v_abcdefghijk.mp4", "v_cbcdefghijk.mp4")  # fmt: skip
     table = read(root, annotations=path, classes=1, split="train")
     assert table["id"].tolist() == ["v_abcdefghijk/000"]
-    assert table.attrs == {"absent": 0, "unlisted": 0, "unlabelled": 0, "dropped": 1, "skipped": []}
+    assert table.attrs == {"absent": 0, "unlisted": 0, "unlabeled": 0, "dropped": 1, "skipped": []}
     refused(
-        "none of the 1 labelled videos in .* is below .*root, where one would be v_bbcdefghijk.mp4",
+        "none of the 1 labeled videos in .* is below .*root, where one would be v_bbcdefghijk.mp4",
         root,
         path,
         split="val",
     )
-    refused("no labelled videos of the split 'test'", root, path, split="test")
+    refused("no labeled videos of the split 'test'", root, path, split="test")
 
 
 def test_trees_that_are_not_right(make, tmp_path):
@@ -119,7 +119,7 @@ def test_trees_that_are_not_right(make, tmp_path):
     ('{"database": {\n"a": }}', "not JSON from line 2 on"),
     ("[]", "no proper field 'database'"),
     ('{"database": []}', "no proper field 'database'"),
-    ('{"database": {}}', "no labelled videos"),
+    ('{"database": {}}', "no labeled videos"),
     ('{"database": {"x": 3}}', "database.x has no proper field 'subset'"),
     ({"x": entry(subset="train")}, "database.x.subset is 'train', which should be training, validation, testing"),
     ({"x": {**entry(), "duration": None}}, "database.x has no proper field 'duration'"),

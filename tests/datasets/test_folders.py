@@ -32,7 +32,7 @@ def test_ucf101_from_its_archive_or_its_class_folders(tmp_path):
     assert whole["id"][0] == "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01" and whole["split"].unique().tolist() == [""]
     assert whole["class"].tolist() == ["ApplyEyeMakeup"] * 2 + ["Archery"] * 2 + ["BabyCrawling"] * 2
     assert {(p["status"], p["frames"], p["codec"]) for p in map(probe, whole["path"])} == {("ok", 20, "mpeg4")}
-    assert whole[["begin", "end"]].isna().all(axis=None) and whole.attrs == {"unlabelled": 0, "skipped": []}
+    assert whole[["begin", "end"]].isna().all(axis=None) and whole.attrs == {"unlabeled": 0, "skipped": []}
 
 
 def test_hmdb51(tmp_path):
@@ -83,17 +83,19 @@ def test_split_folders_are_known_by_their_names(tmp_path):
     touch(tmp_path, "train/a/1.mp4", "train/b/1.mp4", "Validation/a/1.mp4", "test/b/2.mp4", "test/loose.mp4")
     table = READERS["folders"](tmp_path, classes=2)
     assert table[["id", "class", "split"]].values.tolist() == [
-        ["Validation/a/1", "a", "val"], ["test/b/2", "b", "test"], ["train/a/1", "a", "train"], ["train/b/1", "b", "train"],
+        ["Validation/a/1", "a", "val"], ["test/b/2", "b", "test"], ["train/a/1", "a", "train"],
+        ["train/b/1", "b", "train"],
     ]  # fmt: skip
-    assert table.attrs["unlabelled"] == 1
+    assert table.attrs["unlabeled"] == 1
     assert READERS["folders"](tmp_path, split="val")["id"].tolist() == ["Validation/a/1"]
     touch(tmp_path, "car/v.mp4", "train/v.mp4")  # a class "train" among other classes
     assert READERS["folders"](tmp_path)["class"].unique().tolist() == ["Validation", "car", "test", "train"]
 
 
 @pytest.mark.parametrize("name, split", [
-    ("train", "train"), ("videos_train", "train"), ("train_256", "train"), ("Training", "train"), ("validate", "val"), ("val_340p", "val"),
-    ("videos_val", "val"), ("testing", "test"), ("training dog", ""), ("training_dog", ""), ("trains", ""), ("", ""), ("contest", ""),
+    ("train", "train"), ("videos_train", "train"), ("train_256", "train"), ("Training", "train"),
+    ("validate", "val"), ("val_340p", "val"), ("videos_val", "val"), ("testing", "test"),
+    ("training dog", ""), ("training_dog", ""), ("trains", ""), ("", ""), ("contest", ""),
 ])  # fmt: skip
 def test_names_of_splits(name, split):
     assert split_of(name) == split

@@ -47,9 +47,9 @@ def test_class_folders_with_and_without_csv_and_flat_files_are_the_same_clips(tm
         by_folder["id"][3] == "train/playing drums/playitrain1_000002_000012"
         and from_flat["id"][3] == "train/playitrain1_000002_000012"
     )
-    assert by_folder[["class", "split"]].value_counts().to_dict() == from_flat[["class", "split"]].value_counts().to_dict() == {
-        (name, split): 2 for name in ("abseiling", "playing drums", "zumba") for split in ("train", "val")
-    }  # fmt: skip
+    counts = {(name, split): 2 for name in ("abseiling", "playing drums", "zumba") for split in ("train", "val")}
+    for table in (by_folder, from_flat):
+        assert table[["class", "split"]].value_counts().to_dict() == counts
     assert (
         by_folder["begin"].isna().all()
     )  # the files are trimmed: the CSV's seconds are those of the whole video elsewhere
@@ -70,19 +70,20 @@ def test_split_is_chosen(tmp_path):
 
 def test_folders_of_other_downloaders(tmp_path):
     clip = "abcdefghijk_000003_000013"
-    touch(tmp_path, f"videos_train/playing_drums/{clip}.mp4", f"videos_val/yoga/{clip}.mkv", "annotations/kinetics_train.csv",
-          f"rawframes_train/yoga/{clip}/img_00001.jpg", "test/unlabelled.mp4", "train_list.txt")  # fmt: skip
+    touch(tmp_path, f"videos_train/playing_drums/{clip}.mp4", f"videos_val/yoga/{clip}.mkv",
+          "annotations/kinetics_train.csv",
+          f"rawframes_train/yoga/{clip}/img_00001.jpg", "test/unlabeled.mp4", "train_list.txt")  # fmt: skip
     table = read(tmp_path, classes=["playing drums", "yoga"])
     assert table[["class", "split"]].values.tolist() == [["playing drums", "train"], ["yoga", "val"]]
-    assert table.attrs["unlabelled"] == 1
+    assert table.attrs["unlabeled"] == 1
     csv = table_of(tmp_path / "train.csv", "playing drums,abcdefghijk,3,13,train")
     assert read(tmp_path / "videos_train", annotations=csv)["class"].tolist() == ["playing drums"]
     assert read(tmp_path / "videos_train")["class"].tolist() == ["playing_drums"]  # nothing says what it was
 
 
 def test_names_without_times_and_what_is_absent_or_unlisted(tmp_path):
-    csv = table_of(tmp_path / "all.csv", "yoga,abcdefghijk,3,13,train", "zumba,-_bcdefghij,0,10,validate", '"zumba",gone5678901,1,2,test',
-                   header="\ufeff" + HEADER)  # fmt: skip
+    csv = table_of(tmp_path / "all.csv", "yoga,abcdefghijk,3,13,train", "zumba,-_bcdefghij,0,10,validate",
+                   '"zumba",gone5678901,1,2,test', header="\ufeff" + HEADER)  # fmt: skip
     touch(
         tmp_path,
         "root/abcdefghijk.mp4",
@@ -105,8 +106,8 @@ def test_one_video_in_two_classes(tmp_path):
         "zumba,abcdefghijk,5,15,train",
         "zumba,abcdefghijk,7,17,val",
     )
-    touch(tmp_path, "names/abcdefghijk_000005_000015.mp4", "folders/train/Zumba/abcdefghijk.mp4", "splits/val/abcdefghijk.mp4",
-          "open/train/abcdefghijk.mp4", "open/x_000000_000010.mp4")  # fmt: skip
+    touch(tmp_path, "names/abcdefghijk_000005_000015.mp4", "folders/train/Zumba/abcdefghijk.mp4",
+          "splits/val/abcdefghijk.mp4", "open/train/abcdefghijk.mp4", "open/x_000000_000010.mp4")  # fmt: skip
     for root, split in (("names", "train"), ("folders", "train"), ("splits", "val")):
         assert read(tmp_path / root, annotations=csv)[["class", "split"]].values.tolist() == [["zumba", split]]
     refused("none of the 3 clips", tmp_path / "open", annotations=csv)
@@ -145,7 +146,8 @@ def test_the_same_clip_in_two_places(one):
 def test_all_absent_shows_where_one_should_be(one):
     root, csv = one
     (root / "train/yoga/abcdefghijk_000003_000013.mp4").rename(root / "train/yoga/else.mp4")
-    refused("none of the 1 clips in .*train.csv is below .*root, where one would be train/yoga/abcdefghijk_000003_000013.mp4 or train/abc",
+    refused("none of the 1 clips in .*train.csv is below .*root, "
+            "where one would be train/yoga/abcdefghijk_000003_000013.mp4 or train/abc",
             root, annotations=[csv])  # fmt: skip
 
 
@@ -174,7 +176,8 @@ def test_frames_beside_the_videos_are_passed_over(tmp_path):
     (b"", "no column label, its columns are none"),
     (b"path,label\nx.mp4,yoga\n", "no column youtube_id, its columns are path, label"),
     (b"youtube_id,time_start,time_end,split\n", "no column label.*held back cannot be used, so leave it out"),
-    (HEADER.encode() + b"yoga,abcdefghijk,3,13,train\nyoga,abcdefghijk,3,train\n", "train.csv, line 3 has 4 fields where the first line has 5"),
+    (HEADER.encode() + b"yoga,abcdefghijk,3,13,train\nyoga,abcdefghijk,3,train\n",
+     "train.csv, line 3 has 4 fields where the first line has 5"),
     (HEADER.encode() + b"\nyoga,abcdefghijk,three,13,train\n", "line 3 has 'three' as time_start"),
     (HEADER.encode() + b"yoga,abcdefghijk,3,1.5,train\n", "line 2 has '1.5' as time_end"),
     (HEADER.encode() + b"yoga,abcdefghijk,3,13,holdout\n", "line 2 has 'holdout' as split"),

@@ -145,7 +145,8 @@ def test_table_columns_types_and_order(tmp_path):
     listing = Listing(tmp_path, "ROOT/video")
     table = listing.table([("b/2.mp4", "b", ""), ("a/1.x.mp4", "a", "val", "/000", 1, 2.5)], lost=3)
     assert table.to_dict("list") | {"begin": 0, "end": 0} == {
-        "id": ["a/1.x/000", "b/2"], "path": [f"{tmp_path}/a/1.x.mp4", f"{tmp_path}/b/2.mp4"], "class": ["a", "b"], "split": ["val", ""],
+        "id": ["a/1.x/000", "b/2"], "path": [f"{tmp_path}/a/1.x.mp4", f"{tmp_path}/b/2.mp4"],
+        "class": ["a", "b"], "split": ["val", ""],
         "begin": 0, "end": 0,
     }  # fmt: skip
     assert table[["begin", "end"]].iloc[0].tolist() == [1, 2.5] and table[["begin", "end"]].iloc[1].isna().all()

@@ -34,9 +34,9 @@ def settings(**change):
 
 def folders(name, **videos):
     """A tree of one-second videos, ``videos`` for each class, and its lines of parameters."""
-    for colour, (label, count) in enumerate(videos.items()):
+    for color, (label, count) in enumerate(videos.items()):
         for k in range(count):
-            trees.video(f"{name}/{label}/{k}.mp4", colour, frames=10)
+            trees.video(f"{name}/{label}/{k}.mp4", color, frames=10)
     return {"reader": "folders", "root": name}
 
 
@@ -203,7 +203,7 @@ def test_other_proxies_are_another_manifest():
 def test_a_video_that_is_replaced_is_another_manifest():
     data = sets(["own"], own=folders("own", jump=2, run=2))
     before = prepare.datasets(data, settings())[0][0]
-    trees.video("own/jump/0.mp4", colour=9, frames=10)
+    trees.video("own/jump/0.mp4", color=9, frames=10)
     after = prepare.datasets(data, settings())[0][0]
     assert before.columns[(before != after).any()].tolist() == ["digest"]
 

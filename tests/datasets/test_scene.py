@@ -1,6 +1,7 @@
 """Motions are loaded whole, cover a video smoothly, begin again only where they loop; test_mocap has the pictures."""
 
 import numpy as np
+import pybullet
 import pytest
 
 from aurl.datasets import mocap, scene
@@ -20,7 +21,7 @@ def test_motions_are_loaded_whole(name):
     motion = scene.load_motion(name)
     assert motion.poses.shape == (len(motion.times), 43) and motion.times[0] == 0 and (np.diff(motion.times) > 0).all()
     assert 0.5 < motion.times[-1] < 5 and np.isfinite(motion.poses).all()
-    assert 0 < motion.poses[:, 1].max() < 2  # the height of the hips, metres
+    assert 0 < motion.poses[:, 1].max() < 2  # the height of the hips, meters
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -48,7 +49,7 @@ def test_sampled_motions_are_continuous(name):
 
 
 def line(loops):
-    """A motion that walks a metre a second for two seconds, and whose knee bends all the while."""
+    """A motion that walks a meter a second for two seconds, and whose knee bends all the while."""
     poses = np.zeros((5, 43))
     poses[:, [3, 7, 11, 15, 20, 24, 29, 34, 38]] = 1
     poses[:, 2] = poses[:, 19] = np.linspace(0, 2, 5)
@@ -77,10 +78,8 @@ def test_a_motion_is_covered_and_little_of_its_travel_is_kept():
 
 def test_actor_and_companion_drawn_apart_are_as_if_drawn_together(monkeypatch):
     """To the pixel, also where one hides a part of the other."""
-    from pybullet_utils import bullet_client
-
-    one = bullet_client.BulletClient(bullet_client.pybullet.DIRECT)
-    monkeypatch.setattr(bullet_client, "BulletClient", lambda _: one)
+    one = scene._Simulation(pybullet)
+    monkeypatch.setattr(scene, "_Simulation", lambda _: one)
     together = scene._World()
     monkeypatch.undo()
     hidden = 0

@@ -17,7 +17,7 @@ from aurl.datasets import COLUMNS, read_manifest
 from aurl.paths import FRAMES, MANIFEST
 from aurl.video import clips, decoding, proxies, reading
 
-STEP = 10  # grey levels between two frames: more than encoding loses
+STEP = 10  # gray levels between two frames: more than encoding loses
 COUNTS = [24, 12, 5]
 CLASSES = ["run ball", "walk duck", "walk box"]
 

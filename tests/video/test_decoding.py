@@ -1,4 +1,4 @@
-"""Exactly the frames that were asked for, from files of many kinds whose frames carry their number, against decoding all."""
+"""Reading gives exactly the frames that were asked for, from files of many kinds whose frames carry their number."""
 
 import io
 import random
@@ -44,7 +44,7 @@ def encode(
     size=(64, 48),
     sound=False,
 ):
-    """A file of COUNT numbered frames at 25 per second, or at the ``times`` in milliseconds, begun ``shift`` frames later."""
+    """A file of COUNT numbered frames at 25 per second, or at the ``times`` in milliseconds, ``shift`` frames later."""
     file = SimpleNamespace(write=(written := io.BytesIO()).write) if live else io.BytesIO()  # the first cannot go back
     formats = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".ts": "mpegts"}
     with av.open(file, "w", format=formats[path.suffix], container_options=dict(container)) as output:
@@ -88,7 +88,7 @@ TRUSTED = {  # file -> how it is encoded; read without decoding what comes befor
     "vp9-live.webm": dict(codec="libvpx-vp9", options=VP9, live=True),
     "vp9-odd.webm": dict(codec="libvpx-vp9", options=VP9, size=(61, 47)),
     "h264-odd.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="yuv444p", size=(61, 47)),
-    "h264-grey.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="gray"),
+    "h264-gray.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="gray"),
     "h264-ten-bits.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="yuv420p10le"),
     "hevc.mkv": dict(
         codec="libx265", options={"preset": "ultrafast", "x265-params": X264 + "open-gop=1:log-level=none"}
@@ -102,7 +102,7 @@ COUNTED = {  # the same once the number of frames is known
     "simple-odd.avi": dict(codec="mpeg4", size=(61, 47)),
     "asp.mp4": dict(codec="mpeg4", bframes=2),
     "asp-live.mkv": dict(codec="mpeg4", bframes=2, live=True),
-    "ffv1-grey.mkv": dict(codec="ffv1", pix_fmt="gray16le"),
+    "ffv1-gray.mkv": dict(codec="ffv1", pix_fmt="gray16le"),
     "vp8.webm": dict(codec="libvpx", options=VP9),
 }
 OTHERS = {  # decoded from the beginning where that is needed
@@ -215,7 +215,7 @@ def test_packed_bframes(tmp_path):
         frames = [bytes(packet) for packet in container.demux(video=0) if packet.size]
     kinds = ["IPB"[frame[frame.index(VOP) + 4] >> 6] for frame in frames]
     packets = []
-    for kind, after, frame in zip(kinds, kinds[1:] + [""], frames, strict=True):
+    for kind, frame in zip(kinds, frames, strict=True):
         if kind == "B":
             packets[-1:] = [packets[-1] + frame, nothing(packets[-1])]
         else:

@@ -28,7 +28,7 @@ def test_frames_are_the_same_but_smaller(movie, tmp_path):
     assert small.shape == (21, 32, 48, 3) and keyframes(tmp_path / "new/out.mp4") == [0, 4, 8, 12, 16, 20]
     assert (
         abs(small[:, 8:24, 6:18].mean(axis=(1, 2)) - large[:, 16:48, 12:36].mean(axis=(1, 2))).max() < 6
-    )  # the frames' own grey
+    )  # the frames' own gray
     np.testing.assert_array_equal(
         read_clips(tmp_path / "new/out.mp4", 3, 2, 1, 16, first=9, total=5)[0],
         read_frames(tmp_path / "new/out.mp4", 16)[[9, 11, 13]],

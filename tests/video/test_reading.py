@@ -1,4 +1,4 @@
-"""Decoding, clip sampling, normalising and encoding, on videos whose frames carry their number."""
+"""Decoding, clip sampling, normalizing and encoding, on videos whose frames carry their number."""
 
 import doctest
 import errno
@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from aurl import UserError, files, video
 
-STEP = 10  # grey levels between two frames: more than encoding loses
+STEP = 10  # gray levels between two frames: more than encoding loses
 
 
 def numbered(count, height=32, width=48):
-    """(count, height, width, 3): frame i is grey i * STEP."""
+    """(count, height, width, 3): frame i is gray i * STEP."""
     return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None] * STEP, (count, height, width, 3))
 
 
@@ -108,10 +108,10 @@ def test_resizing_ignores_the_aspect_and_averages(tmp_path):
     assert abs(small - 100).max() < 8  # taking single pixels would give 0 or 200
 
 
-def test_colours_survive(tmp_path):
-    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [250, 240, 20]], np.uint8)
-    video.write_video(tmp_path / "a.mp4", np.broadcast_to(colours[:, None, None], (4, 16, 16, 3)), fps=12, crf=5)
-    assert abs(video.read_frames(tmp_path / "a.mp4").astype(int) - colours[:, None, None]).max() <= 6
+def test_colors_survive(tmp_path):
+    colors = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [250, 240, 20]], np.uint8)
+    video.write_video(tmp_path / "a.mp4", np.broadcast_to(colors[:, None, None], (4, 16, 16, 3)), fps=12, crf=5)
+    assert abs(video.read_frames(tmp_path / "a.mp4").astype(int) - colors[:, None, None]).max() <= 6
 
 
 def test_clips_hold_the_frames_of_the_rule(movie):
@@ -219,7 +219,7 @@ def test_telephone_videos_stand_upright(tmp_path, movie, right, down):
 def test_grey_and_odd_sizes(tmp_path, codec, pix_fmt, suffix):
     def frame(image):
         found = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
-        if pix_fmt == "gray":  # the luma of a colour video, as cameras have it
+        if pix_fmt == "gray":  # the luma of a color video, as cameras have it
             return av.VideoFrame.from_ndarray(found.to_ndarray(format="yuv420p")[:height], "gray")
         return found.reformat(format=pix_fmt)
 
@@ -443,7 +443,7 @@ def test_missing_folder_is_made(tmp_path):
     assert len(video.read_frames(tmp_path / "new" / "a.mp4")) == 2
 
 
-# Normalising
+# Normalizing
 
 
 def test_input_equals_the_formula():
@@ -457,8 +457,8 @@ def test_input_equals_the_formula():
 
 
 def test_input_takes_one_clip_and_other_statistics():
-    grey = torch.full((2, 4, 4, 3), 255, dtype=torch.uint8)
-    assert torch.allclose(video.to_input(grey, (0.5,) * 3, (0.25,) * 3), torch.full((3, 2, 4, 4), 2.0))
+    gray = torch.full((2, 4, 4, 3), 255, dtype=torch.uint8)
+    assert torch.allclose(video.to_input(gray, (0.5,) * 3, (0.25,) * 3), torch.full((3, 2, 4, 4), 2.0))
 
 
 def test_input_leaves_floats_alone():

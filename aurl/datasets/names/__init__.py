@@ -1,4 +1,4 @@
-"""The data sets' class names, as each spells them, and the rules by which they become words: data files beside this one."""
+"""The data sets' class names, as each spells them, and the rules by which they become words: data files beside it."""
 
 import difflib
 from functools import cache
@@ -22,7 +22,7 @@ PLAIN = Rules()
 
 
 def load(name: str) -> tuple[list[str], Rules]:
-    """The class names of a data set and their `Rules`, verbs as base forms. Raises UserError for one that is not here."""
+    """The class names of a data set and their `Rules`, verbs as base forms. Raises UserError for an unknown set."""
     if name not in FAMILIES:
         near = difflib.get_close_matches(name, FAMILIES, n=1)
         raise UserError(
@@ -39,5 +39,8 @@ def _rules():
 
 
 def truze(name: str | None) -> dict[str, list[str]]:
-    """TruZe's split of ``ucf101`` or ``hmdb51`` into "seen" and "unseen" classes, which Kinetics-400 has and lacks; empty for other sets."""
+    """TruZe's split of ``ucf101`` or ``hmdb51`` into "seen" and "unseen" classes, which Kinetics-400 has and lacks.
+
+    Both are empty for other sets.
+    """
     return yaml.safe_load((FOLDER / "truze.yaml").read_text()).get(name, {"seen": [], "unseen": []})
