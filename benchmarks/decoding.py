@@ -151,8 +151,8 @@ def measure(cv2, folder, kind):
     ways = {
         "released": lambda start: stored_clip(record, start),
         "opencv": lambda start: opencv_clip(cv2, original, start),
-        "original": lambda start: read_clips(original, FRAMES, 1, 1, SIZE, Start(start), total=TOTAL)[0],
-        "proxy": lambda start: read_clips(proxy, FRAMES, 1, 1, SIZE, Start(start), total=TOTAL)[0],
+        "original": lambda start: read_clips(original, FRAMES, 1, 1, SIZE, Start(start), file_frames=TOTAL)[0],
+        "proxy": lambda start: read_clips(proxy, FRAMES, 1, 1, SIZE, Start(start), file_frames=TOTAL)[0],
     }
     times = {way: [] for way in ways}
     for start in np.random.default_rng(0).integers(TOTAL - FRAMES + 1, size=CLIPS).tolist():
