@@ -5,7 +5,10 @@ import torch
 
 from aurl import devices
 from aurl.progress import bar
-from aurl.video import to_input
+
+# Kinetics' mean and standard deviation of red, green and blue in [0, 1] (torchvision's video models).
+MEAN = (0.43216, 0.394666, 0.37645)
+STD = (0.22803, 0.22145, 0.216989)
 
 
 @torch.no_grad()
@@ -51,3 +54,14 @@ def to_device(video, arithmetic):
     """uint8 ``(N, K, T, H, W, 3)`` -> normalized floats ``(N, K, 3, T, H, W)`` on the device, in its memory layout."""
     flat = to_input(video.flatten(0, 1).to(arithmetic.device)).contiguous(memory_format=arithmetic.memory_format)
     return flat.unflatten(0, video.shape[:2])
+
+
+def to_input(clips: np.ndarray | torch.Tensor, mean: tuple = MEAN, std: tuple = STD) -> torch.Tensor:
+    """(..., T, H, W, 3) uint8 RGB -> (..., 3, T, H, W) float32: (clips / 255 - mean) / std, contiguous.
+
+    On the device of ``clips``, which is left as it is.
+    """
+    clips = torch.as_tensor(clips)
+    mean, std = (torch.tensor(v, device=clips.device)[:, None, None, None] for v in (mean, std))
+    floats = clips.movedim(-1, -4).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    return floats.mul_(1 / (255 * std)).sub_(mean / std)  # in place: two passes and no second array

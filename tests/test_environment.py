@@ -152,6 +152,13 @@ def test_the_method_needs_only_the_base_dependencies():
     assert float(done.stdout) > 0
 
 
+def test_rendering_and_the_check_start_without_torch():
+    """PyTorch takes a second to import, which every process that renders would pay."""
+    used = "aurl.pipeline.check, aurl.datasets.mocap, aurl.datasets.names, aurl.text, aurl.video.proxies"
+    command = [sys.executable, "-c", f"import sys, {used}; print('torch' in sys.modules)"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
 def imports(path):
     """Top-level modules that a file imports, in functions too."""
     for node in ast.walk(ast.parse(path.read_text())):

@@ -1,4 +1,4 @@
-"""Features are those of encoding one by one, and labels are ranked by cosine."""
+"""Pixels are normalized, features are those of encoding one by one, and labels are ranked by cosine."""
 
 import doctest
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from colored import NAMES, WORDS, compute, settings, videos
 
-from aurl import checkpoints, config, inference, training, video
+from aurl import checkpoints, config, inference, training
 from aurl.video.clips import Clips
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,6 +26,28 @@ def trained(data, tmp_path_factory):
     return checkpoints.load(folder)[0]
 
 
+def test_input_equals_the_formula():
+    clips = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, 6, 3), dtype=np.uint8)  # N, K, T, H, W, 3
+    before = clips.copy()
+    found = inference.to_input(clips)
+    assert found.shape == (2, 3, 3, 4, 5, 6) and found.dtype == torch.float32 and found.is_contiguous()
+    for channel, (mean, std) in enumerate(zip((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))):
+        np.testing.assert_allclose(found[:, :, channel], (clips[..., channel] / 255 - mean) / std, atol=2e-6)
+    np.testing.assert_array_equal(clips, before)
+
+
+def test_input_takes_one_clip_and_other_statistics():
+    gray = torch.full((2, 4, 4, 3), 255, dtype=torch.uint8)
+    assert torch.allclose(inference.to_input(gray, (0.5,) * 3, (0.25,) * 3), torch.full((3, 2, 4, 4), 2.0))
+
+
+def test_input_leaves_floats_alone():
+    floats = torch.rand(3, 2, 4, 4).movedim(0, -1) * 255  # laid out so that the result could share its memory
+    before = floats.clone()
+    inference.to_input(floats)
+    assert torch.equal(floats, before)
+
+
 def test_encode_is_in_order_and_equals_encoding_one_by_one(trained, data):
     rows = {"id": data[1].ids, "digest": data[1].digests, "path": data[1].paths, "first": 0, "frames": 5}
     manifest = pd.DataFrame(rows | {"class": [NAMES[i] for i in data[1].labels]})
@@ -37,7 +59,7 @@ def test_encode_is_in_order_and_equals_encoding_one_by_one(trained, data):
         with torch.no_grad():
             for feature, (clip, _) in zip(features, clips, strict=True):
                 colors = torch.from_numpy(clip / 255.0).float()
-                colors = (colors - torch.tensor(video.MEAN)) / torch.tensor(video.STD)
+                colors = (colors - torch.tensor(inference.MEAN)) / torch.tensor(inference.STD)
                 expected = trained.encode_video(colors.permute(0, 4, 1, 2, 3)[None])[0]
                 np.testing.assert_allclose(feature, expected, atol=1e-5)
     assert not trained.training and np.ptp(features, axis=0).max() > 0.5  # the videos differ, so something was compared

@@ -1,4 +1,4 @@
-"""Video files to arrays and back: decode, sample clips, normalize, probe, encode.
+"""Video files to arrays and back: decode, sample clips, probe, encode.
 
 One rule, ``clip_indices``, chooses the frames of a clip, whether they come from a file or from an array decoded
 earlier. `aurl.video.decoding` finds and decodes them. A file that cannot be read is a ``VideoError``, never noise.
@@ -12,15 +12,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-import torch
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from aurl.files import write_bytes
 from aurl.video.decoding import VideoError, decode, frame_count, pick, reasons, upright
-
-# Kinetics' mean and standard deviation of red, green and blue in [0, 1] (torchvision's video models).
-MEAN = (0.43216, 0.394666, 0.37645)
-STD = (0.22803, 0.22145, 0.216989)
 
 # Area averaging does not alias when it shrinks; the flags ask for the same pixels on every processor.
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
@@ -171,17 +166,6 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf:
     that cannot be encoded, UserError if the file cannot be written.
     """
     write_bytes(path, _encode(Path(path), frames, fps, crf))
-
-
-def to_input(clips: np.ndarray | torch.Tensor, mean: tuple = MEAN, std: tuple = STD) -> torch.Tensor:
-    """(..., T, H, W, 3) uint8 RGB -> (..., 3, T, H, W) float32: (clips / 255 - mean) / std, contiguous.
-
-    On the device of ``clips``, which is left as it is.
-    """
-    clips = torch.as_tensor(clips)
-    mean, std = (torch.tensor(v, device=clips.device)[:, None, None, None] for v in (mean, std))
-    floats = clips.movedim(-1, -4).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-    return floats.mul_(1 / (255 * std)).sub_(mean / std)  # in place: two passes and no second array
 
 
 def _painter(sides: Callable[[int, int], tuple[int, int]]) -> Callable[[av.VideoFrame], np.ndarray]:

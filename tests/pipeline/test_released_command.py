@@ -19,8 +19,9 @@ from torch.nn.functional import normalize
 
 from aurl import UserError, text
 from aurl.datasets import names
+from aurl.inference import to_input
 from aurl.pipeline import released
-from aurl.video import read_frames, to_input
+from aurl.video import read_frames
 
 UCF = ("ApplyEyeMakeup", "CleanAndJerk", "HandstandWalking", "Mixing", "Nunchucks", "YoYo")
 HMDB = ("brush_hair", "draw_sword", "wave")

@@ -1,4 +1,4 @@
-"""Decoding, clip sampling, normalizing and encoding, on videos whose frames carry their number."""
+"""Decoding, clip sampling and encoding, on videos whose frames carry their number."""
 
 import doctest
 import errno
@@ -12,7 +12,6 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -216,7 +215,7 @@ def test_telephone_videos_stand_upright(tmp_path, movie, right, down):
         ("ffv1", "gray16le", "mkv"),
     ],
 )
-def test_grey_and_odd_sizes(tmp_path, codec, pix_fmt, suffix):
+def test_gray_and_odd_sizes(tmp_path, codec, pix_fmt, suffix):
     def frame(image):
         found = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
         if pix_fmt == "gray":  # the luma of a color video, as cameras have it
@@ -274,7 +273,7 @@ def test_probe_counts_frames_where_the_header_does_not_say(tmp_path):
 
 
 def test_rate_of_uneven_frames_is_that_of_their_times(tmp_path):
-    """Frames that come after 40 and 160 milliseconds in turn are ten a second."""
+    """Frames that come after 40 and 160 milliseconds in turn are ten per second."""
     times = np.cumsum([0] + [40, 160] * 8)
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("libx264", 1000)
@@ -441,28 +440,3 @@ def test_the_file_appears_at_once(tmp_path, movie, monkeypatch):
 def test_missing_folder_is_made(tmp_path):
     video.write_video(tmp_path / "new" / "a.mp4", numbered(2), 12)
     assert len(video.read_frames(tmp_path / "new" / "a.mp4")) == 2
-
-
-# Normalizing
-
-
-def test_input_equals_the_formula():
-    clips = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, 6, 3), dtype=np.uint8)  # N, K, T, H, W, 3
-    before = clips.copy()
-    found = video.to_input(clips)
-    assert found.shape == (2, 3, 3, 4, 5, 6) and found.dtype == torch.float32 and found.is_contiguous()
-    for channel, (mean, std) in enumerate(zip((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))):
-        np.testing.assert_allclose(found[:, :, channel], (clips[..., channel] / 255 - mean) / std, atol=2e-6)
-    np.testing.assert_array_equal(clips, before)
-
-
-def test_input_takes_one_clip_and_other_statistics():
-    gray = torch.full((2, 4, 4, 3), 255, dtype=torch.uint8)
-    assert torch.allclose(video.to_input(gray, (0.5,) * 3, (0.25,) * 3), torch.full((3, 2, 4, 4), 2.0))
-
-
-def test_input_leaves_floats_alone():
-    floats = torch.rand(3, 2, 4, 4).movedim(0, -1) * 255  # laid out so that the result could share its memory
-    before = floats.clone()
-    video.to_input(floats)
-    assert torch.equal(floats, before)
