@@ -90,9 +90,10 @@ def _number(value, digits):
 
 
 def verdicts(runs, method="aurl"):
-    """One sentence per test set and other variant in `collect`'s rows: is ``method`` above it, and in how many pairs?
+    """How ``method`` compares with each other variant in `collect`'s rows, a sentence per test set and outcome.
 
-    A pair is a run of each. The first variant stands in for a ``method`` that is not among them.
+    ``method`` counts as above or below another variant only if it is so in every pair of a run of each. The first
+    variant stands in for a ``method`` that is not among them.
     """
     variants = [*runs["variant"].unique()]
     method = method if method in variants else variants[0]
@@ -102,15 +103,26 @@ def verdicts(runs, method="aurl"):
     for name, rows in runs.groupby("set", sort=False):
         top1 = {variant: own["top1"].to_numpy() for variant, own in rows.groupby("variant", sort=False)}
         ours = top1.pop(method)
+        found = {"above": [], "below": [], "neither clearly above nor clearly below": []}
         for variant, theirs in top1.items():
             points = round(100 * (ours.mean() - theirs.mean()), 1)
-            pairs = np.subtract.outer(ours, theirs) * (np.sign(points) or 1)
-            side = f"{abs(points):.1f} points {'above' if points > 0 else 'below'}" if points else "level with"
-            agree = f"{'' if points else 'above it '}in {(pairs > 0).sum()} of {pairs.size} pairs of runs"
-            sentences.append(
-                f"{name}: `{method}` is {side} `{variant}`, {agree if pairs.size > 1 else 'with one run each'}."
-            )
+            pairs = np.subtract.outer(ours, theirs)
+            if points and (np.sign(pairs) == np.sign(points)).all():
+                found["above" if points > 0 else "below"].append(f"`{variant}` ({abs(points):.1f} points)")
+            else:
+                ahead = f", above in {(pairs > 0).sum()} of {pairs.size} pairs of runs" if pairs.size > 1 else ""
+                text = f"`{variant}` ({f'{points:+.1f} points' if points else 'level'}{ahead})"
+                found["neither clearly above nor clearly below"].append(text)
+        for outcome, others in found.items():
+            sure = "" if "neither" in outcome else f" in all {pairs.size} pairs of runs" if pairs.size > 1 else ""
+            alone = ", with one run each" if pairs.size == 1 else ""
+            if others:
+                sentences.append(f"{name}: `{method}` is {outcome} {_list(others)}{sure}{alone}.")
     return sentences
+
+
+def _list(texts):
+    return f"{', '.join(texts[:-1])} and {texts[-1]}" if len(texts) > 1 else texts[0]
 
 
 def gains(variants, sets):

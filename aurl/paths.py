@@ -10,6 +10,7 @@ OVERLAP = Path("reports/tables/overlap.csv")  # 02: training classes and their n
 KINETICS_OVERLAP = Path("reports/tables/kinetics_overlap.csv")  # 02: the same at the paper's scale
 SUMMARY = Path("reports/tables/ablations.csv")  # 05: the variants side by side
 SUMMARY_MARKDOWN = SUMMARY.with_suffix(".md")
+CLAIMS = SUMMARY.with_name("claims.md")  # 05: the comparison in sentences
 GAINS = Path("reports/tables/gains.csv")  # 06: AURL against the baseline
 FIGURES = Path("reports/figures")
 

@@ -56,46 +56,47 @@ def test_markdown_is_a_whole_table_in_percent(project):
     assert "| s | aurl | 65.0 (" in rows[0] and "| 21.2 |" in rows[0]
 
 
-def test_verdicts_count_pairs_of_runs():
-    rows = [
-        ("s", "aurl", 0.5),
-        ("s", "aurl", 0.4),
-        ("s", "e2e", 0.3),
-        ("s", "e2e", 0.45),
-        ("t", "aurl", 0.2),
-        ("t", "e2e", 0.25),
+def runs_of(name="s", **top1):
+    rows = [(name, variant, value) for variant, values in top1.items() for value in values]
+    return pd.DataFrame(rows, columns=["set", "variant", "top1"])
+
+
+def test_verdicts_take_only_what_holds_in_every_pair_of_runs_as_clear():
+    first = runs_of("s", aurl=[0.5, 0.4], e2e=[0.3, 0.45], frozen=[0.3, 0.35], ranking=[0.1, 0.2], both=[0.6, 0.7])
+    second = runs_of("t", aurl=[0.2, 0.3], e2e=[0.25, 0.5])
+    assert comparison.verdicts(pd.concat([first, second])) == [
+        "s: `aurl` is above `frozen` (12.5 points) and `ranking` (30.0 points) in all 4 pairs of runs.",
+        "s: `aurl` is below `both` (20.0 points) in all 4 pairs of runs.",
+        "s: `aurl` is neither clearly above nor clearly below `e2e` (+7.5 points, above in 3 of 4 pairs of runs).",
+        "t: `aurl` is neither clearly above nor clearly below `e2e` (-12.5 points, above in 1 of 4 pairs of runs).",
     ]
-    runs = pd.DataFrame(rows, columns=["set", "variant", "top1"])
-    assert comparison.verdicts(runs) == [
-        "s: `aurl` is 7.5 points above `e2e`, in 3 of 4 pairs of runs.",
-        "t: `aurl` is 5.0 points below `e2e`, with one run each.",
-    ]
-    assert comparison.verdicts(runs[runs["variant"] == "e2e"]) == [
+    assert comparison.verdicts(first[first["variant"] == "e2e"]) == [
         "`e2e` is the only variant here: there is nothing to compare it with."
     ]
 
 
-def runs_of(**top1):
-    rows = [("s", variant, value) for variant, values in top1.items() for value in values]
-    return pd.DataFrame(rows, columns=["set", "variant", "top1"])
+def test_one_run_each_is_said():
+    assert comparison.verdicts(runs_of(aurl=[0.3], e2e=[0.2], frozen=[0.4], ranking=[0.1])) == [
+        "s: `aurl` is above `e2e` (10.0 points) and `ranking` (20.0 points), with one run each.",
+        "s: `aurl` is below `frozen` (10.0 points), with one run each.",
+    ]
 
 
 def test_what_rounds_to_nothing_is_level():
+    neither = "s: `aurl` is neither clearly above nor clearly below `e2e`"
     assert comparison.verdicts(runs_of(aurl=[0.5, 0.4], e2e=[0.4, 0.5])) == [
-        "s: `aurl` is level with `e2e`, above it in 1 of 4 pairs of runs."
+        f"{neither} (level, above in 1 of 4 pairs of runs)."
     ]
     for theirs in (0.5, 0.5002, 0.4998):
-        assert comparison.verdicts(runs_of(aurl=[0.5], e2e=[theirs])) == [
-            "s: `aurl` is level with `e2e`, with one run each."
-        ]
+        assert comparison.verdicts(runs_of(aurl=[0.5], e2e=[theirs])) == [f"{neither} (level), with one run each."]
     assert comparison.verdicts(runs_of(aurl=[0.5], e2e=[0.5006])) == [
-        "s: `aurl` is 0.1 points below `e2e`, with one run each."
+        "s: `aurl` is below `e2e` (0.1 points), with one run each."
     ]
 
 
 def test_the_first_variant_stands_in_for_the_method():
     assert comparison.verdicts(runs_of(ranking=[0.3], e2e=[0.2])) == [
-        "s: `ranking` is 10.0 points above `e2e`, with one run each."
+        "s: `ranking` is above `e2e` (10.0 points), with one run each."
     ]
 
 

@@ -23,6 +23,7 @@ PROJECT = ["aurl", "notebooks", "data/vectors", "data/descriptions.yaml", "dvc.y
 CHAPTER = {
     "reports/tables/ablations.csv": "ablations.csv",
     "reports/tables/ablations.md": "ablations.md",
+    "reports/tables/claims.md": "claims.md",
     "reports/figures/ablations.png": "ablations.png",
     "reports/figures/closeness_dispersion.png": "closeness_dispersion.png",
     "reports/notebooks/05_ablations.ipynb": "05_ablations.ipynb",
