@@ -41,7 +41,7 @@ def closeness(video: ArrayLike, classes: ArrayLike, labels: ArrayLike, distance:
 
 
 def dispersion(classes: ArrayLike, distance: str = "cosine") -> float:
-    r"""How far classes are from their nearest neighbour; larger is more uniform.
+    r"""How far classes are from their nearest neighbor; larger is more uniform.
 
     .. math:: \frac1C \sum_c \min_{k \ne c} d(s_c, s_k)
 

@@ -19,9 +19,9 @@ from aurl import UserError
 class Rules:
     """How a dataset's class names become words; the default suits names that are plain words.
 
-    ``substitutions`` maps a whole class name to the text that is embedded in its place. ``cut`` goes, with
-    everything after it; with ``capitals`` a word begins at every capital; words in ``drop`` are left out;
-    with ``base_forms`` a verb stands as its base form ("riding" as "ride").
+    ``substitutions`` maps a whole class name to the text that is embedded in its place. ``cut`` and everything after it
+    are removed. With ``capitals``, a word begins at every capital. Words in ``drop`` are left out. With ``base_forms``,
+    a verb is replaced by its base form ("riding" by "ride").
     """
 
     substitutions: Mapping[str, str] = field(default_factory=dict)
@@ -31,8 +31,11 @@ class Rules:
     base_forms: bool = False
 
 
-def words(name: str, rules: Rules = Rules()) -> list[str]:
-    """The lower-case words that a class name is embedded by; all but letters, digits and apostrophes parts words.
+PLAIN = Rules()
+
+
+def words(name: str, rules: Rules = PLAIN) -> list[str]:
+    """The lower-case words that a class name is embedded by; all but letters, digits and apostrophes separates words.
 
     >>> words("walk duck"), words("flauta", Rules({"flauta": "flute"}))
     (['walk', 'duck'], ['flute'])
@@ -61,8 +64,8 @@ STOP_WORDS = frozenset("a an and are as at by for from in into is it its off on 
 def describe(name: str, sentences: Mapping[str, str]) -> list[str]:
     """The words of a class's own sentence, or of those of its parts, without stop words and the name's words.
 
-    ``sentences`` maps a class name, or the longest parts that it is made of, to a description. Raises
-    UserError for a class that cannot be described so.
+    ``sentences`` maps a class name, or the longest parts that it is made of, to a description. Raises UserError for a
+    class that has no description, or whose description adds no word to its name.
 
     >>> describe("spin kick duck", {"spin kick": "turn around and hit", "spin": "turn", "duck": "a yellow bird"})
     ['turn', 'around', 'hit', 'yellow', 'bird']

@@ -23,8 +23,8 @@ def overlapping(
     columns ``class``, ``nearest`` (the test class), ``distance`` and ``removed``.
     """
     (names, vectors), (test_names, test_vectors) = train, test
-    # Equal vectors are ±1e-16 apart, which would be "below" a threshold of 0, or sort equals at random. Adding 0
-    # turns -0, which tables would print as -0.000000, into 0.
+    # Equal vectors are ±1e-16 apart. That would be "below" a threshold of 0, and would sort equals at random.
+    # Adding 0 turns -0, which tables would print as -0.000000, into 0.
     distances = np.clip((1 - _unit(vectors) @ _unit(test_vectors).T).round(9), 0, 2) + 0.0
     nearest = distances.argmin(axis=1)
     smallest = distances.min(axis=1)
@@ -64,7 +64,7 @@ def without_overlap(
 
 
 def check_sphere(classes: Sequence[str], overlap: pd.DataFrame) -> None:
-    """Raises UserError if one of ``sphere.classes`` is no training class, or if ``overlap`` says that it is left out.
+    """Raises UserError if one of ``sphere.classes`` is not a training class, or if ``overlap`` leaves it out.
 
     ``overlap`` is the table of `without_overlap`.
     """
@@ -73,7 +73,7 @@ def check_sphere(classes: Sequence[str], overlap: pd.DataFrame) -> None:
         if name not in rows.index:
             near = difflib.get_close_matches(name, rows.index, n=1)
             raise UserError(
-                f'sphere.classes names "{name}", which is no training class'
+                f'sphere.classes names "{name}", which is not a training class'
                 + (f'; did you mean "{near[0]}"?' if near else ": take classes that are trained on.")
             )
         row = rows.loc[name]
@@ -98,10 +98,10 @@ def principal(vectors: np.ndarray, dim: int) -> np.ndarray:
 
     Signs are chosen so that each component's largest weight is positive, as they are arbitrary otherwise.
     """
-    centred = _unit(vectors) - _unit(vectors).mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    centered = _unit(vectors) - _unit(vectors).mean(axis=0)
+    _, _, axes = np.linalg.svd(centered, full_matrices=False)
     axes = axes[:dim] * np.sign(axes[np.arange(dim), np.abs(axes[:dim]).argmax(axis=1)])[:, None]
-    return (centred @ axes.T).astype(np.float32)
+    return (centered @ axes.T).astype(np.float32)
 
 
 def save_classes(path: str | Path, sets: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from aurl import UserError
-from aurl.text.class_names import Rules, describe, words
+from aurl.text.class_names import PLAIN, Rules, describe, words
 from aurl.text.vectors import open_vectors
 
 
 class WordVectors:
     """Word vectors of one source.
 
-    ``lookup(word)`` gives the ``dim`` numbers of a word as the source has them (not normalised), and
-    zeros for a word that it cannot tell anything about. ``fetch(words)``, where there is one, hears of all
-    words before the first is looked up. ``source`` is named in error messages.
+    ``lookup(word)`` gives the ``dim`` numbers of a word as the source has them (not normalized), and zeros for a word
+    without a vector. ``fetch(words)``, if given, is called with all words before the first is looked up. ``source`` is
+    named in error messages.
     """
 
     def __init__(
@@ -34,28 +34,26 @@ class WordVectors:
     def load(cls, path: str | Path) -> "WordVectors":
         """The word vectors of a file of any kind that ``aurl.text.vectors`` reads, told apart by its content.
 
-        Raises UserError if there is no such file, or if it is not a whole one of these.
+        Raises UserError if there is no such file, or if it is damaged or of another kind.
         """
         found = open_vectors(path)
         return cls(found.lookup, found.dim, str(path), found.fetch)
 
     def embed(
-        self, names: Sequence[str], rules: Rules = Rules(), sentences: Mapping[str, str] | None = None
+        self, names: Sequence[str], rules: Rules = PLAIN, sentences: Mapping[str, str] | None = None
     ) -> np.ndarray:
         """(C, W) float32: for each class name the mean of its words' vectors, each of unit length first.
 
-        With ``sentences`` (see `describe`) it is the mean of two such means, the name's and its
-        description's. No mean is normalised. Raises UserError that names every class, with its word,
-        for which there is no vector.
+        With ``sentences`` (see `describe`) it is the mean of two such means, the name's and its description's. No mean
+        is normalized. Raises UserError for words without a vector, and names the first five with their classes.
         """
         if sentences is not None:
             described = [" ".join(describe(name, sentences)) for name in names]
             return (self.embed(names, rules) + self.embed(described)) / 2
         spoken, missing = {name: words(name, rules) for name in names}, []
         self.fetch(word for found in spoken.values() for word in found)
-        means = np.zeros(
-            (len(names), self.dim)
-        )  # in float64: float32's last digit depends on where in memory a vector lies
+        # In float64, because float32's last digit depends on where in memory a vector lies.
+        means = np.zeros((len(names), self.dim))
         for row, name in zip(means, names):
             found = spoken[name]
             if not found:

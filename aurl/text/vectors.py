@@ -1,8 +1,8 @@
 """Word vectors from a file: a fastText model, word2vec's binary format, or text as GloVe and fastText write it.
 
-`open_vectors` tells them apart by what is in the file, not by its name. A fastText model goes into memory whole, for
-the sake of its subwords. The others are read in passes that keep only the words asked for, so that 7 GB of vectors
-take a few MB of memory; they may be gzipped.
+`open_vectors` tells them apart by what is in the file, not by its name. A fastText model is loaded whole, because it
+makes vectors of unknown words from subwords. The others are read in passes that keep only the words asked for, so that
+7 GB of vectors take a few MB of memory. They may be gzipped.
 """
 
 import gzip
@@ -24,20 +24,24 @@ from aurl import UserError
 FASTTEXT = struct.pack("<i", 793712314)  # how a fastText model begins
 GZIP = b"\x1f\x8b"
 CHUNK = 1 << 20  # bytes read at a time; no line, and no word of a binary file, is longer
-MEND = "text.vectors must be the path of a whole fastText .bin model, or of a file in word2vec's binary format or in text, gzipped or not"
+FIX = (
+    "text.vectors must be the path of a whole fastText .bin model, or of a file in word2vec's binary format or in "
+    "text, gzipped or not"
+)
 
 
 def open_vectors(path: str | Path) -> "Listed | FastText":
     """The word vectors of a file, which is read through from its beginning to its end.
 
-    They have ``dim``; ``lookup(word)``, (dim,) float32 as in the file, zeros for a word that it cannot tell anything
-    about; and ``fetch(words)``, which finds many words at once. Raises UserError if there is no such file, if it is of
-    another kind, cut short or damaged, or if it has other numbers of words or dimensions than its first line says.
+    The result has three members. ``dim`` is the number of dimensions. ``lookup(word)`` gives (dim,) float32 as in the
+    file, and zeros for a word without a vector. ``fetch(words)`` finds many words at once. Raises UserError if there is
+    no such file, if it is of another kind, cut short or damaged, or if its first line gives a wrong number of words or
+    dimensions.
     """
     path = Path(path)
     if not path.is_file():
         reason = "is a folder" if path.is_dir() else "does not exist"
-        raise UserError(f"the word vectors {path}: this file {reason}; {MEND}")
+        raise UserError(f"the word vectors {path}: this file {reason}; {FIX}")
     try:
         with _opened(path) as file:
             head = file.read(CHUNK)
@@ -54,8 +58,8 @@ def open_vectors(path: str | Path) -> "Listed | FastText":
 class Listed:
     """Words and their vectors in a file that lists them: text, or word2vec's binary format.
 
-    As with gensim, a word that is there twice counts the first time. A word that is there with a capital only, as
-    "Skyjet" in GoogleNews, is found in lower case too. What was found is remembered.
+    The first of two entries of the same word counts, as with gensim. A word that is listed only with a capital, such as
+    "Skyjet" in GoogleNews, is found in lower case too. Vectors that were found are kept in memory.
     """
 
     def __init__(self, path: Path, head: bytes):
@@ -65,18 +69,18 @@ class Listed:
         text = len(fields) > 1 and all(map(_is_number, fields))
         if not (header or text):
             raise UserError(
-                f"the word vectors {path}: this is not a fastText model, nor another file of word vectors; {MEND}"
+                f"the word vectors {path}: this is not a fastText model, nor another file of word vectors; {FIX}"
             )
         self.count, self.dim = map(int, header.groups()) if header else (None, len(fields))
         self.path, self.start, self.found = path, len(line) + 1 if header else 0, {}
         self.entries, self.numbers = (_lines, _from_text) if text else (_records, _from_binary)
         if self.count == 0 or self.dim == 0:
-            raise UserError(f"the word vectors {path}: its first line promises no vectors; {MEND}")
+            raise UserError(f"the word vectors {path}: its first line promises no vectors; {FIX}")
         for _ in self.read():
             pass
 
     def read(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every word and its numbers, as they stand in the file. Raises UserError at the first thing that is amiss."""
+        """Every word and its numbers, as they stand in the file. Raises UserError at the first fault."""
         try:
             with _opened(self.path) as file:
                 file.seek(self.start)
@@ -103,16 +107,16 @@ class Listed:
                 raise _damaged(self.path, ValueError(f'of the vector of "{word}", {error}')) from None
 
     def lookup(self, word: str) -> np.ndarray:
-        """(dim,) float32; zeros for a word that the file does not have."""
+        """(dim,) float32; zeros for a word that is not in the file."""
         self.fetch([word])
         return self.found[word]
 
 
 class FastText:
-    """A fastText model, in memory whole: 4·dim·(2·words + buckets) bytes and some 0.1 GB more.
+    """A fastText model, loaded whole: 4·dim·(2·words + buckets) bytes and some 0.1 GB more.
 
-    That is 7 GB for 2 million words, as many buckets and 300 dimensions.
-    ``lookup`` makes a vector from subwords for a word that the model does not have, if it has subwords.
+    That is 7 GB for 2 million words, as many buckets and 300 dimensions. ``lookup`` makes the vector of an unknown word
+    from its subwords, if the model has subwords.
     """
 
     HEADER = struct.Struct("<14id3i")  # magic number, version, 12 settings, t, then the dictionary's counts
@@ -134,11 +138,14 @@ class FastText:
         self.lookup, self.dim = model.get_word_vector, model.get_dimension()
 
     def fetch(self, words: Iterable[str]) -> None:
-        """Nothing: every word is in memory."""
+        """Does nothing, as every word is in memory."""
 
 
 def _records(file: BinaryIO, count: int, dim: int) -> Iterator[tuple[bytes, bytes]]:
-    """Word, space, ``dim`` little-endian float32, and in some files a newline: word2vec's binary format after its first line."""
+    """The entries of word2vec's binary format after its first line, ``count`` words and their numbers.
+
+    An entry is a word, a space, ``dim`` little-endian float32, and in some files a newline.
+    """
     buffer, at, size = b"", 0, 4 * dim
     for read in range(count):
         space = buffer.find(b" ", at)
@@ -148,7 +155,8 @@ def _records(file: BinaryIO, count: int, dim: int) -> Iterator[tuple[bytes, byte
             more = file.read(CHUNK)
             if not more:
                 raise ValueError(
-                    f"it is cut short, or its first line is wrong: that promises {count} words with {dim} numbers, and {read} are there"
+                    f"it is cut short, or its first line is wrong: that promises {count} words with {dim} numbers, "
+                    f"and {read} are there"
                 )
             buffer, at = buffer[at:] + more, 0
             space = buffer.find(b" ")
@@ -159,16 +167,17 @@ def _records(file: BinaryIO, count: int, dim: int) -> Iterator[tuple[bytes, byte
 
 
 def _lines(file: BinaryIO, count: int | None, dim: int) -> Iterator[tuple[bytes, bytes]]:
-    """Word and numbers in decimal, apart by one space: text, after its first line if that is a header, which gives ``count``."""
+    """The entries of text after its header, if it has one: a word and its decimal numbers, separated by single spaces.
+
+    ``count`` is the number of words that the header gives, None without a header.
+    """
     read = 0
     for read, line in enumerate(iter(partial(file.readline, CHUNK), b""), 1):
         line = line.rstrip(b" \r\n")
         spaces = line.count(b" ")
         if spaces == dim:
             yield tuple(line.split(b" ", 1))
-        elif spaces < dim or _is_number(
-            line.split(b" ")[-dim - 1]
-        ):  # not a word that holds spaces, as a few of GloVe 840B do
+        elif spaces < dim or _is_number(line.split(b" ")[-dim - 1]):  # a few words of GloVe 840B hold spaces themselves
             raise ValueError(f"line {read + (count is not None)} has {spaces} numbers instead of {dim}")
     if count not in (None, read):
         raise ValueError(
@@ -200,6 +209,5 @@ def _opened(path: Path) -> io.BufferedReader:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"the word vectors {path} cannot be read: {getattr(error, 'strerror', None) or error}; fetch or copy the file again"
-    )
+    reason = getattr(error, "strerror", None) or error
+    return UserError(f"the word vectors {path} cannot be read: {reason}; fetch or copy the file again")

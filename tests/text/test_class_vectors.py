@@ -37,8 +37,8 @@ def test_classes_of_the_sphere_are_kept():
     _, table = text.without_overlap(train, tests, 0.05)
     text.check_sphere(["run", "jump", "roll"], table)
     for name, expected in {
-        "rum": '"rum", which is no training class; did you mean "run"?',
-        "xyz": '"xyz", which is no training class: take classes that are trained on.',
+        "rum": '"rum", which is not a training class; did you mean "run"?',
+        "xyz": '"xyz", which is not a training class: take classes that are trained on.',
         "walk": '"walk", which text.overlap leaves out, as it is 0.000 from "stroll" of s: take another class, or '
         "lower text.overlap.",
     }.items():
