@@ -19,7 +19,7 @@ from aurl.progress import bar
 
 SECTIONS = ("model", "loss", "generator", "train")  # that decide what is trained
 # Code that no weight depends on: a change in it repeats no training.
-HARMLESS = ("aurl.checkpoints", "aurl.config", "aurl.files", "aurl.paths", "aurl.progress")
+HARMLESS = ("aurl", "aurl.checkpoints", "aurl.config", "aurl.files", "aurl.paths", "aurl.progress")
 
 
 def train(params, clips, val, names, word_vectors, folder, scratch, start=None):

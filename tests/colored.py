@@ -25,10 +25,14 @@ def compute(precision):
 
 def settings(seed=0, precision="float32", model=None, loss=None, **train):
     return SimpleNamespace(
-        model=config.Model(**MODEL | (model or {})), loss=config.Loss(**LOSS | (loss or {})),
+        model=config.Model(**MODEL | (model or {})),
+        loss=config.Loss(**LOSS | (loss or {})),
         train=config.Train(**TRAIN | train),
         generator=config.Generator(mode="released", num_classes=None, beta=1.0),
-        compute=compute(precision), variant="aurl", seed=seed)  # fmt: skip
+        compute=compute(precision),
+        variant="aurl",
+        seed=seed,
+    )
 
 
 def videos(per_class, seed, random=None):

@@ -11,8 +11,8 @@ from project import ROOT, dvc, lay_out, write
 from aurl import config
 from aurl.datasets import names
 
-SMALL = {"train": {"epochs": 1, "steps": 2, "batch": 4}, "model": {"width": 4, "depth": 1, "hidden": 8, "word_hidden": 8, "dim": 8},
-         "clip": {"frames": 4, "size": 16}, "evaluate": {"bootstrap": 100, "clips": 3}, "compute": {"threads": 1},
+SMALL = {"train": {"epochs": 1, "steps": 2, "batch": 4, "lr": 0.005}, "model": {"width": 4, "depth": 1, "hidden": 8, "word_hidden": 8, "dim": 8},
+         "clip": {"frames": 4, "size": 16}, "evaluate": {"bootstrap": 100, "clips": 3}, "compute": {"threads": 1, "precision": "float32"},
          "text": {"vectors": "data/vectors/glove-6b-100d-actions.bin"}}  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def project(tmp_path_factory):
     trees.hmdb51(data / "hmdb", ("brush_hair", "kick_ball"))
     change = SMALL | {
         "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
-        "variants": {"e2e": {"clip": {"crop": "crop"}, "model": {"semantic": "fixed", "projection": "linear"}, "loss": {"terms": ["regression"]}}},
+        "variants": {"e2e": {"clip": {"crop": "crop"}, "model": {"semantic": "fixed", "projection": "linear"}, "loss": {"terms": ["regression"]}, "compute": {"precision": "bf16"}}},
         "data": {"train": ["kinetics700", "activitynet"], "test": ["ucf101", "hmdb51"], "datasets": {
             "kinetics700": {"reader": "kinetics", "root": str(data / "k700"), "annotations": [str(path) for path in csv], "classes": 4, "names": "kinetics700"},
             "activitynet": {"reader": "activitynet", "root": str(data / "anet"), "annotations": str(segments), "classes": 2, "names": "activitynet"},

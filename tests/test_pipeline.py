@@ -11,6 +11,9 @@ import pytest
 import yaml
 from project import ROOT, commit, dvc, environment, lay_out, write
 
+from aurl import paths
+from aurl.code import used_by
+
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 SMOKE = {
@@ -19,6 +22,9 @@ SMOKE = {
     "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
     "train": {"epochs": 2, "batch": 16},
     "evaluate": {"bootstrap": 100},
+    "variants": {
+        "e2e": {"model": {"semantic": "fixed"}, "loss": {"terms": ["regression"]}, "compute": {"precision": "bf16"}}
+    },
     "sphere": {"variants": ["e2e", "aurl"], "epochs": 1, "batch": 16},
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
     "ablations": {"variants": ["aurl", "alignment"], "seeds": [0]},
@@ -53,28 +59,40 @@ def test_stage_declares_the_sections_its_notebook_reads(name):
     assert declared == read
 
 
-def imports(path):
-    """The modules of the package that a file's code imports, wherever in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path)):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "aurl":
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "aurl"}
-    files = {name.replace(".", "/") + end for name in found for end in (".py", "/__init__.py")}
-    return {file for file in files if (ROOT / file).is_file()}
+STAGES = {name: code(name) + "\nimport aurl.pipeline.notebook" for name in NOTEBOOKS} | {
+    "check": "import aurl.pipeline.check",
+    "sphere": "import aurl.sphere",
+}
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_stage_depends_on_every_module_that_its_notebook_uses(name):
-    needed, waiting = {"aurl/__init__.py", "aurl/notebook.py"}, imports(code(name)) | {"aurl/notebook.py"}
-    while waiting:
-        file = waiting.pop()
-        needed.add(file)
-        waiting |= imports((ROOT / file).read_text()) - needed
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_depends_on_every_module_that_it_uses(name):
+    needed = {path.relative_to(ROOT).as_posix() for path in used_by(STAGES[name]).values()}
     declared = {dep for dep in stage(name)["deps"] if dep.startswith("aurl/")}
     folders = [dep for dep in declared if (ROOT / dep).is_dir()]  # declared as a whole
     assert declared == {next((folder for folder in folders if file.startswith(f"{folder}/")), file) for file in needed}
+
+
+def test_files_that_stages_hand_on_are_the_pipelines():
+    """The names in aurl.paths and the outs in dvc.yaml."""
+    outs = set()
+    for about in PIPELINE.values():
+        about = about.get("do", about)
+        for out in [*about.get("outs", []), *about.get("metrics", []), *about.get("plots", [])]:
+            outs.add(out if isinstance(out, str) else next(iter(out)))
+    run, one = ("${item.variant}", "${item.seed}"), "${item.variant}"
+    handed = [paths.MANIFEST, paths.CLASS_VECTORS, paths.MOCAP, paths.REJECTED, paths.OVERLAP, paths.KINETICS_OVERLAP]
+    handed += [
+        paths.SUMMARY,
+        paths.SUMMARY_MARKDOWN,
+        paths.CLAIMS,
+        paths.GAINS,
+        paths.run(*run),
+        paths.history(*run),
+        paths.metrics(*run),
+    ]
+    handed += [paths.features(*run, "set").parent, paths.predictions(*run, "set").parent, paths.sphere(one)]
+    assert {path.as_posix() for path in handed} <= outs
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -89,12 +107,18 @@ def test_notebook_is_committed_without_outputs_and_is_a_stage(name):
 # --- the whole of it, on a smoke-sized parameter file --------------------------------------------------
 
 
+def reproduce(folder):
+    command = [sys.executable, "-m", "aurl.pipeline.reproduce"]
+    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The project on smoke-sized parameters, its pipeline run once."""
+    """The project on smoke-sized parameters, its pipeline run once, with stages side by side."""
     folder = tmp_path_factory.mktemp("project")
     lay_out(folder, SMOKE)
-    dvc("repro", "-q", cwd=folder)
+    done = reproduce(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
     commit(folder)
     return folder
 
@@ -134,6 +158,8 @@ def test_executed_notebooks_carry_no_times_paths_or_warnings(project):
 )
 def test_forced_stage_gives_the_same_bytes(project, name):
     before = (project / "dvc.lock").read_bytes()
+    for kept in (paths.TRAININGS, paths.FRAMES):  # so that nothing is taken over
+        shutil.rmtree(project / kept, ignore_errors=True)
     dvc("repro", "-q", "--force", "--single-item", name, cwd=project)
     assert (project / "dvc.lock").read_bytes() == before
 
@@ -141,7 +167,7 @@ def test_forced_stage_gives_the_same_bytes(project, name):
 def test_scale_reruns_training_and_what_follows_only(restored):
     write(restored, SMOKE | {"loss": {"scale": 5.0}})
     behind = stale(restored)
-    assert {"03_train@aurl-0", "03_train@e2e-0", "06_paper"} <= behind
+    assert {"03_train@aurl-0", "03_train@e2e-0", "sphere@aurl"} <= behind
     assert not {"01_prepare_data", "02_embed_class_names"} & behind
 
 
@@ -165,6 +191,41 @@ def test_running_and_saving_a_notebook_repeats_only_its_strip(restored):
     assert stale(restored) == {"strip@03_train"}
     dvc("repro", "-q", "strip@03_train", cwd=restored)
     assert stale(restored) == set()
+
+
+def test_nothing_to_do_is_said(project):
+    done = reproduce(project)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Everything is up to date.\n", "")
+
+
+def trained_anew(project, *stages):
+    """Whether bringing these stages up to date takes a training step."""
+    done = dvc("repro", *stages, cwd=project)
+    assert all(f"Running stage '{name}'" in done.stdout for name in stages), done.stdout
+    return "epoch 1/" in done.stderr
+
+
+def test_change_that_no_weight_depends_on_trains_nothing_anew(restored):
+    kept = (restored / "runs/aurl-0/model.safetensors").read_bytes()
+    for name in ("aurl/figures.py", "aurl/progress.py"):
+        with (restored / name).open("a") as file:
+            file.write("\n\ndef another():\n    return 1\n")
+    with (restored / "aurl/losses.py").open("a") as file:
+        file.write("# A comment.\n")
+    notebook = nbformat.read(restored / "notebooks/03_train.ipynb", as_version=4)
+    notebook.cells[0].source += "\n\nAnother sentence."
+    nbformat.write(notebook, restored / "notebooks/03_train.ipynb")
+    assert {"strip@03_train", "03_train@aurl-0", "03_train@e2e-0", "sphere@aurl"} <= stale(restored)
+    assert not trained_anew(restored, "03_train@aurl-0", "sphere@aurl")
+    assert "Another sentence." in (restored / "reports/notebooks/03_train-aurl-0.ipynb").read_text()
+    assert (restored / "runs/aurl-0/model.safetensors").read_bytes() == kept
+
+    with (restored / "aurl/losses.py").open("a") as file:
+        file.write("\n\ndef another():\n    return 1\n")
+    assert trained_anew(restored, "03_train@aurl-0")
+    assert (restored / "runs/aurl-0/model.safetensors").read_bytes() == kept  # the same arithmetic, after all
+    subprocess.run(["git", "checkout", "-q", "."], cwd=restored, check=True)
+    dvc("checkout", "-q", "--force", cwd=restored)
 
 
 def test_experiment_with_another_parameter(restored):
@@ -202,6 +263,7 @@ def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(re
     [
         ({"train": {"epocks": 3}}, "params.yaml: train.epocks is not a parameter; did you mean epochs?"),
         ({"train": {"lr": -1}}, "params.yaml: train.lr is -1: input should be greater than 0."),
+        ({"variants": {"a;touch pwned": {}}}, "a;touch pwned"),
         ({"run": {"variants": ["aurll"]}}, "did you mean aurl?"),
     ],
 )
@@ -212,6 +274,9 @@ def test_slip_in_the_parameters_stops_before_anything_runs(restored, change, sen
     said = [line for line in done.stderr.splitlines() if line.startswith("aurl: ")]
     assert len(said) == 1 and sentence in said[0]
     assert "Traceback" not in done.stderr and "01_prepare_data" not in done.stdout.split("Running stage", 1)[-1]
+    done = reproduce(restored)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and sentence in done.stderr
+    assert done.stderr.startswith("aurl: params.yaml: ")
 
 
 def test_error_in_a_notebook_is_one_sentence_and_leaves_no_output(restored):

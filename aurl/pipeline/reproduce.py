@@ -26,7 +26,7 @@ EVERY = 30  # seconds between two lines of a job where there is no terminal to r
 
 
 def main():
-    config.load()  # a slip in params.yaml is one sentence here and a page of DVC's there
+    config.load_all()  # a mistake in params.yaml is one sentence here and a page of DVC's there
     if up_to_date(Path()):
         print("Everything is up to date.")
         return
