@@ -110,7 +110,7 @@ def verdicts(runs, method="aurl"):
             if points and (np.sign(pairs) == np.sign(points)).all():
                 found["above" if points > 0 else "below"].append(f"`{variant}` ({abs(points):.1f} points)")
             else:
-                ahead = f", above in {(pairs > 0).sum()} of {pairs.size} pairs of runs" if pairs.size > 1 else ""
+                ahead = f", above in {(pairs > 0).sum()} of {pairs.size} pairs" if pairs.size > 1 else ""
                 text = f"`{variant}` ({f'{points:+.1f} points' if points else 'level'}{ahead})"
                 found["neither clearly above nor clearly below"].append(text)
         for outcome, others in found.items():

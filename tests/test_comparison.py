@@ -67,8 +67,8 @@ def test_verdicts_take_only_what_holds_in_every_pair_of_runs_as_clear():
     assert comparison.verdicts(pd.concat([first, second])) == [
         "s: `aurl` is above `frozen` (12.5 points) and `ranking` (30.0 points) in all 4 pairs of runs.",
         "s: `aurl` is below `both` (20.0 points) in all 4 pairs of runs.",
-        "s: `aurl` is neither clearly above nor clearly below `e2e` (+7.5 points, above in 3 of 4 pairs of runs).",
-        "t: `aurl` is neither clearly above nor clearly below `e2e` (-12.5 points, above in 1 of 4 pairs of runs).",
+        "s: `aurl` is neither clearly above nor clearly below `e2e` (+7.5 points, above in 3 of 4 pairs).",
+        "t: `aurl` is neither clearly above nor clearly below `e2e` (-12.5 points, above in 1 of 4 pairs).",
     ]
     assert comparison.verdicts(first[first["variant"] == "e2e"]) == [
         "`e2e` is the only variant here: there is nothing to compare it with."
@@ -85,7 +85,7 @@ def test_one_run_each_is_said():
 def test_what_rounds_to_nothing_is_level():
     neither = "s: `aurl` is neither clearly above nor clearly below `e2e`"
     assert comparison.verdicts(runs_of(aurl=[0.5, 0.4], e2e=[0.4, 0.5])) == [
-        f"{neither} (level, above in 1 of 4 pairs of runs)."
+        f"{neither} (level, above in 1 of 4 pairs)."
     ]
     for theirs in (0.5, 0.5002, 0.4998):
         assert comparison.verdicts(runs_of(aurl=[0.5], e2e=[theirs])) == [f"{neither} (level), with one run each."]

@@ -1,27 +1,32 @@
-"""No number enters the README by hand, pages point to what exists, and the table of equations is true."""
+"""The README and the pages beside it name only what exists, show tables as generated, and prove every equation."""
 
 import ast
 import importlib
 import inspect
 import re
 import subprocess
+import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
-from aurl import config, generator, losses, metrics
+from aurl import config, generator, losses, metrics, paths
 from aurl.pipeline import readme
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "DATA.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/equations.md"]
+DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
+PAGES = ["README.md", "DATA.md", "CONTRIBUTING.md", "CHANGELOG.md", *DOCS]
 
 
-def test_readme_holds_the_generated_tables():
+@pytest.mark.parametrize("page", [str(page) for page in readme.PAGES])
+def test_pages_hold_the_generated_tables(page):
     """The committed tables are meant: another processor or other parameters give other ones, which are the user's."""
-    found = re.findall(r"<!-- begin (\S+) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), flags=re.S)
-    assert len(found) >= 3
-    for file, table in found:
+    found = re.findall(readme.MARKED, (ROOT / page).read_text(), flags=re.S)
+    assert found
+    for _, file, table, _ in found:
         committed = subprocess.run(
             ["git", "show", f"HEAD:{file}"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
@@ -46,13 +51,131 @@ def test_filled_replaces_only_what_is_between_markers(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_files_that_a_page_points_to_exist(page):
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text()):
-        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} points to {target}"
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]+)#?([^)]*)\)", (ROOT / page).read_text()):
+        file = (ROOT / page).parent / target
+        assert file.exists(), f"{page} points to {target}"
+        assert not anchor or f"# {anchor.replace('-', ' ')}\n" in file.read_text().lower(), f"{target} has no {anchor}"
 
 
 @pytest.mark.parametrize("page", [*PAGES, "params.yaml"])
 def test_pages_hold_nothing_left_to_do(page):
     assert "TODO" not in (ROOT / page).read_text()
+
+
+# --- what the README and its neighbors say ---------------------------------------------------------
+
+GUIDES = ["README.md", "CONTRIBUTING.md", "docs/learning-rates.md", "docs/pipeline.md"]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+TOOLS = {"bash", "git", "make"}
+OTHERS = {  # what is named and is no part of the project
+    "AURL662_checkpoint.pth.tar", "class/video", "r2plus1d_18", "source .venv/bin/activate", ".venv", "aurl_…",
+    "pipx run pre-commit install", "--clips", "auto", "dvc exp show", "dvc commit",
+    "NAME: {reader: folders, root: ...}", "reports/released/",
+}  # fmt: skip
+
+
+def written(page):
+    """A page without its generated tables and without the targets of its links."""
+    text = re.sub(readme.MARKED, "", (ROOT / page).read_text(), flags=re.S)
+    return re.sub(r"\]\([^)]*\)", "]", text)
+
+
+def named(page):
+    """What a page names in code: every span and every line of a code block, without its comment."""
+    text = written(page)
+    blocks = re.findall(r"```\w*\n(.*?)```", text, flags=re.S)
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return {*filter(None, lines), *re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))}
+
+
+def is_parameter(name):
+    """A section, or a key below one, where ``KEY: VALUE`` has a value."""
+    place = PARAMS
+    for key in name.split(": ")[0].split("."):
+        if not isinstance(place, dict) or key not in place:
+            return False
+        place = place[key]
+    return True
+
+
+def is_file(name):
+    """In the repository, made by a stage, or kept between runs."""
+    made = [*(value for value in vars(paths).values() if isinstance(value, Path)), paths.run("v", 0)]
+    made += [paths.features("v", 0, "s"), paths.predictions("v", 0, "s"), Path("build/ablations"), Path("model.json")]
+    made = {place.as_posix() for path in made for place in (path, *path.parents)} - {"."}
+    near = [ROOT, ROOT / "aurl", ROOT / "aurl/datasets"]
+    return name.rstrip("/") in made or any((folder / name).exists() for folder in near)
+
+
+def is_module(name):
+    """A module of the package, a name in one, or a module of it by its own name."""
+    try:
+        if find_spec(name if name.startswith("aurl.") else f"aurl.{name}"):
+            return True
+    except ModuleNotFoundError:
+        pass
+    module, _, attribute = name.rpartition(".")
+    return bool(re.fullmatch(r"aurl[\w.]*", module) and hasattr(importlib.import_module(module), attribute))
+
+
+def is_command(line):
+    """One whose module, script, flags, make target, stages, parameters and extras exist."""
+    tool, *words = line.split()
+    if tool == "make":
+        return set(words) <= TARGETS
+    if tool == "pip":
+        return words[0] == "install" and set(re.findall(r"\w+", words[1])) <= {*EXTRAS}
+    if tool == "cp":
+        return all(map(is_file, words))
+    if tool == "dvc":
+        return words[0] in ("repro", "exp") and all(
+            word.partition("@")[0] in STAGES or is_parameter(word.partition("=")[0])
+            for word in words[1:]
+            if not word.startswith("-") and word not in ("run",)
+        )
+    if tool == "python" and words[0] == "-m":
+        if words[1] == "pytest":
+            return all(map(is_file, (word for word in words if "/" in word)))
+        if not is_module(words[1]):
+            return False
+        words[0] = find_spec(words[1]).origin
+        flags = [word for word in words if word.startswith("--")]
+        return all(f'"{flag}"' in Path(words[0]).read_text() for flag in flags)
+    return tool == "python" and is_file(words[0])
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_everything_that_a_page_names_exists(page):
+    variants = {*PARAMS["variants"], *PARAMS["data"]["train"], *PARAMS["data"]["test"], "folders"}
+    known = variants | {*STAGES, *STAGES["strip"]["foreach"], *TOOLS, *EXTRAS, *OTHERS, "total", "Term", "Dataset"}
+    unknown = {
+        name
+        for name in named(page) - known
+        if not (is_parameter(name) or is_file(name) or is_module(name) or is_command(name))
+    }
+    assert not unknown
+
+
+def test_every_variant_is_explained():
+    assert {*PARAMS["variants"]} <= named("README.md")
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_no_result_enters_by_hand(page):
+    """Percentages outside of generated tables are those of the authors, or names of a protocol or an interval."""
+    assert {*re.findall(r"[\d.]+(?=\s?%)", written(page))} <= {"44.39", "27.37", "28.1", "27.0", "50", "95"}
+
+
+def test_what_is_not_there_is_noticed():
+    for wrong in ("make all", "dvc repro 03_trian@aurl-0", "dvc exp run -S loss.scala=5", "python -m aurl.notebook",
+                  "python -m aurl.pipeline.released x --parms y", "python benchmarks/speed.py", "pip install .[gpu]",
+                  "cp params.papers.yaml params.yaml", "git status"):  # fmt: skip
+        assert not is_command(wrong), wrong
+    for wrong in ("run.variant", "aurl.text.Words", "aurl/stage.py", "centers"):
+        assert not (is_parameter(wrong) or is_file(wrong) or is_module(wrong)), wrong
 
 
 # --- the table of equations ------------------------------------------------------------------------
