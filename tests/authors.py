@@ -1,4 +1,4 @@
-"""The authors' network and checkpoints, written here from their layout alone, to hold ours against.
+"""The authors' network and checkpoints, written here from their layout alone, for comparison with ours.
 
 Attribute names and their order are those of the released code, as a state dict's keys come from them. Every weight is
 registered twice there: in a part, and in the sequence of a backbone and its projection.
@@ -103,14 +103,14 @@ def shake(network, clips, word_vectors):
         network.train()(clips, word_vectors)
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.momentum = 0.1  # torch's own, with which it goes on
+                module.momentum = 0.1  # torch's own, for further training
     return network
 
 
 def save(path, network, prefix="", twins=True, accuracy=44.39, zipped=True):
     """``checkpoint.pth.tar`` of the released training script, which is what was published; returns ``path``.
 
-    ``prefix`` is what DistributedDataParallel puts before names; without ``twins`` every weight stands there once.
+    ``prefix`` is what DistributedDataParallel puts before names. Without ``twins`` every weight is saved once.
     """
     options = argparse.Namespace(lr=np.float64(0.05), network="r2plus1d_18", resume=1, progressbar=False, weights=None)
     content = {"state_dict": _weights(network, prefix, twins), "opt": options, "accuracy": accuracy}
@@ -119,11 +119,11 @@ def save(path, network, prefix="", twins=True, accuracy=44.39, zipped=True):
 
 
 def save_last(path, network, prefix="", twins=True, zipped=True):
-    """``last_checkpoint.pth.tar``, from which that script resumes: it has momentum, and learning rates of NumPy."""
+    """``last_checkpoint.pth.tar``, from which that script resumes, with momentum and NumPy learning rates."""
     used = [weight for weight in network.parameters() if weight.requires_grad]
     groups = [{"name": "base", "params": used, "lr": 0.05}, {"name": "prediction", "params": [], "lr": 0.05}]
     optimizer = torch.optim.SGD(groups, lr=0.05, momentum=0.9, weight_decay=1e-4)
-    for weight in used[::2]:  # parameters that nothing uses never get a momentum
+    for weight in used[::2]:  # unused parameters never get a momentum
         weight.grad = torch.ones_like(weight)
     for group in optimizer.param_groups:
         group["lr"] = np.float64(0)  # so that the step changes no weight

@@ -9,7 +9,7 @@ from aurl import config
 from aurl.video.clips import Clips
 
 NAMES = ["red", "green", "blue", "dark"]
-COLOURS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])
+COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])
 WORDS = np.eye(4, 6, dtype=np.float32) + 0.3
 MODEL = dict(width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=8, dim=8, dropout=0.05)
 LOSS = dict(terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1)
@@ -36,10 +36,10 @@ def settings(seed=0, precision="float32", model=None, loss=None, **train):
 
 
 def videos(per_class, seed, random=None):
-    """Clips whose class is their colour, 5 frames a video, in mixed order."""
+    """Clips whose class is their color, 5 frames per video, in mixed order."""
     rng = np.random.default_rng(seed)
     labels = np.tile(np.arange(4), per_class)
-    frames = np.repeat(COLOURS[labels], 5, axis=0)[:, None, None] + rng.normal(0, 25, (5 * len(labels), 16, 16, 3))
+    frames = np.repeat(COLORS[labels], 5, axis=0)[:, None, None] + rng.normal(0, 25, (5 * len(labels), 16, 16, 3))
     manifest = pd.DataFrame(
         {
             "id": [f"{seed}-{i}" for i in range(len(labels))],

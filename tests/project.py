@@ -27,9 +27,10 @@ def lay_out(folder, change, params="params.yaml"):
     for name in PARTS:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(
-            source, target, ignore=shutil.ignore_patterns("__pycache__")
-        ) if source.is_dir() else shutil.copy(source, target)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
     write(folder, change, params)
     subprocess.run([*GIT, "init", "-q"], cwd=folder, check=True)
 
@@ -48,7 +49,7 @@ def commit(folder):
 
 
 def environment(folder):
-    """That of a user in ``folder`` whose shell has the project's environment."""
+    """The environment variables of a user in ``folder`` who has activated the project's environment."""
     return os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(folder),

@@ -1,4 +1,4 @@
-"""Checkpoints come back as they were written, and files of another kind are refused."""
+"""Checkpoints load as they were saved, and files of another kind are refused."""
 
 import json
 
@@ -53,13 +53,12 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path, file, content):
     (tmp_path / file).write_bytes(content)
     with pytest.raises(UserError) as caught:
         checkpoints.load(tmp_path)
-    assert str(caught.value).startswith(f"{tmp_path} holds no checkpoint of this project (") and "\n" not in str(
-        caught.value
-    )
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path} holds no checkpoint of this project (") and "\n" not in message
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_missing_checkpoint_is_said(tmp_path, file):
+def test_a_missing_checkpoint_is_named(tmp_path, file):
     model = models.build(config.Model(**MODEL), 4, 6)
     checkpoints.save(tmp_path / "run", model.state_dict(), config.Model(**MODEL), NAMES, 6)
     (tmp_path / "run" / file).unlink()

@@ -1,7 +1,7 @@
 """What is installed: pyproject.toml names packages, requirements.lock pins them, environment.yml repeats the pins.
 
-The method needs few of them, and every import is declared. Continuous integration and the hooks of pre-commit run
-the same commands and versions as everybody.
+The method needs few of them, and every import is declared. Continuous integration and the hooks of pre-commit
+use the same commands and versions.
 """
 
 import ast
@@ -27,7 +27,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 
 def requirements(*extras):
-    """Packages of the project with some extras, and with the extras that these name: name -> Requirement."""
+    """name -> Requirement, for the project's packages with some extras, and the extras that these name."""
     found = {r.name: r for r in map(Requirement, PROJECT["dependencies"])}
     for requirement in (Requirement(line) for extra in extras for line in EXTRAS[extra]):
         found |= requirements(*requirement.extras) if requirement.name == "aurl" else {requirement.name: requirement}
@@ -124,7 +124,7 @@ print(aurl.losses.aurl(video, names, centers, torch.arange(4), generator)["total
 
 
 def with_their_own(names):
-    """The distributions ``names`` and all that they require here, without extras."""
+    """The distributions ``names`` and all that they require on this machine, without extras."""
     found, waiting = set(), [canonicalize_name(name) for name in names]
     while waiting:
         name = waiting.pop()
@@ -183,14 +183,14 @@ def test_every_import_is_declared(files, extras):
     declared = {canonicalize_name(name) for name in requirements(*extras)}
     providers = importlib.metadata.packages_distributions()
     own = {"aurl"} | {path.stem for path in (ROOT / "tests").glob("*.py")}
-    own |= {"cv2", "pydantic_core"}  # a benchmark asks for the one when it is missing; the other is a part of pydantic
+    own |= {"cv2", "pydantic_core"}  # a benchmark asks for the first if it is missing; the second is a part of pydantic
     for path in (path for pattern in files for path in ROOT.glob(pattern)):
         for module in set(imports(path)) - own - sys.stdlib_module_names:
             by = set(map(canonicalize_name, providers.get(module, [])))
             assert by & declared, f"{path.relative_to(ROOT)} imports {module}, which {extras} do not declare"
 
 
-def test_extras_with_all_the_pipeline_needs(wanted):
+def test_extras_add_up_to_everything(wanted):
     assert requirements("lab", "cluster", "test").keys() == wanted.keys()
     assert "pybullet" in requirements("mocap").keys() - requirements("data").keys()
 

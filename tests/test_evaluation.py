@@ -1,4 +1,4 @@
-"""Reports agree with metrics computed by others, and features come back as they were kept."""
+"""Reports agree with other implementations of the metrics, and saved features load unchanged."""
 
 import warnings
 from types import SimpleNamespace
@@ -47,7 +47,7 @@ def test_fewer_than_five_classes_still_have_a_top5(features):
     assert evaluation.report(few, 100)["top5"] == 1
 
 
-def test_kept_features_come_back(features, tmp_path):
+def test_saved_features_load_unchanged(features, tmp_path):
     evaluation.save(tmp_path / "new" / "set.npz", features)
     back = evaluation.load(tmp_path / "new" / "set.npz")
     assert back.keys() == features.keys() and all((back[key] == features[key]).all() for key in back)
@@ -59,7 +59,7 @@ def test_missing_features_are_one_sentence(tmp_path):
 
 
 def foreign(features, path):
-    """Files that are no features, by name; each is written to ``path``."""
+    """Write one file of another kind after the other to ``path``, and yield its name."""
     evaluation.save(path, features)
     whole = path.read_bytes()
     pieces = {f"cut at {size}": whole[:size] for size in (0, 1, 4, 30, 200, len(whole) // 2, len(whole) - 1)}
@@ -149,13 +149,15 @@ def test_generalized_lets_seen_classes_compete(features):
 def test_a_class_on_both_sides_counts_once_and_not_as_unseen(features):
     seen, unseen = halved(features)
     expected = evaluation.generalized(seen, unseen, {})
-    again = {  # the test set has the seen class 1, too, at the place 2, with videos of its own
+    again = {  # the test set also has the seen class 1, at place 2, with videos of its own
         "video": np.concatenate([unseen["video"], seen["video"][10:20]]),
         "classes": np.insert(unseen["classes"], 2, seen["classes"][1], axis=0),
         "labels": np.concatenate([np.where(unseen["labels"] == 2, 3, unseen["labels"]), np.full(10, 2)]),
     }
     assert evaluation.generalized(seen, again, {2: 1}) == expected
-    assert evaluation.generalized(seen, again, {})["gzsl_seen"] < expected["gzsl_seen"]  # as it was: a tie is a mistake
+    assert (
+        evaluation.generalized(seen, again, {})["gzsl_seen"] < expected["gzsl_seen"]
+    )  # unless it is named as shared, as a tie is a mistake
 
 
 def test_either_name_of_a_shared_class_is_right():
@@ -200,7 +202,7 @@ def test_fewer_than_five_classes_have_as_many_predictions():
     assert "-0.0" not in table.to_csv()
 
 
-def test_saved_predictions_come_back_and_are_no_formulas(tmp_path):
+def test_saved_predictions_load_unchanged_and_hold_no_formulas(tmp_path):
     names = ['say "no", twice', "a\nb", "=1+1", "+1", "-1", "@x", "\t=1", "null", "naïve"]
     features = {"video": np.eye(9), "classes": np.eye(9), "labels": np.arange(9)}
     table = evaluation.predictions(features, [f"s/{i}" for i in range(9)], names)

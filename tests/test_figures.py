@@ -1,4 +1,4 @@
-"""Figures are saved whole, show what they are given, and repeat to the byte."""
+"""Figures are saved whole, show what they are given, and have the same bytes every time."""
 
 import itertools
 
@@ -104,11 +104,11 @@ def test_saved_picture_is_what_the_notebook_shows_and_repeats(name, folder):
 
 
 def boxes(figure):
-    """Every axes with the places of the texts in it that are neither empty nor its own."""
+    """Each axes with the boxes of the texts written into it."""
     figure.canvas.draw()
     for ax in figure.axes:
         notes = [text for text in ax.texts if text.get_text()]
-        yield ax, {note.get_text(): Text.get_window_extent(note) for note in notes}  # without its line
+        yield ax, {note.get_text(): Text.get_window_extent(note) for note in notes}  # of the text without its line
 
 
 def many_runs(count, seeds):
@@ -164,8 +164,11 @@ def test_lines_are_named_at_their_ends_apart_from_each_other(values):
     figure = figures.learning_curves(history.assign(epoch=[1, 2], **dict.fromkeys(columns, 0.5)), chance=0.02)
     found = [texts for _, texts in boxes(figure)]
     assert list(map(set, found)) == [
-        {"total", "a", "b", "c"}, {"alignment", "uniformity"}, {"top1", "chance, 2.0%"}, {"closeness", "dispersion"},
-    ]  # fmt: skip
+        {"total", "a", "b", "c"},
+        {"alignment", "uniformity"},
+        {"top1", "chance, 2.0%"},
+        {"closeness", "dispersion"},
+    ]
     for ax, texts in boxes(figure):
         for name, box in texts.items():
             assert box.x0 > ax.bbox.x1
@@ -173,7 +176,7 @@ def test_lines_are_named_at_their_ends_apart_from_each_other(values):
     plt.close(figure)
 
 
-def test_every_panel_names_its_own_chance():
+def test_every_panel_shows_its_own_chance():
     table = pd.DataFrame({"set": ["s", "t"], "variant": "aurl", "top1": 0.5, "top1_low": 0.4, "top1_high": 0.6})
     table = table.assign(chance=[0.01, 0.2])
     figure = figures.comparison(table, table)
@@ -200,9 +203,9 @@ def test_a_class_without_videos_comes_last():
     plt.close(figure)
 
 
-def test_of_many_classes_the_confused_ones_are_shown():
+def test_only_confused_classes_are_shown_of_many():
     scores, labels = np.eye(101), np.arange(101)
-    scores[[7, 90]] = scores[[90, 7]]  # the only two that are taken for each other
+    scores[[7, 90]] = scores[[90, 7]]  # the only two that are confused
     figure = figures.confusion(scores, labels, [f"c{i}" for i in range(101)], "title", most=2)
     ax = figure.axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["c7", "c90"]

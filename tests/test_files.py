@@ -34,7 +34,7 @@ def test_the_file_is_whole_before_it_gets_its_name(tmp_path, monkeypatch):
     assert seen == [(tmp_path, b"new", b"old")] and path.read_bytes() == b"new"
 
 
-def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path):
+def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path):
     path = tmp_path / "a"
     files.write_bytes(path, b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""Any file is read or named with its reason, whatever it holds and is called: hundreds of damaged and odd files.
+"""Every file is read, or named with the reason why not: hundreds of damaged and oddly named files.
 
 One worker process reads them all and says which comes next, so that a crash or a hang fails with the file's name.
 """
@@ -29,7 +29,7 @@ NAMES = [
     "走る", "бег", "è e\u0301", "🏃", "a\u200bb", "x" * 200,
 ]  # fmt: skip
 if sys.platform == "linux":
-    NAMES.append(os.fsdecode("Läufer".encode("latin-1")))  # as old archives have them
+    NAMES.append(os.fsdecode("Läufer".encode("latin-1")))  # old archives have such names
 
 WORKER = """
 import json, sys
@@ -58,11 +58,8 @@ def base(name):
     with av.open(file, "w", format=kind) as container:
         stream = container.add_stream(codec, 25)
         stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-        stream.codec_context.thread_count, stream.codec_context.gop_size, stream.codec_context.max_b_frames = (
-            1,
-            6,
-            0 if "vp9" in codec else 2,
-        )
+        stream.codec_context.thread_count, stream.codec_context.gop_size = 1, 6
+        stream.codec_context.max_b_frames = 0 if "vp9" in codec else 2
         stream.options = {"deadline": "realtime", "cpu-used": "8"} if "vp9" in codec else {}
         rng = np.random.default_rng(0)
         for _ in range(16):
@@ -92,19 +89,22 @@ def zeroed(content, rng):
 
 
 def moved(content, rng):
-    """A part that is missing, or there twice: everything behind it lies elsewhere than the index says."""
+    """A part is missing, or occurs twice, so that everything behind it lies elsewhere than the index says."""
     begin, length = rng.randrange(len(content)), rng.choice([1, 7, 300])
     return content[:begin] + rng.choice([b"", content[begin : begin + length] * 2]) + content[begin + length :]
 
 
 MUTATIONS = {
-    "truncated": lambda content, rng: content[:rng.randrange(len(content))],
-    "flipped": flipped, "header": header, "zeroed": zeroed, "moved": moved,
-}  # fmt: skip
+    "truncated": lambda content, rng: content[: rng.randrange(len(content))],
+    "flipped": flipped,
+    "header": header,
+    "zeroed": zeroed,
+    "moved": moved,
+}
 
 
 def tree(folder):
-    """Fills ``folder`` and returns the paths that must be read, those that must not, and those that may be either."""
+    """Fill ``folder`` and return the paths that must be read, those that must not, and those that may be either."""
     rng, whole = random.Random(0), {name: base(name) for name in CODECS}
     either, good, bad = [], [], []
 
@@ -128,18 +128,15 @@ def tree(folder):
         put(bad, f"zeros{suffix}", bytes(5000))
         put(bad, f"noise{suffix}", rng.randbytes(5000))
         put(bad, f"concat{suffix}", b"ffconcat version 1.0\nfile 'called-h264-mp4.mp4'\n")
-        put(
-            bad,
-            f"playlist{suffix}",
-            b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\ncalled-h264-mp4.mp4\n#EXT-X-ENDLIST\n",
-        )
+        playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\ncalled-h264-mp4.mp4\n#EXT-X-ENDLIST\n"
+        put(bad, f"playlist{suffix}", playlist)
         for name, make in {
             "folder": lambda path: path.mkdir(),
             "loop": lambda path: path.symlink_to(path.name),
             "dangling": lambda path: path.symlink_to("nothing.mp4"),
             "pipe": os.mkfifo,
             "nothing": lambda path: None,
-        }.items():  # fmt: skip
+        }.items():
             bad.append(folder / f"{name}{suffix}")
             make(bad[-1])
     (folder / "link.mp4").symlink_to("called-h264-mp4.mp4")
@@ -148,15 +145,19 @@ def tree(folder):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Paths by what must become of them, and for each path its frames, the shape of its clips and the reasons given."""
+    """The three lists of paths, and for each path its frames, the shape of its clips and the reasons given."""
     folder = tmp_path_factory.mktemp("fuzz")
     good, bad, either = tree(folder)
     with open(folder / "stderr", "w+b") as errors:
         worker = subprocess.Popen(
-            [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-            cwd=folder, text=True,
+            [sys.executable, "-c", WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=folder,
+            text=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
         timer = threading.Timer(SECONDS, worker.kill)
         timer.start()
         found = {}
@@ -192,20 +193,20 @@ def test_every_file_is_read_or_named_with_its_reason(results):
 
 
 def test_names_do_not_matter(results):
-    """Not to FFmpeg either, which takes some for a protocol, an option, or a sequence of pictures."""
+    """FFmpeg takes some of them for a protocol, an option, or a sequence of pictures."""
     good, *_, found = results
     for path in good:
         assert found[path] == [16, [2, 4, 16, 16, 3], True, ["ok"]], path.name
 
 
-def test_what_is_no_video_is_not_read(results):
+def test_files_of_another_kind_are_not_read(results):
     _, bad, _, found = results
     for path in bad:
         assert found[path][0] == 0 and found[path][-1] != ["ok"], path.name
 
 
 def test_clips_of_damaged_files_hold_the_frames_that_decoding_all_gives(results):
-    """But where a decoder invents a damaged picture from those before, as that of MPEG-4 does, and began elsewhere."""
+    """MPEG-4's decoder conceals damage with earlier pictures, so its result depends on where decoding begins."""
     *_, either, found = results
     read = {path: found[path][2] for path in either if found[path][1]}
     assert 200 < len(read) < len(either) - 100  # damage of all degrees

@@ -90,7 +90,7 @@ def test_lambda_follows_the_beta_distribution(mode, beta):
 @pytest.mark.parametrize("mode", MODES)
 @quick
 @given(seed=seeds)
-def test_both_sides_are_mixed_alike_whatever_their_lengths(mode, seed):
+def test_both_sides_are_mixed_alike_and_lengths_do_not_matter(mode, seed):
     centers, classes = features(seed)
     mix = weights(mode, 6, 5, seed)
     lengths = torch.rand(5, 1, generator=seeded(seed), dtype=torch.float64) + 0.5
@@ -113,7 +113,7 @@ def test_turning_the_sphere_turns_the_classes(mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_reach_both_sides(mode):
     centers, classes = (tensor.requires_grad_() for tensor in features())
-    for side in (0, 1):  # one at a time: a side cut off would pass unseen beside the other
+    for side in (0, 1):  # one at a time, as the other side would hide a missing gradient
         assert torch.autograd.gradcheck(
             lambda w, s, side=side: ClassGenerator(mode, 3)(w, s, seeded(0))[side], (centers, classes)
         )

@@ -1,4 +1,4 @@
-"""Every loss against naive loops, closed forms, gradients and the properties that its formula promises."""
+"""Every loss against naive loops, closed forms, numerical gradients and the properties of its formula."""
 
 import doctest
 import math
@@ -198,7 +198,7 @@ def test_opposite_classes():
 
 
 def released_total(video, classes, centers, labels, mix):
-    """The released objective once more, from its description alone and sharing no line with aurl."""
+    """The released objective, written again from its description; it shares no line with aurl."""
 
     def cross_entropy_of_cosines(queries, keys, right):
         queries = queries / (queries * queries).sum(1, keepdim=True).sqrt()
@@ -369,7 +369,7 @@ def test_autocast_does_not_lower_the_precision():
 
 
 class Largest(TorchDispatchMode):
-    """Remembers the size of the largest tensor that any operation makes, backwards too."""
+    """Keeps the size of the largest tensor that any operation makes, in the backward pass too."""
 
     size = 0
 

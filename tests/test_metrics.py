@@ -76,7 +76,7 @@ def test_closed_forms():
     assert metrics.closeness(-eye, eye, labels, "euclidean") == pytest.approx(2)
     assert metrics.dispersion(eye) == 1 and metrics.dispersion(eye, "euclidean") == pytest.approx(math.sqrt(2))
     assert metrics.dispersion(np.ones((3, 2))) == pytest.approx(0, abs=1e-12)
-    # a regular simplex, the most uniform that three classes can be
+    # a regular simplex is the most uniform arrangement of three classes
     simplex = [[math.cos(t), math.sin(t)] for t in (0, 2 * math.pi / 3, 4 * math.pi / 3)]
     assert metrics.dispersion(simplex) == pytest.approx(1.5)
 

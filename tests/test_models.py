@@ -26,7 +26,7 @@ def tiny(num_classes=5, word_dim=7, seed=0, **changes):
 
 
 def clips(*batch, seed=0):
-    """Noise of another brightness in every clip, without which random networks see no difference."""
+    """Noise with another brightness in every clip, as random networks hardly tell plain noise apart."""
     rng = torch.Generator().manual_seed(seed)
     return torch.randn(*batch, 3, 4, 16, 16, generator=rng) + 5 * torch.randn(*batch, 1, 1, 1, 1, generator=rng)
 
@@ -64,7 +64,7 @@ def test_backbone_starts_as_torchvisions_does():
     torch.manual_seed(0)
     theirs, ours = r2plus1d_18(weights=None).state_dict(), models.Backbone(64, 2).state_dict()
     for name, tensor in ours.items():
-        if tensor.ndim == 5:  # about as many standard errors wide as random weights need
+        if tensor.ndim == 5:  # a few standard errors of a random deviation
             deviation, expected = tensor.std().item(), theirs[name].std().item()
             assert deviation == pytest.approx(expected, rel=6 * tensor.numel() ** -0.5), name
         else:
@@ -87,8 +87,8 @@ def test_parameter_count_of_the_papers_model():
     assert count(k662.projection) == 9_455_616
     assert count(k662.class_encoder) == 9_609_728
     assert count(k662) == 51_721_245
-    assert count(k700) == 51_799_069  # 38 centres of 2048 more
-    # Only two of the three parts are used in zero-shot testing: the centres stay behind.
+    assert count(k700) == 51_799_069  # 38 centers of 2048 more
+    # Zero-shot testing uses the encoders alone, without the centers.
     assert count(k662) - k662.centers.numel() == 50_365_469
 
 
@@ -112,17 +112,17 @@ def test_features_are_layers_by_hand():
     video, names = clips(2, 3), words()
     with torch.no_grad():
         each = [[by_hand(layers_of(model.projection), model.backbone(clip[None]))[0] for clip in own] for own in video]
-        raw = torch.stack([torch.stack(own).mean(dim=0) for own in each])  # averaged before it is normalised
+        raw = torch.stack([torch.stack(own).mean(dim=0) for own in each])  # averaged before it is normalized
         hidden = names @ model.class_encoder[0].weight.T + model.class_encoder[0].bias  # no activation
         semantic = by_hand(layers_of(model.class_encoder[1:]), hidden)
         assert torch.allclose(model.project(video), raw, atol=1e-5)
         assert torch.allclose(model.encode_video(video), raw / raw.norm(dim=1, keepdim=True), atol=1e-6)
         assert torch.allclose(model.encode_class(names), semantic / semantic.norm(dim=1, keepdim=True), atol=1e-6)
-        normalised_first = F.normalize(
+        normalized_first = F.normalize(
             torch.stack([F.normalize(torch.stack(own), dim=1).mean(dim=0) for own in each]), dim=1
         )
         found = model.encode_video(video)
-        assert not torch.allclose(found, normalised_first, atol=1e-3) and not torch.allclose(*found, atol=1e-2)
+        assert not torch.allclose(found, normalized_first, atol=1e-3) and not torch.allclose(*found, atol=1e-2)
 
 
 def test_linear_projection_averages_as_e2e_does():
@@ -141,7 +141,7 @@ def test_words_as_class_features_stay_fixed():
     assert model.project(clips(2, 1)).shape == (2, 7)
 
 
-def test_features_have_unit_length_and_centres_start_uniform():
+def test_features_have_unit_length_and_centers_start_uniform():
     model = tiny()
     projected, classes, centers = model(clips(3, 2), words())
     assert torch.allclose(classes.norm(dim=1), torch.ones(5)) and centers is model.centers
@@ -151,7 +151,7 @@ def test_features_have_unit_length_and_centres_start_uniform():
     assert 0 <= many.min() < 0.01 and 0.99 < many.max() < 1 and many.mean().item() == pytest.approx(0.5, abs=0.02)
 
 
-def test_train_mode_normalises_words_over_the_classes_and_eval_mode_does_not():
+def test_train_mode_normalizes_words_over_the_classes_and_eval_mode_does_not():
     model, names = tiny(), words()
     assert not torch.allclose(model.encode_class(names)[:2], model.encode_class(names[:2]), atol=1e-3)
     model.eval()

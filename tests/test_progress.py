@@ -46,7 +46,7 @@ def test_a_bar_leaves_no_file_open(monkeypatch, tmp_path):
 
 
 def test_a_parent_process_can_show_the_last_piece_of_what_is_drawn(monkeypatch, capsys):
-    """Also of bars in bars: no codes move the cursor, nothing is colored."""
+    """This holds for bars in bars too: no codes move the cursor, and nothing is colored."""
     monkeypatch.delenv(progress.ENVIRONMENT, raising=False)
     for _ in progress.bar(range(2), desc="outer"):
         assert list(progress.bar(range(3), desc="inner")) == [0, 1, 2]
@@ -57,7 +57,7 @@ def test_a_parent_process_can_show_the_last_piece_of_what_is_drawn(monkeypatch, 
 
 
 def half(number, digits):
-    """At the top of a module, so that a process can find it."""
+    """Defined at the top of a module, so that a process can find it."""
     if number < 0:
         raise UserError(f"{number} is below zero")
     return os.getpid(), round(number / 2, digits)
@@ -76,7 +76,7 @@ def test_an_error_in_parallel_work_arrives_whole():
 
 @pytest.mark.filterwarnings("ignore:.*tasks")
 def test_work_that_is_given_up_waits_for_no_thread(monkeypatch):
-    """The garbage collector ends it in any thread, maybe in one that ending the workers would wait for."""
+    """The garbage collector may end it in any thread, even in one that ending the workers would wait for."""
     monkeypatch.setattr(progress, "get_reusable_executor", lambda: pytest.fail("waited for the workers"))
     given_up = progress.parallel(half, [(i, 1) for i in range(20)], "halving", "number")
     next(given_up)
@@ -91,7 +91,7 @@ def cluster():
 
 
 def test_a_cluster_computes_the_same(cluster, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "CHUNK", 8)  # so that the twenty calls are three
+    monkeypatch.setattr(progress, "CHUNK", 8)  # so that the twenty calls are three chunks
     calls = [(i / 10, 1) for i in range(20)]
     found = list(progress.parallel(half, iter(calls), "halving", "number", total=20, scheduler=cluster))
     assert [value for _, value in found] == [round(i / 20, 1) for i in range(20)]
@@ -116,7 +116,7 @@ def test_a_cluster_probes_videos_as_this_machine_does(cluster, tmp_path, in_proc
     ("address", "reason"),
     [("tcp://127.0.0.1:9", "there is no Dask scheduler at tcp://127.0.0.1:9"), ("nonsense://x", "nonsense://x")],
 )
-def test_a_scheduler_that_does_not_answer_is_said(address, reason, monkeypatch):
+def test_a_scheduler_that_does_not_answer_is_named(address, reason, monkeypatch):
     monkeypatch.setattr(progress, "PATIENCE", 1)
     with pytest.raises(UserError, match=f"{reason}.*set prepare.scheduler to null"):
         list(progress.parallel(half, [(1, 1)], "halving", "number", scheduler=address))

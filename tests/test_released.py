@@ -1,4 +1,4 @@
-"""The authors' checkpoints: the same features, the same training from there on, and no code in them runs."""
+"""The authors' checkpoints: the same features, the same training afterwards, and no code in them runs."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def clips(*batch, seed=0, contrast=5):
-    """Noise of another brightness in every clip, without which random networks see no difference."""
+    """Noise with another brightness in every clip, as random networks hardly tell plain noise apart."""
     rng = torch.Generator().manual_seed(seed)
     noise = torch.randn(*batch, 3, 4, 16, 16, generator=rng)
     return noise + contrast * torch.randn(*batch, 1, 1, 1, 1, generator=rng)
@@ -35,11 +35,11 @@ def network(**sizes):
 
 @pytest.fixture(scope="module")
 def released():
-    """One for all tests, which leave it as it is."""
+    """One network for all tests; none of them changes it."""
     return network()
 
 
-# --- what loads -------------------------------------------------------------------------------------
+# --- what loads --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("save", [authors.save, authors.save_last])
@@ -88,7 +88,7 @@ def test_numpy_1_wrote_its_scalars_under_another_name(released, tmp_path, accura
     assert torch.equal(load_released(path).centers, released.classifier.weight)
 
 
-# --- training goes on as there ------------------------------------------------------------------------
+# --- training continues as in the released code -----------------------------------------------------
 
 
 @pytest.mark.parametrize("save", [authors.save, authors.save_last])
@@ -123,7 +123,7 @@ def test_five_steps_of_training_are_those_of_the_released_network(tmp_path, save
         assert not torch.equal(other, before), name  # batch statistics and the number of batches, too
 
 
-# --- what does not ------------------------------------------------------------------------------------
+# --- what does not load -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

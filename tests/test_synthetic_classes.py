@@ -1,4 +1,4 @@
-"""What chapter 5 says of synthetic classes, against loops and closed forms."""
+"""What chapter 5 shows of synthetic classes, against loops and closed forms."""
 
 from types import SimpleNamespace
 

@@ -1,7 +1,7 @@
-"""Small trees of real encoded videos, laid out as the paper's data sets come; for any test that needs them on disk.
+"""Small trees of real encoded videos, laid out like the paper's data sets, for tests that need them on disk.
 
-Each function fills ``root`` and returns what a reader takes besides it: nothing, or the annotation files. A video's
-frame i is gray ``i * STEP`` on the left and has the class's own color on the right, by which videos can be told apart.
+Each function fills ``root`` and returns the annotation files that a reader needs, if there are any. A video's
+frame i is gray ``i * STEP`` on the left and has the class's own color on the right.
 """
 
 import json
@@ -35,7 +35,7 @@ def video(path, color=0, frames=20, width=48, height=36, fps=10):
 
 
 def ucf101(root, classes=("ApplyEyeMakeup", "Archery", "BabyCrawling"), videos=2, **size):
-    """UCF101 as its archive unpacks: ``UCF-101/Archery/v_Archery_g01_c01.avi``."""
+    """UCF101 as it comes out of its archive: ``UCF-101/Archery/v_Archery_g01_c01.avi``."""
     for color, name in enumerate(classes):
         for k in range(videos):
             video(Path(root, "UCF-101", name, f"v_{name}_g{k // 4 + 1:02d}_c{k % 4 + 1:02d}.avi"), color, **size)
@@ -51,7 +51,7 @@ def hmdb51(root, classes=("brush_hair", "cartwheel", "catch"), videos=2, **size)
 def kinetics(
     root, classes=("abseiling", "playing drums", "zumba"), videos=2, splits=("train", "val"), flat=False, **size
 ):
-    """Kinetics with the official CSV files, which are returned, a path for each split.
+    """Kinetics with the official CSV files; returns their paths, one per split.
 
     Files lie in class folders, or ``flat`` in the splits' folders: ``train[/abseiling]/abseil00000_000001_000011.mp4``.
     """
@@ -74,7 +74,7 @@ def kinetics(
 
 
 def activitynet(root, classes=("Archery", "Baking cookies", "BMX"), videos=2, frames=20, fps=10, **size):
-    """ActivityNet: ``v_<id>`` as mp4, mkv and webm in turn, and its JSON file, whose path is returned.
+    """ActivityNet: ``v_<id>`` as mp4, mkv and webm in turn, and its JSON file; returns that file's path.
 
     Each video has two segments of its class, its first and its second half. The last video of each class is for
     validation; one more video is of the test subset, whose labels are held back.

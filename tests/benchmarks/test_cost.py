@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as Linux tells it")
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured with what Linux reports")
 def test_time_and_memory_are_measured_and_tabulated(benchmark, monkeypatch):
     cost = benchmark("cost")
     monkeypatch.setattr(cost, "CLASSES", [40, 80])

@@ -1,4 +1,4 @@
-"""The speed of decoding, on a second of video of one small kind."""
+"""The speed of decoding, on forty frames of one small kind of video."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from PIL import Image
 
 
 class Capture:
-    """What the benchmark uses of OpenCV's reader, by PyAV: frames in BGR."""
+    """The part of OpenCV's reader that the benchmark uses, made from PyAV: frames in BGR."""
 
     def __init__(self, path, *_):
         self._container = av.open(path)
@@ -38,7 +38,7 @@ OPENCV = SimpleNamespace(
 
 
 def test_every_way_is_measured_on_the_same_frames(benchmark, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", OPENCV)  # the real one is no dependency
+    monkeypatch.setitem(sys.modules, "cv2", OPENCV)  # the real one is not a dependency
     decoding = benchmark("decoding")
     monkeypatch.setattr(decoding, "TOTAL", 40)
     monkeypatch.setattr(decoding, "CLIPS", 3)
@@ -59,7 +59,7 @@ def test_ratios_are_of_clips_per_second(benchmark):
     assert table.loc["proxy", ["times_released", "times_opencv", "times_original"]].tolist() == [4, 8, 2]
 
 
-def test_opencv_that_is_missing_is_one_sentence(benchmark, monkeypatch):
+def test_missing_opencv_is_one_sentence(benchmark, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(SystemExit, match="pip install opencv-python-headless"):
         benchmark("decoding").main()

@@ -18,7 +18,7 @@ def test_every_stage_is_timed(benchmark):
     benchmark("pipeline").main(["--table", "durations.md"])
     lines = Path("durations.md").read_text().splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| 01_first", "| checking and stripping", "| **all**"]
-    assert list(paths.TRAININGS.iterdir()) == [kept]  # nothing was taken over from it, and it is back
+    assert list(paths.TRAININGS.iterdir()) == [kept]  # it was out of reach meanwhile, and is back
 
 
 def test_durations_reach_from_one_start_to_the_next(benchmark, capsys):

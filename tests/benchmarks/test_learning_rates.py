@@ -65,7 +65,7 @@ def test_rates_are_searched_and_tabulated(project, tmp_path, precision):
     table = pd.read_csv("rates.csv")
     own = table[table["variant"] == "contrastive"]
     assert set(project.GRID[1:4]) <= set(own["lr"]) and own["val_top1"].between(0, 1).all()
-    assert project.outwards(own) is None  # the best does not lie at an edge that could be moved
+    assert project.outwards(own) is None  # the best rate is not at an edge that could be moved
     assert len(table) == len(own) + 1  # other variants' rows stay, older ones of this variant do not
     assert "| e2e | " in Path("rates.md").read_text()
     assert not Path("reports/tables/learning_rates.csv").exists()

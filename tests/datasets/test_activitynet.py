@@ -42,10 +42,8 @@ def refused(reason, root, path, **options):
 def test_each_segment_is_a_row_of_a_real_video(tmp_path):
     path = trees.activitynet(tmp_path)
     table = read(tmp_path, annotations=path, classes=3)
-    assert (
-        table["id"].tolist()[:3] == ["v_activity000/000", "v_activity000/001", "v_activity001/000"]
-        and table["id"].is_unique
-    )
+    assert table["id"].tolist()[:3] == ["v_activity000/000", "v_activity000/001", "v_activity001/000"]
+    assert table["id"].is_unique
     assert table["path"].nunique() == 6 and len(table) == 12
     assert table[["class", "split", "begin", "end"]].values.tolist()[:2] == [
         ["Archery", "train", 0, 1],
@@ -57,24 +55,25 @@ def test_each_segment_is_a_row_of_a_real_video(tmp_path):
         ("ok", 20, "vp9"),
     }
     assert table.attrs == {"absent": 0, "unlisted": 0, "unlabeled": 1, "dropped": 0, "skipped": []}
-    assert (
-        read(tmp_path, annotations=str(path), classes=["Archery", "Baking cookies", "BMX"], split="val")["split"]
-        .eq("val")
-        .all()
-    )
+    val = read(tmp_path, annotations=str(path), classes=["Archery", "Baking cookies", "BMX"], split="val")
+    assert val["split"].eq("val").all()
 
 
 def test_names_of_files(make):
-    root, path = make({"abcdefghijk": entry((0, 1)), "v_cdefghijk": entry((0, 1)), "gone5678901": entry((0, 1))},
-                      "abcdefghijk.mp4", "deep/v_v_cdefghijk.mkv", "v_other678901.webm")  # fmt: skip
+    root, path = make(
+        {"abcdefghijk": entry((0, 1)), "v_cdefghijk": entry((0, 1)), "gone5678901": entry((0, 1))},
+        "abcdefghijk.mp4",
+        "deep/v_v_cdefghijk.mkv",
+        "v_other678901.webm",
+    )
     table = read(root, annotations=path, classes=1)
     assert table["id"].tolist() == ["abcdefghijk/000", "deep/v_v_cdefghijk/000"]
     assert (table.attrs["absent"], table.attrs["unlisted"]) == (1, 1)
-    (root / "deep/v_v_cdefghijk.mkv").rename(root / "v_cdefghijk.mkv")  # an id that begins as the prefix does
+    (root / "deep/v_v_cdefghijk.mkv").rename(root / "v_cdefghijk.mkv")  # an id that begins like the prefix
     assert read(root, annotations=path, classes=1)["id"].tolist() == ["abcdefghijk/000", "v_cdefghijk/000"]
 
 
-def test_segments_that_cannot_be_right_are_dropped_and_counted(make):
+def test_impossible_segments_are_dropped_and_counted(make):
     bad = [(3, 3), (5, 4), (-1, 4), (4, 11.5), (0, float("nan")), (10.2, 10.6)]
     root, path = make(
         {"abcdefghijk": entry((0, 10.4), *bad, (9.5, 10)), "bbcdefghijk": entry((12, 13))},
@@ -90,8 +89,15 @@ def test_segments_that_cannot_be_right_are_dropped_and_counted(make):
 
 
 def test_split_is_chosen(make):
-    root, path = make({"abcdefghijk": entry((0, 1), (2, 1)), "bbcdefghijk": entry((0, 1), subset="validation"),
-                       "cbcdefghijk": entry(subset="testing")}, "v_abcdefghijk.mp4", "v_cbcdefghijk.mp4")  # fmt: skip
+    root, path = make(
+        {
+            "abcdefghijk": entry((0, 1), (2, 1)),
+            "bbcdefghijk": entry((0, 1), subset="validation"),
+            "cbcdefghijk": entry(subset="testing"),
+        },
+        "v_abcdefghijk.mp4",
+        "v_cbcdefghijk.mp4",
+    )
     table = read(root, annotations=path, classes=1, split="train")
     assert table["id"].tolist() == ["v_abcdefghijk/000"]
     assert table.attrs == {"absent": 0, "unlisted": 0, "unlabeled": 0, "dropped": 1, "skipped": []}
@@ -104,7 +110,7 @@ def test_split_is_chosen(make):
     refused("no labeled videos of the split 'test'", root, path, split="test")
 
 
-def test_trees_that_are_not_right(make, tmp_path):
+def test_trees_with_a_fault(make, tmp_path):
     root, path = make({"abcdefghijk": entry((0, 1))}, "v_abcdefghijk.mp4", "abcdefghijk.mkv")
     refused("has the video abcdefghijk twice, as abcdefghijk.mkv and v_abcdefghijk.mp4", root, path)
     (root / "abcdefghijk.mkv").unlink()
@@ -114,21 +120,24 @@ def test_trees_that_are_not_right(make, tmp_path):
     refused("root cannot be read .Is a directory", root, root)
 
 
-@pytest.mark.parametrize("content, reason", [
-    ("", "not JSON from line 1"),
-    ('{"database": {\n"a": }}', "not JSON from line 2 on"),
-    ("[]", "no proper field 'database'"),
-    ('{"database": []}', "no proper field 'database'"),
-    ('{"database": {}}', "no labeled videos"),
-    ('{"database": {"x": 3}}', "database.x has no proper field 'subset'"),
-    ({"x": entry(subset="train")}, "database.x.subset is 'train', which should be training, validation, testing"),
-    ({"x": {**entry(), "duration": None}}, "database.x has no proper field 'duration'"),
-    ({"x": {**entry(), "annotations": {}}}, "database.x has no proper field 'annotations'"),
-    ({"x": entry((0, 1), label=7)}, r"database.x.annotations\[0\] has no proper field 'label'"),
-    ({"x": entry((0, 1), (1,))}, r"database.x.annotations\[1\].segment should be two numbers"),
-    ({"x": entry(("0", "1"))}, r"annotations\[0\].segment should be two numbers"),
-    ("[" * 100_000, "not a JSON file in UTF-8"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        ("", "not JSON from line 1"),
+        ('{"database": {\n"a": }}', "not JSON from line 2 on"),
+        ("[]", "no proper field 'database'"),
+        ('{"database": []}', "no proper field 'database'"),
+        ('{"database": {}}', "no labeled videos"),
+        ('{"database": {"x": 3}}', "database.x has no proper field 'subset'"),
+        ({"x": entry(subset="train")}, "database.x.subset is 'train', which should be training, validation, testing"),
+        ({"x": {**entry(), "duration": None}}, "database.x has no proper field 'duration'"),
+        ({"x": {**entry(), "annotations": {}}}, "database.x has no proper field 'annotations'"),
+        ({"x": entry((0, 1), label=7)}, r"database.x.annotations\[0\] has no proper field 'label'"),
+        ({"x": entry((0, 1), (1,))}, r"database.x.annotations\[1\].segment should be two numbers"),
+        ({"x": entry(("0", "1"))}, r"annotations\[0\].segment should be two numbers"),
+        ("[" * 100_000, "not a JSON file in UTF-8"),
+    ],
+)
 def test_broken_json_files(make, content, reason):
     refused(reason, *make(content, "v_x.mp4"))
 

@@ -1,4 +1,4 @@
-"""UCF101, HMDB51 and trees of class folders: what is read, and what is said of a tree that is not right."""
+"""UCF101, HMDB51 and trees of class folders: what is read, and the message for a tree with a fault."""
 
 import shlex
 
@@ -37,7 +37,7 @@ def test_ucf101_from_its_archive_or_its_class_folders(tmp_path):
 
 def test_hmdb51(tmp_path):
     trees.hmdb51(tmp_path)
-    touch(tmp_path, "brush_hair.rar", "test_train_splits.rar", "hmdb51_org.rar")  # archives that are unpacked may stay
+    touch(tmp_path, "brush_hair.rar", "test_train_splits.rar", "hmdb51_org.rar")  # unpacked archives may stay
     table = READERS["hmdb51"](str(tmp_path), classes=["brush_hair", "catch", "cartwheel"], split="test")
     assert table["class"].unique().tolist() == ["brush_hair", "cartwheel", "catch"] and table["split"].eq("test").all()
     assert {(p["status"], p["frames"]) for p in map(probe, table["path"])} == {("ok", 20)}
@@ -55,7 +55,7 @@ def test_class_counts_of_the_real_datasets(tmp_path):
     assert len(READERS["ucf101"](tmp_path / "ucf", classes=None)) == 3
 
 
-def test_packed_archives_are_said_with_the_command_that_unpacks_them(tmp_path):
+def test_message_about_packed_archives_has_the_command_that_unpacks_them(tmp_path):
     ucf, hmdb = tmp_path / "my ucf", tmp_path / "hmdb"
     touch(ucf, "UCF101.rar", "ucfTrainTestlist/trainlist01.txt")
     assert f"`cd {shlex.quote(str(ucf))} && unrar x UCF101.rar`" in refused("ucf101", ucf, "still packed")
@@ -83,25 +83,40 @@ def test_split_folders_are_known_by_their_names(tmp_path):
     touch(tmp_path, "train/a/1.mp4", "train/b/1.mp4", "Validation/a/1.mp4", "test/b/2.mp4", "test/loose.mp4")
     table = READERS["folders"](tmp_path, classes=2)
     assert table[["id", "class", "split"]].values.tolist() == [
-        ["Validation/a/1", "a", "val"], ["test/b/2", "b", "test"], ["train/a/1", "a", "train"],
+        ["Validation/a/1", "a", "val"],
+        ["test/b/2", "b", "test"],
+        ["train/a/1", "a", "train"],
         ["train/b/1", "b", "train"],
-    ]  # fmt: skip
+    ]
     assert table.attrs["unlabeled"] == 1
     assert READERS["folders"](tmp_path, split="val")["id"].tolist() == ["Validation/a/1"]
     touch(tmp_path, "car/v.mp4", "train/v.mp4")  # a class "train" among other classes
     assert READERS["folders"](tmp_path)["class"].unique().tolist() == ["Validation", "car", "test", "train"]
 
 
-@pytest.mark.parametrize("name, split", [
-    ("train", "train"), ("videos_train", "train"), ("train_256", "train"), ("Training", "train"),
-    ("validate", "val"), ("val_340p", "val"), ("videos_val", "val"), ("testing", "test"),
-    ("training dog", ""), ("training_dog", ""), ("trains", ""), ("", ""), ("contest", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, split",
+    [
+        ("train", "train"),
+        ("videos_train", "train"),
+        ("train_256", "train"),
+        ("Training", "train"),
+        ("validate", "val"),
+        ("val_340p", "val"),
+        ("videos_val", "val"),
+        ("testing", "test"),
+        ("training dog", ""),
+        ("training_dog", ""),
+        ("trains", ""),
+        ("", ""),
+        ("contest", ""),
+    ],
+)
 def test_names_of_splits(name, split):
     assert split_of(name) == split
 
 
-def test_trees_that_are_not_right(tmp_path):
+def test_trees_with_a_fault(tmp_path):
     refused("folders", tmp_path / "nowhere", "nowhere cannot be read .No such file")
     refused("folders", tmp_path, "has no videos")
     touch(tmp_path, "loose.mp4")

@@ -1,4 +1,4 @@
-"""What is found below a folder: links that lead in circles, names of every kind, folders that cannot be read."""
+"""What is found below a folder: circular links, names of every kind, folders that cannot be read."""
 
 import os
 
@@ -42,7 +42,7 @@ def test_names_with_spaces_quotes_and_other_alphabets(tmp_path):
     assert found(tmp_path) == (sorted(videos), [])
 
 
-def test_names_that_are_no_text_are_left_out_and_said(tmp_path):
+def test_names_that_are_not_text_are_left_out_and_listed(tmp_path):
     touch(tmp_path, "a/good.mp4")
     for name in (b"a/bad\xff.mp4", b"a/note\xff.txt"):
         open(os.path.join(os.fsencode(tmp_path), name), "w").close()
@@ -110,7 +110,7 @@ def test_ignored_folders_are_not_opened(tmp_path, monkeypatch):
         (lambda path: path.symlink_to(path), "Too many levels"),
     ],
 )
-def test_roots_that_are_none(tmp_path, make, reason):
+def test_roots_that_cannot_be_listed(tmp_path, make, reason):
     make(tmp_path / "root")
     with pytest.raises(UserError, match=f"root .*{reason}.*expected ROOT/video; see DATA.md") as caught:
         Listing(tmp_path / "root", "ROOT/video")
@@ -126,7 +126,7 @@ def test_a_closed_folder_is_an_error_that_names_it(tmp_path, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", refusing)  # the tests may run as root, whom no permission stops
+    monkeypatch.setattr(os, "scandir", refusing)  # no permission stops the root user, who may run the tests
     with pytest.raises(UserError, match="closed cannot be read .Permission denied.*see DATA.md"):
         found(tmp_path)
 
@@ -145,10 +145,13 @@ def test_table_columns_types_and_order(tmp_path):
     listing = Listing(tmp_path, "ROOT/video")
     table = listing.table([("b/2.mp4", "b", ""), ("a/1.x.mp4", "a", "val", "/000", 1, 2.5)], lost=3)
     assert table.to_dict("list") | {"begin": 0, "end": 0} == {
-        "id": ["a/1.x/000", "b/2"], "path": [f"{tmp_path}/a/1.x.mp4", f"{tmp_path}/b/2.mp4"],
-        "class": ["a", "b"], "split": ["val", ""],
-        "begin": 0, "end": 0,
-    }  # fmt: skip
+        "id": ["a/1.x/000", "b/2"],
+        "path": [f"{tmp_path}/a/1.x.mp4", f"{tmp_path}/b/2.mp4"],
+        "class": ["a", "b"],
+        "split": ["val", ""],
+        "begin": 0,
+        "end": 0,
+    }
     assert table[["begin", "end"]].iloc[0].tolist() == [1, 2.5] and table[["begin", "end"]].iloc[1].isna().all()
     assert table.attrs == {"lost": 3, "skipped": []} and listing.table([("a.mp4", "a", "")])["end"].dtype == float
 
@@ -159,19 +162,22 @@ def test_two_files_with_one_id(tmp_path):
         Listing(tmp_path, "ROOT/video").table(videos)
 
 
-@pytest.mark.parametrize("classes, reason", [
-    (3, "has 2 classes, such as 'playing_drums', where 3 should be"),
-    (["playing drums"], "a class 'ZUMBA', which is none of the 1"),
-    (["playing drums", "zumba", "abseiling", "yoga"], "lacks 2 of the 4 classes, such as 'abseiling'"),
-    (["playing drums", "zumbas"], "did you mean 'zumbas'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "classes, reason",
+    [
+        (3, "has 2 classes, such as 'playing_drums', where 3 should be"),
+        (["playing drums"], "a class 'ZUMBA', which is none of the 1"),
+        (["playing drums", "zumba", "abseiling", "yoga"], "lacks 2 of the 4 classes, such as 'abseiling'"),
+        (["playing drums", "zumbas"], "did you mean 'zumbas'"),
+    ],
+)
 def test_other_classes_than_expected(tmp_path, classes, reason):
     videos = [("a.mp4", "playing_drums", ""), ("b.mp4", "ZUMBA" if "did" not in reason else "zumba", "")]
     with pytest.raises(UserError, match=reason):
         Listing(tmp_path, "ROOT/video").table(videos, classes)
 
 
-def test_names_are_mended_by_the_official_ones(tmp_path):
+def test_names_are_corrected_to_the_official_ones(tmp_path):
     official = ["playing drums", "massaging person's head", "passing American football (in game)", "été"]
     folders = ["playing_drums", "massaging_persons_head", "passing_american_football_in_game", "e\u0301te\u0301"]
     table = Listing(tmp_path, "ROOT/video").table([(f"{k}.mp4", name, "") for k, name in enumerate(folders)], official)

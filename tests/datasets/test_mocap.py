@@ -43,15 +43,14 @@ def test_composed_classes_are_new_pairs_of_what_was_seen():
 def test_novel_shares_no_action_no_word_and_no_motion_with_training():
     seen, novel = ({action for action, _ in pairs(name)} for name in ("mocap-seen", "mocap-novel"))
     assert novel == set(mocap.NOVEL_ACTIONS) and len(pairs("mocap-novel")) == len(novel) * len(mocap.COMPANIONS)
-    assert not {word for action in seen for word in action.split()} & {
-        word for action in novel for word in action.split()
-    }
+    words = [{word for action in actions for word in action.split()} for actions in (seen, novel)]
+    assert not words[0] & words[1]
     motions = [{name for action in actions for name in mocap.ACTIONS[action]} for actions in (seen, novel)]
     assert not motions[0] & motions[1] and len(CLIPS) == len(set(CLIPS))
     frames = [
         {tuple(pose) for name in names for pose in mocap.load_motion(name).poses[:, 7:].round(4)} for names in motions
     ]
-    assert not frames[0] & frames[1]  # nor does the same recording go by two names
+    assert not frames[0] & frames[1]  # the same recording does not have two names either
 
 
 def test_videos_of_each_class():
@@ -104,14 +103,13 @@ def test_videos_differ_by_number_class_and_seed():
 
 def test_both_clips_of_an_action_are_used():
     for action, names in mocap.ACTIONS.items():
-        assert {mocap.render(one(action, index=i), 0, 16, 1, 12)[0] for i in range(12 if len(names) > 1 else 1)} == set(
-            names
-        )
+        count = 12 if len(names) > 1 else 1
+        assert {mocap.render(one(action, index=i), 0, 16, 1, 12)[0] for i in range(count)} == set(names)
 
 
 @pytest.mark.parametrize("companion", mocap.COMPANIONS)
 def test_the_companion_is_in_the_picture(companion, monkeypatch):
-    """A video's random numbers come from its class name alone, so that another companion changes nothing else."""
+    """A video's random numbers come from its class name alone, so another companion changes nothing else."""
     monkeypatch.setitem(scene._BOXES, "nothing", [])
     monkeypatch.setitem(scene._COLORS, "nothing", (0, 0, 0))
     shares = []
@@ -126,7 +124,7 @@ def test_the_companion_is_in_the_picture(companion, monkeypatch):
 
 @pytest.mark.parametrize("action", mocap.ACTIONS)
 def test_the_actor_is_in_the_picture(action, monkeypatch):
-    """What moves is the actor: enough of it, in the middle, and never cut off by the frame for good."""
+    """The actor is what moves: neither too little nor too much of the picture."""
     monkeypatch.setitem(scene._BOXES, "nothing", [])
     monkeypatch.setitem(scene._COLORS, "nothing", (0, 0, 0))
     frames = np.concatenate(
@@ -143,7 +141,7 @@ def test_nothing_is_printed(capfd):
 
 
 def test_a_file_repeats_itself_to_the_byte(tmp_path):
-    """An encoder that reads memory never written finds something else there every time."""
+    """An encoder that reads unwritten memory finds something else there every time."""
     rng, rubbish = np.random.default_rng(0), []
     for action, companion in [
         ("backflip", "duck"),

@@ -1,4 +1,4 @@
-"""Rows of the manifest from sets on disk: splits, names, what is left out; tests/test_paper.py runs it as a stage."""
+"""Rows of the manifest from sets on disk: splits, names, what is left out. tests/test_paper.py runs it as a stage."""
 
 import os
 from pathlib import Path
@@ -48,16 +48,13 @@ def test_some_videos_of_every_training_class_are_held_back():
         ("run", "train"): 1,
         ("run", "val"): 1,
     }
-    assert (
-        list(rows.columns) == COLUMNS
-        and rows["id"].str.startswith("own/").all()
-        and found.loc["own", ["videos", "left out"]].tolist() == [6, 0]
-    )
+    assert list(rows.columns) == COLUMNS and rows["id"].str.startswith("own/").all()
+    assert found.loc["own", ["videos", "left out"]].tolist() == [6, 0]
     again = prepare.datasets(sets(["own"], own={"reader": "folders", "root": "own"}), settings(val_videos=2))[0][0]
     pd.testing.assert_frame_equal(again, rows)
 
 
-def test_a_video_that_is_added_moves_no_other_to_the_other_half():
+def test_an_added_video_leaves_the_others_in_their_split():
     data = sets(["own"], own=folders("own", jump=6, run=2))
     before = prepare.datasets(data, settings(val_videos=2))[0][0].set_index("id")["split"]
     trees.video("own/jump/new.mp4", frames=10)
@@ -80,23 +77,21 @@ def test_every_video_of_a_test_set_is_for_the_test():
     assert parts[1]["split"].tolist() == ["test"] * 3 and parts[1]["set"].unique().tolist() == ["other"]
 
 
-def test_what_cannot_be_used_is_listed_also_where_it_stops_everything():
+def test_unusable_videos_are_listed_even_when_they_stop_everything():
     data = sets(["own"], own=folders("own", jump=4, run=4))
     Path("own/jump/0.mp4").write_bytes(b"no video")
     (rows,), found = prepare.datasets(data, settings())
     listed = pd.read_csv(REJECTED)
     assert len(rows) == 7 and found.loc["own", "left out"] == 1
-    assert (
-        listed[["set", "id", "class"]].to_numpy().tolist() == [["own", "jump/0", "jump"]]
-        and "cannot be decoded" in listed["reason"][0]
-    )
+    assert listed[["set", "id", "class"]].to_numpy().tolist() == [["own", "jump/0", "jump"]]
+    assert "cannot be decoded" in listed["reason"][0]
     REJECTED.unlink()
     with pytest.raises(UserError, match=r"1 of 8 videos cannot be used.*reports/tables/rejected.csv lists all"):
         prepare.datasets(data, settings(broken=0.1))
     assert len(pd.read_csv(REJECTED)) == 1
 
 
-def test_whatever_lies_there_is_used_or_listed():
+def test_every_file_is_used_or_listed():
     folders("own", jump=2, run=2)
     for name in ("it's", 'say "hello"', "a, b", "走る", "-i", "%03d"):
         trees.video(f"own/jump/{name}.mp4", frames=10)
@@ -123,11 +118,8 @@ def test_whatever_lies_there_is_used_or_listed():
         "loop.mp4",
         "short.mp4",
     ]
-    assert (
-        listed["reason"].str.len().gt(5).all()
-        and (listed["set"] == "own").all()
-        and found.loc["own", ["videos", "left out"]].tolist() == [10, 7]
-    )
+    assert listed["reason"].str.len().gt(5).all() and (listed["set"] == "own").all()
+    assert found.loc["own", ["videos", "left out"]].tolist() == [10, 7]
 
 
 def test_without_sets_on_disk_there_is_nothing_to_list():
@@ -142,11 +134,11 @@ def test_a_class_with_one_video_cannot_be_trained_on():
 
 @pytest.fixture
 def unopened(monkeypatch):
-    """What follows is raised before the first video of any set is opened."""
+    """Fail as soon as a video is opened."""
     monkeypatch.setattr(prepare.probing, "probe", lambda path: pytest.fail(f"{path} was opened"))
 
 
-def test_a_class_that_cannot_be_trained_on_is_said_at_once(unopened):
+def test_a_class_that_cannot_be_trained_on_is_named_at_once(unopened):
     for single, count in (("train", 3), ("val", 2), ("test", 2)):
         folders(f"own/{single}", jump=count, **({} if single == "train" else {"run": count}))
     own = {"reader": "folders", "root": "own"}
@@ -158,7 +150,7 @@ def test_a_class_that_cannot_be_trained_on_is_said_at_once(unopened):
         prepare.datasets(sets(["own"], own=own | {"split": "test"}), settings())
 
 
-def test_one_class_is_nothing_to_tell_apart(unopened):
+def test_a_set_of_one_class_is_refused(unopened):
     one, two = folders("one", jump=3), folders("two", hop=2, run=2)
     with pytest.raises(UserError, match='^the training set one has one class, "jump", .*: add another class'):
         prepare.datasets(sets(["one"], one=one), settings())
@@ -178,7 +170,7 @@ def test_a_set_of_one_class_may_be_a_part_of_the_training_set():
     assert [len(rows) for rows in parts] == [3]
 
 
-def test_where_proxies_cannot_go_is_said_at_once(unopened):
+def test_an_impossible_folder_for_proxies_is_named_at_once(unopened):
     data = sets(["own"], own=folders("own", jump=2, run=2))
     Path("file").touch()
     for folder, reason in (("file/small", "cannot be written to"), ("own/small", "lies inside the data set own")):
@@ -188,7 +180,7 @@ def test_where_proxies_cannot_go_is_said_at_once(unopened):
 
 
 def test_other_proxies_are_another_manifest():
-    """So that all that rests on them runs again: their pixels differ, and nothing else that the manifest says."""
+    """Only their pixels differ, yet every stage that reads them must run again."""
     data, found = sets(["own"], own=folders("own", jump=2, run=2)), []
     for side, keyframe, crf in ((16, 4, 20), (16, 4, 20), (24, 4, 20), (24, 2, 20), (24, 2, 40)):
         small = {"folder": "small", "side": side, "keyframe": keyframe, "crf": crf}
@@ -208,7 +200,7 @@ def test_a_video_that_is_replaced_is_another_manifest():
     assert before.columns[(before != after).any()].tolist() == ["digest"]
 
 
-def test_a_slip_in_the_last_set_is_said_before_the_first_is_probed(unopened):
+def test_a_fault_in_the_last_set_is_named_before_the_first_is_probed(unopened):
     own = folders("own", jump=2, run=2)
     data = sets(["own"], ["gone"], own=own, gone={"reader": "ucf101", "root": "nowhere"})
     with pytest.raises(UserError, match=r"nowhere cannot be read .*DATA\.md"):
@@ -218,11 +210,13 @@ def test_a_slip_in_the_last_set_is_said_before_the_first_is_probed(unopened):
 
 
 def test_classes_of_the_same_words_have_one_name():
-    table = pd.DataFrame({
-        "set": ["a", "a", "a", "b", "b", "c"],
-        "class": ["Archery", "ride a bike", "riding a bike", "archery", "swim", "ArChErY"],
-        "words": ["archery", "ride a bike", "ride a bike", "archery", "swim", "archery"],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "set": ["a", "a", "a", "b", "b", "c"],
+            "class": ["Archery", "ride a bike", "riding a bike", "archery", "swim", "ArChErY"],
+            "words": ["archery", "ride a bike", "ride a bike", "archery", "swim", "archery"],
+        }
+    )
     assert prepare.merged(table, ["a", "b"])["class"].tolist() == [
         "Archery",
         "ride a bike",

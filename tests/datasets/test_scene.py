@@ -1,4 +1,4 @@
-"""Motions are loaded whole, cover a video smoothly, begin again only where they loop; test_mocap has the pictures."""
+"""Motions are loaded whole, cover a video smoothly, and repeat only if they loop; test_mocap tests the pictures."""
 
 import numpy as np
 import pybullet
@@ -10,7 +10,7 @@ CLIPS = [name for names in mocap.ACTIONS.values() for name in names]
 
 
 def turns(poses):
-    """(frames, 9) angles between the body's turns in one frame and the next, degrees."""
+    """(frames - 1, 9) angles between the joints' rotations in one frame and the next, degrees."""
     columns = [slice(i, i + 4) for i in (3, 7, 11, 15, 20, 24, 29, 34, 38)]
     cosines = np.stack([(poses[1:, q] * poses[:-1, q]).sum(1) for q in columns], 1)
     return np.degrees(2 * np.arccos(np.clip(abs(cosines), 0, 1)))
@@ -39,7 +39,7 @@ def test_sampled_motions(name):
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_sampled_motions_are_continuous(name):
-    """At 240 frames a second, a step is small; only where a motion begins again may the body turn at once."""
+    """Steps are small at 240 frames per second. The body may turn at once only where a motion begins again."""
     motion = scene.load_motion(name)
     for seed in range(3):
         poses = scene.sample_motion(motion, 480, 240, np.random.default_rng(seed))
@@ -49,7 +49,7 @@ def test_sampled_motions_are_continuous(name):
 
 
 def line(loops):
-    """A motion that walks a meter a second for two seconds, and whose knee bends all the while."""
+    """A motion that walks one meter per second for two seconds, while its knee bends."""
     poses = np.zeros((5, 43))
     poses[:, [3, 7, 11, 15, 20, 24, 29, 34, 38]] = 1
     poses[:, 2] = poses[:, 19] = np.linspace(0, 2, 5)
@@ -69,15 +69,15 @@ def test_a_motion_is_covered_and_little_of_its_travel_is_kept():
     for seed in range(50):
         poses = scene.sample_motion(line(False), 24, 12, np.random.default_rng(seed))
         speeds.append(np.diff(poses[:, 19]).max() * 12)
-        travelled, bent = np.ptp(poses[:, 2]), np.ptp(poses[:, 19])
-        assert travelled < 0.5 * bent
+        traveled, bent = np.ptp(poses[:, 2]), np.ptp(poses[:, 19])
+        assert traveled < 0.5 * bent
     assert 0.85 <= min(speeds) < 0.92 and 1.12 < max(speeds) <= 1.2
     long = scene.sample_motion(line(False), 6, 12, np.random.default_rng(0))[:, 19]  # two seconds in half a second
     assert np.ptp(long) > 1.2
 
 
 def test_actor_and_companion_drawn_apart_are_as_if_drawn_together(monkeypatch):
-    """To the pixel, also where one hides a part of the other."""
+    """The pixels are equal, also where one hides a part of the other."""
     one = scene._Simulation(pybullet)
     monkeypatch.setattr(scene, "_Simulation", lambda _: one)
     together = scene._World()

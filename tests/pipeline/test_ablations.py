@@ -1,4 +1,4 @@
-"""The ablations' workspace is the project with another `run`; test_pipeline runs it."""
+"""The ablations' workspace is the project with another `run`. test_pipeline runs it."""
 
 import configparser
 import shutil
@@ -17,9 +17,8 @@ ROOT = Path(__file__).parents[2]
 def project(tmp_path, monkeypatch):
     for name in ("aurl", "notebooks", "dvc.yaml", "params.yaml", ".dvc/config", ".dvcignore"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copytree(ROOT / name, tmp_path / name) if (ROOT / name).is_dir() else shutil.copy(
-            ROOT / name, tmp_path / name
-        )
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
     (tmp_path / "data/vectors").mkdir(parents=True)
     (tmp_path / "data/descriptions.yaml").touch()
     monkeypatch.chdir(tmp_path)
@@ -43,8 +42,10 @@ def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
 
 def test_workspace_finds_what_the_parameters_name(project):
     file = project / "params.yaml"
-    file.write_text(file.read_text().replace("datasets: {}", "datasets: {own: {reader: folders, root: sets/own}, far: {reader: folders, root: /far}}")
-                    .replace("proxies: null", "proxies: {folder: data/proxies, side: 128, keyframe: 16, crf: 20}"))  # fmt: skip
+    sets = "{own: {reader: folders, root: sets/own}, far: {reader: folders, root: /far}}"
+    proxies = "{folder: data/proxies, side: 128, keyframe: 16, crf: 20}"
+    text = file.read_text().replace("datasets: {}", f"datasets: {sets}").replace("proxies: null", f"proxies: {proxies}")
+    file.write_text(text)
     for _ in range(2):
         ablations.lay_out(["aurl"], [0])
     (project / "sets/own/jump").mkdir(parents=True)
@@ -52,7 +53,7 @@ def test_workspace_finds_what_the_parameters_name(project):
     assert (project / "build/ablations/sets/own/jump").is_dir() and (project / "data/proxies/made.mp4").exists()
 
 
-def test_what_was_made_stays_and_what_was_removed_goes(project):
+def test_results_stay_and_removed_files_go(project):
     ablations.lay_out(["aurl"], [0])
     made = project / "build/ablations/runs/aurl-0/model.json"
     made.parent.mkdir(parents=True)
@@ -62,7 +63,7 @@ def test_what_was_made_stays_and_what_was_removed_goes(project):
     assert made.exists() and not (project / "build/ablations/notebooks/06_paper.ipynb").exists()
 
 
-def test_failing_stage_is_said_with_its_own_sentence(project, capfd):
+def test_failing_stage_gives_its_own_sentence(project, capfd):
     ablations.lay_out(["aurl"], [0])
     file = project / "build/ablations/params.yaml"
     file.write_text(file.read_text().replace("epochs: 10", "epochs: -1"))

@@ -1,4 +1,4 @@
-"""The check before the first stage: what a parameter file names exists, or one sentence says what does not."""
+"""The check before the first stage: all that a parameter file names exists, or one sentence says what is missing."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ TEN = yaml.safe_load((ROOT / "params.paper.yaml").read_text())["sphere"]["classe
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """In a project's root with a data set of every kind, a function that writes parameters and gives what is said."""
+    """A function that writes parameters in a project with a data set of every kind, and returns the check's message."""
     for name in ("data/vectors/glove-6b-100d-actions.bin", "data/descriptions.yaml", "kinetics.csv"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(ROOT / name) if (ROOT / name).exists() else (tmp_path / name).touch()
@@ -26,7 +26,7 @@ def project(tmp_path, monkeypatch):
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
 
     def said(kinetics=None, ucf=None, own=None, **sections):
-        """``sections`` change the parameters; any of the others brings in the data sets, with its own lines changed."""
+        """``sections`` change the parameters. Each other argument changes one data set, and adds all three."""
         if kinetics is not None or ucf is not None or own is not None:
             about = {
                 "kin": {"reader": "kinetics", "root": "kinetics", "names": "kinetics700"} | (kinetics or {}),
@@ -69,11 +69,11 @@ def test_sets_that_are_not_used_may_be_elsewhere(project):
     assert project(own={"root": "/nowhere"}) is None
 
 
-def test_misspelt_names(project):
+def test_misspelled_names(project):
     assert "data.datasets.kin.names: there are no class names of 'kinetics70', only of" in project(
         kinetics={"names": "kinetics70"}
     )
-    assert "did you mean ucf101?" in project(own={"names": "ucf110"})  # of a set that is not used, too
+    assert "did you mean ucf101?" in project(own={"names": "ucf110"})  # checked even for a set that is not used
 
 
 def test_classes_of_the_sphere_are_trained_on(project):
@@ -94,12 +94,8 @@ def test_classes_of_the_sphere_are_trained_on(project):
 def test_classes_of_a_set_without_names_are_for_chapter_2_to_check(project):
     project({})
     assert project(data={"train": ["kin", "own"]}, sphere={"classes": ["one", "two", "three"]}) is None
-    about = {
-        "reader": "kinetics",
-        "root": "kinetics",
-        "names": "kinetics700",
-        "classes": 3,
-    }  # classes are the folders' names
+    # With `classes`, the folders' names are the classes.
+    about = {"reader": "kinetics", "root": "kinetics", "names": "kinetics700", "classes": 3}
     assert project(data={"train": ["kin"], "datasets": {"kin": about, "ucf": about}, "test": ["ucf"]}) is None
 
 

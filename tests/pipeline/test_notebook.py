@@ -54,7 +54,7 @@ def test_progress_goes_to_the_terminal_and_not_into_the_notebook(project, tmp_pa
 @pytest.mark.parametrize(
     ("raised", "sentence"),
     [
-        ("UserError('mend this')", "mend this"),
+        ("UserError('fix this')", "fix this"),
         ("VideoError('a.mp4', 'it is empty')", "cannot read the video a.mp4: it is empty"),
     ],
 )

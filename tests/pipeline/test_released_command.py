@@ -30,7 +30,7 @@ VECTORS = project.ROOT / "data/vectors/glove-6b-100d-actions.bin"
 
 
 def lay_out(folder, **change):
-    """The paper's parameters, of which only the two test sets are on disk, in small."""
+    """The paper's parameters in small, with only the two test sets on disk."""
     datasets = {
         "ucf101": {"reader": "ucf101", "root": "sets/ucf", "names": "ucf101", "classes": len(UCF)},
         "hmdb51": {"reader": "hmdb51", "root": "sets/hmdb", "names": "hmdb51", "classes": len(HMDB)},
@@ -39,7 +39,7 @@ def lay_out(folder, **change):
     small = {
         "data": {"datasets": datasets},
         "text": {"vectors": str(VECTORS)},
-        "clip": {"frames": 8, "size": 32},  # which the checkpoint was not trained on
+        "clip": {"frames": 8, "size": 32},  # the checkpoint was trained on others
         "compute": {"precision": "float32", "channels_last": "never", "threads": 1},
         "evaluate": {"batch": 6, "bootstrap": 100},
     }
@@ -49,7 +49,7 @@ def lay_out(folder, **change):
 
 
 def checkpoint(folder, videos, word_dim=100):
-    """A tiny network of the released layout, to which the test's own videos and words are no strangers."""
+    """A tiny network of the released layout, with batch statistics of the test's own videos and words."""
     torch.manual_seed(0)
     network = authors.Released(word_dim=word_dim)
     vectors = embedded("ucf101", UCF) if word_dim == 100 else torch.randn(6, word_dim)
@@ -147,7 +147,7 @@ def test_figures_are_those_of_the_authors_network(folder, table, name, root, cou
         own[label].append(1 - score[label])
     assert row["closeness"] == pytest.approx(np.mean([np.mean(distances) for distances in own.values()]), abs=2e-4)
     assert row["top1_low"] <= row["top1"] <= row["top1_high"] and 0 < row["dispersion"] < 2
-    assert row["mean_per_class"] == pytest.approx(row["top1"], abs=1e-4)  # as every class has as many videos
+    assert row["mean_per_class"] == pytest.approx(row["top1"], abs=1e-4)  # as classes are equally large
 
 
 def test_the_table_is_read_on_the_terminal_and_kept(folder, table):
@@ -158,10 +158,9 @@ def test_the_table_is_read_on_the_terminal_and_kept(folder, table):
     lines = printed.splitlines()
     heads = [cell.strip() for cell in lines[0].strip("|").split("|")]
     assert heads[1:] == ["ucf101, 1 clip", "hmdb51, 1 clip", "ucf101, 3 clips", "hmdb51, 3 clips"]
-    assert f"{table.loc[('ucf101', 3), 'half_top5']:.1%} ±" in next(
-        line for line in lines if "half" in line and "5" in line
-    )
-    assert len({len(line) for line in lines}) == 1  # columns stand below each other
+    half = next(line for line in lines if "half" in line and "5" in line)
+    assert f"{table.loc[('ucf101', 3), 'half_top5']:.1%} ±" in half
+    assert len({len(line) for line in lines}) == 1  # columns are aligned
     progress = (folder / "progress").read_text()
     assert "probing ucf101" in progress and "hmdb51, 3 clips per video" in progress
 
@@ -172,7 +171,7 @@ def test_the_pipelines_own_files_stay(folder):
     assert pd.read_csv(folder / "reports/released/AURL662_checkpoint-rejected.csv").empty
 
 
-# --- what cannot be -----------------------------------------------------------------------------------
+# --- mistakes ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The class-overlap filter's table as it is written, and what chapter 2 says of classes that cannot be used."""
+"""The class-overlap filter's table in text, and the messages about classes that cannot be used."""
 
 import numpy as np
 import pytest

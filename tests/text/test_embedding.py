@@ -29,8 +29,8 @@ def test_doctests():
     assert doctest.testmod(text).failed == 0
 
 
-def test_fasttext_does_not_normalise():
-    """One drop-in package for fasttext gives unit vectors, which would hide that we normalise ourselves."""
+def test_fasttext_does_not_normalize():
+    """One drop-in package for fasttext gives unit vectors, which would hide that we normalize ourselves."""
     model = fasttext.load_model(str(MODEL))
     np.testing.assert_allclose(model.get_word_vector("walk")[:3], [0.20725, 0.84365, -0.076531], rtol=1e-5)
     norms = [np.linalg.norm(model.get_word_vector(word)) for word in ("walk", "get", "up", "duck")]
@@ -52,7 +52,7 @@ def test_embed_equals_a_naive_loop(vectors):
     np.testing.assert_allclose(found, naive, atol=1e-6)
 
 
-def test_embed_gives_the_mean_and_does_not_normalise_it():
+def test_embed_gives_the_mean_and_does_not_normalize_it():
     axes = {"x": np.array([3.0, 0]), "y": np.array([0, 0.5])}
     found = text.WordVectors(axes.__getitem__, 2, "axes").embed(["x y", "y", "x x y y"])
     np.testing.assert_allclose(found, [[0.5, 0.5], [0, 1], [0.5, 0.5]])
@@ -76,7 +76,7 @@ def test_word_without_vector_is_named_with_its_class(vectors):
         vectors.embed(["situp"] * 9)
 
 
-def test_vector_that_is_not_a_number_is_no_vector():
+def test_vector_that_is_not_finite_counts_as_missing():
     for number in (np.nan, np.inf):
         with pytest.raises(UserError, match="no vector"):
             text.WordVectors(lambda word, number=number: np.array([1, number]), 2, "broken").embed(["walk"])
@@ -171,7 +171,7 @@ def test_the_same_classes_give_the_same_bytes(tmp_path, monkeypatch):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-def test_missing_classes_are_said(tmp_path):
+def test_missing_classes_are_named(tmp_path):
     text.save_classes(tmp_path / "classes.npz", SETS)
     for file, name in (("nowhere.npz", "seen"), ("classes.npz", "composed")):
         with pytest.raises(
@@ -181,7 +181,7 @@ def test_missing_classes_are_said(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_other_files_are_no_classes(tmp_path):
+def test_files_of_another_kind_are_refused(tmp_path):
     path = tmp_path / "classes.npz"
     text.save_classes(path, SETS)
     whole = path.read_bytes()
@@ -210,7 +210,7 @@ def test_a_failed_save_leaves_the_old_classes(tmp_path):
     assert (tmp_path / "b.npz").read_bytes() == before and len(list(tmp_path.iterdir())) == 2
 
 
-def test_select_keeps_the_order_asked_for_and_names_a_class_that_is_not_there():
+def test_select_keeps_the_requested_order_and_names_an_unknown_class():
     names, vectors = ["walk duck", "kick ball", "spin box"], np.arange(6.0).reshape(3, 2)
     assert text.select(names, vectors, ["spin box", "walk duck"]).tolist() == [[4, 5], [0, 1]]
     with pytest.raises(UserError, match='no class "walk dock"; did you mean "walk duck"'):
@@ -228,9 +228,8 @@ def test_principal_components_keep_distances_of_vectors_that_lie_in_few_dimensio
 
     assert np.allclose(distances(found), distances(unit), atol=1e-5)
     assert np.allclose(found.mean(axis=0), 0, atol=1e-6)
-    assert np.allclose(
-        text.principal(vectors[:, ::-1], 3), found, atol=1e-5
-    )  # nor does the order of dimensions, signs included
+    # The order of dimensions does not matter either, signs included.
+    assert np.allclose(text.principal(vectors[:, ::-1], 3), found, atol=1e-5)
 
 
 # --- descriptions ----------------------------------------------------------------------------------
@@ -286,7 +285,7 @@ def test_every_class_of_the_benchmark_has_a_description_with_vectors():
         (None, "cannot be read"),
     ],
 )
-def test_descriptions_that_are_none(tmp_path, content, reason):
+def test_descriptions_that_cannot_be_read(tmp_path, content, reason):
     if content is not None:
         (tmp_path / "d.yaml").write_bytes(content)
     with pytest.raises(UserError, match=f"d.yaml.*{reason}"):
@@ -310,7 +309,7 @@ def test_training_classes_near_any_test_class_are_left_out():
     assert text.without_overlap(train, tests, 0)[0][0] == train[0]
 
 
-def test_overlap_that_leaves_nothing_is_said_and_zero_keeps_even_the_same_class():
+def test_overlap_that_leaves_nothing_is_refused_and_zero_keeps_even_the_same_class():
     train, test = (["a", "b", "c"], np.eye(3)), {"s": (["a", "x"], np.array([[1.0, 0, 0], [1.0, 1, 1]]))}
     assert text.without_overlap(train, test, 0)[0][0] == ["a", "b", "c"]
     assert text.without_overlap(train, test, 0.05)[0][0] == ["b", "c"]

@@ -1,4 +1,4 @@
-"""Word vectors of every kind of file, and files that hold none."""
+"""Word vectors from every kind of file, and files without any."""
 
 import gzip
 import struct
@@ -49,13 +49,13 @@ FILES = {
 
 
 def written(tmp_path, content):
-    path = tmp_path / "words.bin"  # whatever is in it
+    path = tmp_path / "words.bin"  # the name says nothing about the content
     path.write_bytes(content)
     return path
 
 
 def refusal(path, *words):
-    """The sentence by which a file is refused, when it is opened or when words are looked up."""
+    """The message that refuses a file, when it is opened or when words are looked up."""
     with pytest.raises(UserError) as caught:
         open_vectors(path).fetch(words)
     sentence = str(caught.value)
@@ -85,14 +85,14 @@ def test_a_capital_is_found_by_its_small_letter_unless_that_is_there(tmp_path, k
 
 
 @pytest.mark.parametrize("write", [binary, lines])
-def test_of_a_word_that_is_there_twice_the_first_counts(tmp_path, write):
+def test_the_first_of_two_entries_of_a_word_counts(tmp_path, write):
     found = open_vectors(written(tmp_path, write([("walk", [1, 2, 3]), ("walk", [4, 5, 6]), ("end", [7, 8, 9])])))
     found.fetch(["walk", "end"])
     assert found.lookup("walk").tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_letters_that_are_not_utf8_stand_in_no_words_way(tmp_path, kind):
+def test_letters_that_are_not_utf8_do_not_disturb_other_words(tmp_path, kind):
     content = FILES[kind].replace("größe".encode(), b"gr\xc3")
     found = open_vectors(written(tmp_path, content))
     assert found.lookup("Skyjet").tolist() == [1, 2, 3]
@@ -100,10 +100,8 @@ def test_letters_that_are_not_utf8_stand_in_no_words_way(tmp_path, kind):
 
 def test_words_that_hold_spaces_are_left_out(tmp_path):
     """GloVe 840B has "at name@domain.com" and ". . .": their first part is another word."""
-    content = lines(
-        [("walk", [1, 2, 3]), ("at name@domain.com", [4, 5, 6]), (". . .", [7, 8, 9]), ("at", [1, 1, 1])], header=False
-    )
-    found = open_vectors(written(tmp_path, content))
+    entries = [("walk", [1, 2, 3]), ("at name@domain.com", [4, 5, 6]), (". . .", [7, 8, 9]), ("at", [1, 1, 1])]
+    found = open_vectors(written(tmp_path, lines(entries, header=False)))
     assert found.lookup("at").tolist() == [1, 1, 1]
 
 
@@ -120,7 +118,7 @@ def test_entries_may_lie_across_chunks(tmp_path, monkeypatch, chunk):
     }
 
 
-def test_a_pass_ends_when_all_words_are_found_and_they_are_remembered(tmp_path, monkeypatch):
+def test_a_pass_ends_when_all_words_are_found_and_they_are_kept(tmp_path, monkeypatch):
     path = written(tmp_path, FILES["GoogleNews"])
     found = open_vectors(path)
     taken, entries = [], found.entries
@@ -171,14 +169,12 @@ def test_files_without_word_vectors(tmp_path, capfd):
 @pytest.mark.parametrize("kind", ["GoogleNews", "word2vec.c", "fastText"])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_file_that_is_cut_anywhere(tmp_path, kind, pack):
-    """But for text in its last number, which nothing tells from a whole one, and for the newline at the end."""
+    """Two cuts go unnoticed: within the last number of a text, and of the newline at the end."""
     whole = pack(FILES[kind])
     end = 1 if pack is gzip.compress or kind == "GoogleNews" else 2 if kind == "word2vec.c" else len(b" 6.0\n")
     for size in range(len(whole) - end + 1):
-        assert (
-            "fetch or copy" in (sentence := refusal(written(tmp_path, whole[:size])))
-            or "not a fastText model" in sentence
-        )
+        sentence = refusal(written(tmp_path, whole[:size]))
+        assert "fetch or copy" in sentence or "not a fastText model" in sentence
 
 
 @pytest.mark.parametrize("rows", [6, 900], ids=["in the first chunk", "in a later chunk"])
@@ -196,12 +192,12 @@ def test_gzip_that_is_damaged(tmp_path, rows):
     "lie", [{"count": 5}, {"count": 7}, {"count": 10**11}, {"dim": 2}, {"dim": 4}, {"dim": 999_999}]
 )
 @pytest.mark.parametrize("write", [binary, lines])
-def test_header_that_lies(tmp_path, write, lie):
+def test_wrong_header(tmp_path, write, lie):
     assert "cannot be read" in refusal(written(tmp_path, write(ENTRIES, **lie)))
 
 
-def test_binary_that_is_zeros_from_some_place_on(tmp_path, monkeypatch):
-    """As a download leaves it that takes its room first."""
+def test_binary_that_ends_in_zeros(tmp_path, monkeypatch):
+    """An interrupted download that reserved its space leaves such a file."""
     monkeypatch.setattr(vectors, "CHUNK", 1000)
     assert "word 3 never ends" in refusal(written(tmp_path, binary(ENTRIES)[:30] + bytes(10_000)))
 
@@ -213,7 +209,7 @@ def test_lines_of_other_dimensions(tmp_path, row, line):
     assert f"line {line + 1} has" in refusal(written(tmp_path, f"4 3\n{content}".encode()))
 
 
-def test_number_that_is_none(tmp_path):
+def test_number_that_cannot_be_read(tmp_path):
     path = written(tmp_path, b"walk 1 2 3\nduck 1 O.2 3\n")
     assert open_vectors(path).lookup("walk").tolist() == [1, 2, 3]
     assert 'of the vector of "duck"' in refusal(path, "duck")

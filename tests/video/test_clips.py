@@ -72,7 +72,7 @@ def decode(manifest, tmp_path, monkeypatch):
 
 
 def kept():
-    """The caches that lie there, by name and size."""
+    """The caches that were kept, by name and size."""
     return sorted(path.name[:-17] for path in FRAMES.glob("*.npy"))
 
 
@@ -99,7 +99,7 @@ def test_the_cache_gives_the_same_clips_as_the_files(manifest, decode, seed, cou
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_videos_of_other_classes_are_passed_over(manifest, decode, cached):
+def test_videos_of_other_classes_are_left_out(manifest, decode, cached):
     table = manifest.assign(**{"class": ["walk duck", "run ball", "walk box"]})
     items = clips.Clips(table, ["walk box", "walk duck"], clip(), 2, cache=decode() if cached else None)
     assert items.labels == [1, 0] and items.paths == [manifest["path"][0], manifest["path"][2]]
@@ -116,12 +116,10 @@ def test_random_starts_are_those_of_seed_epoch_and_place(manifest, decode):
 
     assert starts(0, 1) == starts(0, 1)
     assert starts(0, 1) != starts(0, 2) and starts(0, 1) != starts(1, 1)
-    manifest, frames = (
-        pd.concat([manifest[:1]] * 2, ignore_index=True),
-        np.concatenate([frames[:24]] * 2),
-    )  # one video, in two places
+    # One video in two places.
+    manifest, frames = pd.concat([manifest[:1]] * 2, ignore_index=True), np.concatenate([frames[:24]] * 2)
     assert starts(0, 1)[0] != starts(0, 1)[1]
-    assert starts(None, 1) == starts(None, 2)  # no seed, no chance
+    assert starts(None, 1) == starts(None, 2)  # without a seed nothing is random
 
 
 def test_the_order_of_reading_does_not_matter(manifest):
@@ -145,13 +143,10 @@ def test_batches(manifest, decode, cached):
         torch.cat([found for found, _ in batches]).numpy(), np.stack([found for found, _ in items])
     )
     shuffle = torch.Generator().manual_seed(0)
-    assert (
-        len(items.batches(2)) == 2 and len(items.batches(2, shuffle)) == len(list(items.batches(2, shuffle))) == 1
-    )  # whole ones
-    assert (
-        len(list(items.batches(1, shuffle))) == 3
-        and len(items.batches(1, shuffle, limit=2)) == len(list(items.batches(1, shuffle, limit=2))) == 2
-    )
+    assert len(items.batches(2)) == 2
+    assert len(items.batches(2, shuffle)) == len(list(items.batches(2, shuffle))) == 1  # shuffled batches are whole
+    assert len(list(items.batches(1, shuffle))) == 3
+    assert len(items.batches(1, shuffle, limit=2)) == len(list(items.batches(1, shuffle, limit=2))) == 2
 
 
 def test_a_shuffle_follows_its_generator(decode, manifest):
@@ -168,7 +163,7 @@ def test_a_shuffle_follows_its_generator(decode, manifest):
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_an_error_comes_whole_out_of_a_batch(manifest, decode, cached):
-    """From a worker process, torch brings an error's text and traceback only."""
+    """Torch itself passes on only the text and traceback of a worker process's error."""
 
     class Broken(clips.Clips):
         def __getitem__(self, i):
@@ -186,12 +181,8 @@ def test_an_error_comes_whole_out_of_a_batch(manifest, decode, cached):
 
 def test_the_cache_holds_every_frame(decode, manifest):
     cache = decode()
-    assert (
-        isinstance(cache, np.memmap)
-        and cache.shape == (41, 16, 16, 3)
-        and cache.dtype == np.uint8
-        and not cache.flags.writeable
-    )
+    assert isinstance(cache, np.memmap) and not cache.flags.writeable
+    assert cache.shape == (41, 16, 16, 3) and cache.dtype == np.uint8
     assert numbers(cache) == [*range(24), *range(12), *range(5)]
     assert kept() == ["set-16"] and len(os.listdir(FRAMES)) == 2
 
@@ -208,25 +199,25 @@ def test_the_cache_is_made_again_for_other_videos(decode, manifest):
     movie(manifest["path"][2], 5, shade=100)
     again = listed(manifest["path"], manifest["class"])
     assert numbers(decode(again))[-5:] == [10, 11, 12, 13, 14] and decode.decoded == 3
-    os.utime(manifest["path"][2], ns=(0, 0))  # its bytes alone count
+    os.utime(manifest["path"][2], ns=(0, 0))  # only its bytes count
     assert len(decode(again)) == 41 and decode.decoded == 0
     assert len(decode(again[:2])) == 36 and decode.decoded == 2
     assert len(decode(again[1::-1])) == 36 and decode.decoded == 2  # in another order
     half = again.assign(first=[12, 0, 0], frames=[12, 12, 5])
     assert numbers(decode(half))[:12] == list(range(12, 24)) and decode.decoded == 3
     assert numbers(decode(half.assign(first=[8, 0, 0])))[:12] == list(range(8, 20)) and decode.decoded == 3
-    assert kept() == ["set-16"]  # the earlier ones would fill the disk
+    assert kept() == ["set-16"]  # earlier ones would fill the disk
 
 
 def test_caches_of_different_sizes_lie_side_by_side(decode):
-    """As variants of different `clip.size` need them, at the same time."""
+    """Variants of different `clip.size` need them at the same time."""
     for size in (16, 32, 16, 32):
         assert decode(size=size).shape == (41, size, size, 3)
     assert decode.decoded == 0 and kept() == ["set-16", "set-32"]
 
 
 def test_processes_that_decode_at_the_same_time_get_their_own_frames(decode, manifest, monkeypatch):
-    """One begins while the other is at work, and they have as many frames of the same set in other orders."""
+    """One begins while the other is at work, with the same frames in another order."""
     other, read = manifest[::-1], clips.read_clips
     inner = []
 
@@ -244,7 +235,7 @@ def test_processes_that_decode_at_the_same_time_get_their_own_frames(decode, man
 
 
 @pytest.mark.parametrize("key", ["", '{"videos": "12', "[]"])
-def test_a_note_that_was_cut_short_is_no_note(decode, key):
+def test_a_note_that_was_cut_short_does_not_count(decode, key):
     decode()
     (note,), (file,) = FRAMES.glob("*.key"), FRAMES.glob("*.npy")
     note.write_text(key)
@@ -330,13 +321,12 @@ def test_a_video_that_changed_is_named_through_processes(manifest, tmp_path, mon
     assert os.listdir(FRAMES) == [] and "Traceback" not in capfd.readouterr().err
 
 
-def test_a_full_disk_is_said_and_leaves_no_cache(decode):
+def test_a_full_disk_is_an_error_and_leaves_no_cache(decode):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # of 31,488 bytes: fails like a full disk
     try:
-        with pytest.raises(
-            UserError, match=r"set-16-.*npy cannot be written .*: make 0\.0 GB of room, or lower compute\.cache_gb\.$"
-        ):
+        expected = r"set-16-.*npy cannot be written .*: make 0\.0 GB of room, or lower compute\.cache_gb\.$"
+        with pytest.raises(UserError, match=expected):
             decode()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -348,7 +338,7 @@ def test_a_full_disk_is_said_and_leaves_no_cache(decode):
 
 
 def test_every_segment_costs_the_same(tmp_path, monkeypatch):
-    """One that begins at frame 0 was once decoded from the start of the file."""
+    """Segments that begin at frame 0 were once decoded from the start of the file."""
     trees.video(tmp_path / "long.mp4", frames=120)
     proxies.transcode(tmp_path / "long.mp4", tmp_path / "0.mp4", side=32, keyframe=4, crf=10)
     whole = listed([tmp_path / "0.mp4"], ["walk duck"])
@@ -414,9 +404,8 @@ def test_as_many_processes_read_as_the_memory_and_the_affinity_allow(manifest, m
     items = clips.Clips(manifest, CLASSES, clip())
     monkeypatch.setattr(clips.joblib, "cpu_count", lambda: 2)
     assert items.batches(2).num_workers == 2
-    monkeypatch.setattr(
-        clips, "free_memory", lambda: 4 * 3 * 2 * 4 * 16 * 16 * 3
-    )  # one process's batches are a quarter
+    one = 3 * 2 * 4 * 16 * 16 * 3  # bytes that one process reads ahead
+    monkeypatch.setattr(clips, "free_memory", lambda: 4 * one)
     assert items.batches(2).num_workers == 1
     monkeypatch.setattr(clips, "free_memory", lambda: 1000)
     assert items.batches(2).num_workers == 0 and len(list(items.batches(2))) == 2
@@ -445,9 +434,8 @@ def project(manifest, tmp_path, monkeypatch):
 def test_open_set(project, manifest):
     train = clips.open_set(project, "mocap-seen", "train", CLASSES, seed=1)
     novel = clips.open_set(project, "mocap-novel", "test", CLASSES, count=2)
-    assert (
-        len(train) == len(novel) == 1 and train.labels == [1] and train.cache is not None
-    )  # the bad video is left out
+    assert len(train) == len(novel) == 1  # the bad video is left out
+    assert train.labels == [1] and train.cache is not None
     assert novel[0][0].shape == (2, 4, 16, 16, 3) and train.paths == [manifest["path"][0]]
     assert kept() == ["mocap-novel-test-16", "mocap-seen-train-16"]
     project.compute.cache_gb = 0
@@ -467,7 +455,7 @@ def test_several_sets_are_one_with_their_classes_merged_by_name(project, manifes
         clips.open_set(project, ["mocap-seen", "mocap-novel"], "train", CLASSES)
 
 
-def test_sets_that_are_not_there(project):
+def test_missing_sets(project):
     with pytest.raises(UserError, match=r"manifest\.csv has no test videos of mocap-composed: [^.]*\.$"):
         clips.open_set(project, "mocap-composed", "test", CLASSES)
     os.unlink(MANIFEST)
@@ -476,7 +464,7 @@ def test_sets_that_are_not_there(project):
     assert not FRAMES.exists()
 
 
-def test_a_table_of_another_kind_is_no_manifest(project):
+def test_a_table_of_another_kind_is_refused(project):
     for text, reason in (("", "is not a manifest of this project"), ("id,path\n1,2\n", "has no column 'set'")):
         MANIFEST.write_text(text)
         with pytest.raises(UserError, match=rf"^data/manifest\.csv {reason}.*: prepare the data again, [^.]*\.$"):

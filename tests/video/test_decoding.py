@@ -52,11 +52,8 @@ def encode(
             output.add_stream("aac", 8000)
         stream = output.add_stream(codec, 1000 if times else 25)
         (stream.width, stream.height), stream.pix_fmt, stream.options = size, pix_fmt, dict(options)
-        stream.codec_context.thread_count, stream.codec_context.gop_size, stream.codec_context.max_b_frames = (
-            1,
-            9,
-            bframes,
-        )
+        stream.codec_context.thread_count, stream.codec_context.gop_size = 1, 9
+        stream.codec_context.max_b_frames = bframes
         packets = []
         for i in range(COUNT):
             frame = av.VideoFrame.from_ndarray(numbered(i, *size[::-1])).reformat(format=pix_fmt)
@@ -105,7 +102,7 @@ COUNTED = {  # the same once the number of frames is known
     "ffv1-gray.mkv": dict(codec="ffv1", pix_fmt="gray16le"),
     "vp8.webm": dict(codec="libvpx", options=VP9),
 }
-OTHERS = {  # decoded from the beginning where that is needed
+OTHERS = {  # decoded from the beginning if necessary
     "h264-cut.mp4": dict(codec="libx264", options={"x264-params": X264}, shift=-5),  # by an edit list, within a group
     "h264.avi": dict(codec="libx264", options={"x264-params": X264}),  # has no timestamps: FFmpeg guesses wrong ones
     "h264-no-keys.mkv": dict(codec="libx264", options={"x264-params": X264 + "bframes=0:intra-refresh=1"}),
@@ -168,15 +165,14 @@ def test_what_comes_before_is_not_decoded(movie, name, only_seeking):
 
 
 @pytest.mark.parametrize("name", COUNTED | OTHERS)
-def test_doubt_ends_in_decoding_all(movie, name, only_seeking):
+def test_doubtful_files_are_decoded_from_the_beginning(movie, name, only_seeking):
     with pytest.raises(AssertionError, match="from its beginning"):
-        decoding.pick(
-            movie(name), np.array([7 if "cut" not in name else 1]), small, COUNT + 1 if name in COUNTED else None
-        )
+        chosen = np.array([7 if "cut" not in name else 1])
+        decoding.pick(movie(name), chosen, small, COUNT + 1 if name in COUNTED else None)
         decoding.pick(movie(name), np.array([11]), small)
 
 
-def test_damage_elsewhere_does_no_harm(movie, tmp_path):
+def test_damage_elsewhere_does_not_matter(movie, tmp_path):
     """Of the groups of pictures that are not needed, only what marks their keyframes has to be whole."""
     source = movie("h264.mp4")
     content = bytearray(source.read_bytes())
@@ -209,7 +205,7 @@ def test_a_frame_with_the_time_of_another_group(movie, tmp_path, name):
 
 
 def test_packed_bframes(tmp_path):
-    """DivX put a P and a B frame into one packet of an AVI file, and then one that stands for nothing."""
+    """DivX put a P and a B frame into one packet of an AVI file, followed by an empty packet."""
     encode(tmp_path / "plain.avi", "mpeg4", bframes=1)
     with av.open(str(tmp_path / "plain.avi")) as container:
         frames = [bytes(packet) for packet in container.demux(video=0) if packet.size]
@@ -223,7 +219,9 @@ def test_packed_bframes(tmp_path):
     with av.open(str(tmp_path / "a.avi"), "w") as output:
         stream = output.add_stream("mpeg4", 25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        marked = packets[0].replace(VOP, b"\0\0\1\xb2DivX503b1393p\0" + VOP)  # says so, or decoders would not look
+        marked = packets[0].replace(
+            VOP, b"\0\0\1\xb2DivX503b1393p\0" + VOP
+        )  # decoders look for packed frames only after this mark
         for i, data in enumerate([marked, *packets[1:]]):
             packet = av.Packet(data)
             packet.pts = packet.dts = i
@@ -240,7 +238,7 @@ VOP = b"\0\0\1\xb6"  # begins a frame of MPEG-4
 
 
 def nothing(frame):
-    """The packet that says "as before" at the time of an MPEG-4 ``frame``, whose clock has 25 ticks a second."""
+    """The packet that says "as before" at the time of an MPEG-4 ``frame``, whose clock has 25 ticks per second."""
     head = frame[frame.index(VOP) + 4 :]
     bits = "".join(f"{byte:08b}" for byte in head[:8])
     ticks = bits.index("0", 2) + 2  # after the type, the seconds in unary, and a marker
@@ -249,7 +247,7 @@ def nothing(frame):
 
 
 def test_sizes_may_change(tmp_path):
-    """In the middle of a Motion JPEG: each frame has its own size."""
+    """Each frame of a Motion JPEG file has a size of its own."""
     with av.open(str(tmp_path / "a.avi"), "w") as output:
         stream = output.add_stream("mjpeg", 25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
@@ -257,9 +255,8 @@ def test_sizes_may_change(tmp_path):
             encoder = av.CodecContext.create("mjpeg", "w")
             encoder.width, encoder.height = size = (64, 48) if i < 6 else (32, 96)
             encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 25)
-            for packet in encoder.encode(
-                av.VideoFrame.from_ndarray(numbered(i, *size[::-1])).reformat(format="yuvj420p")
-            ):
+            frame = av.VideoFrame.from_ndarray(numbered(i, *size[::-1])).reformat(format="yuvj420p")
+            for packet in encoder.encode(frame):
                 packet.pts = packet.dts = i
                 packet.time_base, packet.stream = Fraction(1, 25), stream
                 output.mux(packet)
@@ -272,11 +269,10 @@ def test_sizes_may_change(tmp_path):
     assert clips.shape == (1, 12, 16, 16, 3)
 
 
-def test_a_frame_that_is_not_there(movie):
+def test_a_missing_frame(movie):
     for name in ("h264.mp4", "asp.avi"):
-        with pytest.raises(
-            decoding.VideoError, match="has 40 frames but frame 40 is asked for.*prepare the data again"
-        ):
+        reason = "has 40 frames but frame 40 is asked for.*prepare the data again"
+        with pytest.raises(decoding.VideoError, match=reason):
             decoding.pick(movie(name), np.array([3, COUNT]), small)
 
 
@@ -284,7 +280,7 @@ def test_a_frame_that_is_not_there(movie):
     "sides, reason", [((17000, 16), "17000x16 pixels are too large"), ((16000, 16000), "it cannot be decoded")]
 )
 def test_absurd_sizes_are_refused(tmp_path, sides, reason):
-    """As a damaged header gives them: nothing asks for so much memory."""
+    """A damaged header gives them, and no memory is reserved for them."""
     encode(tmp_path / "a.avi", "ffv1")  # which takes its size from the container
     content = bytearray((tmp_path / "a.avi").read_bytes())
     place = content.index(b"strf") + 12

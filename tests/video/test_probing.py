@@ -1,4 +1,4 @@
-"""Videos are probed once, whatever their state, and a run that was stopped goes on."""
+"""Videos are probed once, broken ones too, and a run that was stopped continues."""
 
 import json
 import os
@@ -21,31 +21,30 @@ def rows(tmp_path, in_process):
     (tmp_path / "empty.mp4").touch()
     names = ["a.mp4", "b.mp4", "b.mp4", "b.mp4", "cut.mp4", "empty.mp4", "gone.mp4"]
     nan = np.nan
-    return pd.DataFrame({
-        "id": [f"v{i}" for i in range(7)], "path": [str(tmp_path / name) for name in names],
-        "class": list("xxyyxxx"), "split": "",
-        "begin": [nan, 0, 1, 9, nan, nan, nan], "end": [nan, 1, 9, 10, nan, nan, nan],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": [f"v{i}" for i in range(7)],
+            "path": [str(tmp_path / name) for name in names],
+            "class": list("xxyyxxx"),
+            "split": "",
+            "begin": [nan, 0, 1, 9, nan, nan, nan],
+            "end": [nan, 1, 9, 10, nan, nan, nan],
+        }
+    )
 
 
 def test_every_row_says_what_its_file_holds_or_why_not(rows, tmp_path):
     found = probing.probe_all(rows, tmp_path / "cache.jsonl")
     assert found["frames"].tolist()[:4] == [20, 10, 20, 0] and found["first"].tolist()[:3] == [0, 0, 10]
     assert found["status"].tolist()[:4] == ["ok", "ok", "ok", "its segment lies outside of it"]
-    assert (
-        not found["status"][4:].eq("ok").any()
-        and found["status"][5] == "it is empty"
-        and found["status"][6] == "it does not exist"
-    )
-    assert (
-        (found["fps"][:3] == 10).all()
-        and found["codec"][0] == "h264"
-        and (found["width"][0], found["height"][0]) == (48, 36)
-    )
+    assert not found["status"][4:].eq("ok").any()
+    assert found["status"][5:].tolist() == ["it is empty", "it does not exist"]
+    assert (found["fps"][:3] == 10).all() and found["codec"][0] == "h264"
+    assert (found["width"][0], found["height"][0]) == (48, 36)
     assert found["id"].tolist() == rows["id"].tolist()
 
 
-def test_short_videos_are_of_no_use(rows, tmp_path):
+def test_short_videos_are_left_out(rows, tmp_path):
     found = probing.probe_all(rows, tmp_path / "cache.jsonl", min_frames=11)
     assert found["status"].tolist()[:3] == ["ok", "too short (10 frames)", "ok"]
 
@@ -73,14 +72,13 @@ def test_what_another_version_found_is_not_taken_over(rows, tmp_path):
 
 
 @pytest.mark.parametrize("left", [0, 1, 2.5])
-def test_a_stopped_run_goes_on(rows, tmp_path, monkeypatch, left):
+def test_a_stopped_run_continues(rows, tmp_path, monkeypatch, left):
     cache = tmp_path / "cache.jsonl"
     whole = probing.probe_all(rows, cache)
     lines = [line for line in cache.read_text().splitlines() if line]
     assert len(lines) == 5 and json.loads(lines[0])[0].endswith("a.mp4")
-    cache.write_text(
-        "\n".join(lines[: int(left)]) + ("\n" + lines[int(left)][:20] if left % 1 else "\n")
-    )  # a kill may cut a line
+    rest = "\n" + lines[int(left)][:20] if left % 1 else "\n"  # a kill may cut a line
+    cache.write_text("\n".join(lines[: int(left)]) + rest)
     again = []
     monkeypatch.setattr(probing, "probe", lambda path: again.append(path) or video.probe(path))
     pd.testing.assert_frame_equal(probing.probe_all(rows, cache), whole)
@@ -88,7 +86,7 @@ def test_a_stopped_run_goes_on(rows, tmp_path, monkeypatch, left):
     assert len(probing.probe_all(rows, cache)) == 7 and len(again) == 5 - int(left)
 
 
-def test_what_is_left_out_is_listed_and_too_much_of_it_stops(rows, tmp_path):
+def test_unusable_videos_are_listed_and_too_many_are_an_error(rows, tmp_path):
     found = probing.probe_all(rows, tmp_path / "cache.jsonl")
     listed = probing.rejected(found.assign(set="own"))
     assert listed["id"].tolist() == ["v3", "v4", "v5", "v6"] and (listed["reason"].str.len() > 5).all()
@@ -102,7 +100,7 @@ def test_what_is_left_out_is_listed_and_too_much_of_it_stops(rows, tmp_path):
         probing.usable(pd.concat([found, found[4:5].assign(**{"class": "z"})]), 0.9, "r.csv")
 
 
-def test_a_cache_that_cannot_be_written_is_said(rows, tmp_path):
+def test_a_cache_that_cannot_be_written_is_named(rows, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cache.jsonl cannot be written"):
         probing.probe_all(rows, tmp_path / "file/cache.jsonl")

@@ -149,23 +149,14 @@ def test_a_segment_is_read_as_if_it_were_the_video(movie):
 
 @pytest.mark.parametrize("height, width", [(32, 48), (64, 36), (32, 32)])
 def test_crops_are_cut_from_the_picture_with_its_aspect(tmp_path, height, width):
-    picture = (
-        np.random.default_rng(0)
-        .integers(0, 256, (height // 4, width // 4, 1), dtype=np.uint8)
-        .repeat(4, 0)
-        .repeat(4, 1)
-        .repeat(3, 2)
-    )
+    blocks = np.random.default_rng(0).integers(0, 256, (height // 4, width // 4, 1), dtype=np.uint8)
+    picture = blocks.repeat(4, 0).repeat(4, 1).repeat(3, 2)
     video.write_video(tmp_path / "a.mp4", picture[None].repeat(6, 0), 12, crf=5)
     long = round(32 * max(height, width) / min(height, width))  # the short side is 32 = 28 * 128 / 112
     shape = (32, long) if width >= height else (long, 32)
     with av.open(str(tmp_path / "a.mp4")) as container:
-        whole = (
-            next(container.decode(video=0))
-            .reformat(*shape[::-1], "rgb24", interpolation="AREA")
-            .to_ndarray()
-            .astype(int)
-        )
+        frame = next(container.decode(video=0)).reformat(*shape[::-1], "rgb24", interpolation="AREA")
+        whole = frame.to_ndarray().astype(int)
     down, right = (side - 28 + 1 for side in shape)
     middle = video.read_clips(tmp_path / "a.mp4", 3, 1, 2, 28, crop=True)
     assert middle.shape == (2, 3, 28, 28, 3)
@@ -182,8 +173,8 @@ def test_crops_are_cut_from_the_picture_with_its_aspect(tmp_path, height, width)
     "right, down",
     [((a, 0), (0, b)) for a in (1, -1) for b in (1, -1)] + [((0, a), (b, 0)) for a in (1, -1) for b in (1, -1)],
 )
-def test_telephone_videos_stand_upright(tmp_path, movie, right, down):
-    """In all eight ways; ``right`` and ``down`` say where on the screen the file's rows and columns lead."""
+def test_phone_videos_are_upright(tmp_path, movie, right, down):
+    """In all eight orientations; ``right`` and ``down`` are where the file's rows and columns lead on the screen."""
     path = movie(3)
     stored = np.zeros((32, 48, 3), np.uint8)
     stored[:16, :24], stored[:16, 24:], stored[16:, :24] = (200, 0, 0), (0, 200, 0), (0, 0, 200)
@@ -258,7 +249,7 @@ def test_probe(movie):
     )
 
 
-def test_probe_counts_frames_where_the_header_does_not_say(tmp_path):
+def test_probe_counts_frames_if_the_header_does_not_say(tmp_path):
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
         stream = container.add_stream("mpeg4", 25)
         stream.width, stream.height = 48, 32
@@ -273,7 +264,7 @@ def test_probe_counts_frames_where_the_header_does_not_say(tmp_path):
 
 
 def test_rate_of_uneven_frames_is_that_of_their_times(tmp_path):
-    """Frames that come after 40 and 160 milliseconds in turn are ten per second."""
+    """Frames that are 40 and 160 milliseconds apart in turn are ten per second."""
     times = np.cumsum([0] + [40, 160] * 8)
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("libx264", 1000)
@@ -284,11 +275,8 @@ def test_rate_of_uneven_frames_is_that_of_their_times(tmp_path):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     row = video.probe(tmp_path / "a.mp4")
-    assert (
-        row["frames"] == 17
-        and row["fps"] == pytest.approx(10, rel=0.1)
-        and row["duration"] == pytest.approx(1.7, rel=0.1)
-    )
+    assert row["frames"] == 17
+    assert row["fps"] == pytest.approx(10, rel=0.1) and row["duration"] == pytest.approx(1.7, rel=0.1)
     assert numbers(video.read_clips(tmp_path / "a.mp4", 4, 3, 1, 16)) == [[0, 3, 6, 9]]
 
 
@@ -405,7 +393,7 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path, movie):
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"] and (tmp_path / "a.mp4").read_bytes() == before
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path):
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))  # no file may grow beyond this: fails like a full disk
     try:
@@ -417,7 +405,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path):
 
 
 def test_the_file_appears_at_once(tmp_path, movie, monkeypatch):
-    """What stands under the name is never half a file: it is complete before it gets its name."""
+    """The file is complete before it gets its name, so no reader finds half of it."""
     replace, seen = files.os.replace, []
 
     def watching(source, target):
