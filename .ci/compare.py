@@ -1,7 +1,7 @@
 """Compare regenerated metrics with the committed ones: equal where they were computed alike, else within a tolerance.
 
-Another kind of processor, or another precision or memory layout that `auto` chose, rounds sums differently, and training
-drifts from there. The tolerance is then a coarse one: it catches a pipeline that no longer learns.
+Another kind of processor, or another precision or memory layout that `auto` chose, rounds sums differently, and
+training drifts from there. The tolerance is then a coarse one: it catches a pipeline that no longer learns.
 
     python .ci/compare.py --record      # after `make reproduce`, before committing new results: note how they were made
 """

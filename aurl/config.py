@@ -285,7 +285,7 @@ class Params(Sections):
                 raise UserError(_sentence(error, "the parameters", (name,))) from None
         return self.model_copy(update=new)
 
-    if not TYPE_CHECKING:  # a type checker then still finds a misspelt section
+    if not TYPE_CHECKING:  # a type checker then still finds a misspelled section
 
         def __getattr__(self, name):
             if name in Sections.model_fields:
@@ -417,7 +417,7 @@ def _sentence(error, where, section=()):
     """One of the problems that pydantic found, the likeliest cause of the others, with its full name in the file."""
     problem = min(
         error.errors(), key=lambda found: found["type"] != "extra_forbidden"
-    )  # a misspelt key is missing, too
+    )  # a misspelled key is missing, too
     place = (*section, *problem["loc"])
     name, said = ".".join(map(str, place)), problem["msg"][0].lower() + problem["msg"][1:]
     if place and place[-1] == "[key]":
