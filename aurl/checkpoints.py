@@ -1,5 +1,6 @@
 """Models on disk: the checkpoint that later stages load, and the state of a training that a kill must not lose."""
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -10,15 +11,16 @@ import torch
 import aurl.models
 from aurl import UserError, devices
 from aurl.config import Model
-from aurl.files import is_made_from, note_key, write_bytes
+from aurl.files import write_bytes
 
-WEIGHTS, ABOUT, HISTORY = "model.safetensors", "model.json", "history.json"
+WEIGHTS, ABOUT, STATE, FINISHED = "model.safetensors", "model.json", "state.pt", "finished.json"
 
 
 def save(folder, weights, model, names, word_dim, **facts):
     """Write ``model.safetensors`` and ``model.json`` (what is needed to build the model again, and ``facts``).
 
-    ``weights`` is a state dict on the CPU, ``model`` the section of that name, ``names`` the C class names, ``word_dim`` W.
+    ``weights`` is a state dict on the CPU, ``model`` the section of that name, ``names`` the C class names,
+    ``word_dim`` W.
     """
     about = {"model": model.model_dump(), "word_dim": word_dim, "classes": list(names)} | facts
     write_bytes(Path(folder, WEIGHTS), safetensors.torch.save(weights))
@@ -49,36 +51,42 @@ def copy_of(model):
 
 
 class Progress:
-    """How far one training has come, in ``folder``: the state after its last whole epoch, or its finished result.
+    """How far one training has come, in a folder of its own: the state after an epoch, or the finished result.
 
-    Both are taken up only by a training with the same ``key``, which holds all that the result depends on.
+    The folder's name ends in the ``key``, which holds all that the result depends on; both files hold all of the key.
     """
 
     def __init__(self, folder, key):
-        self.folder, self.key = Path(folder), key
-        self.state, self.history = self.folder / "state.pt", self.folder / HISTORY
+        self.folder, self.key = Path(f"{folder}-{key[:16]}"), key
 
     def finished(self, target):
-        """The history of this very training if it was finished before; its checkpoint goes to ``target``. Else ``None``."""
-        if not all(is_made_from(self.folder / name, self.key) for name in (WEIGHTS, ABOUT, HISTORY)):
+        """The history of this training if it was finished before, else ``None``; its checkpoint goes to ``target``."""
+        try:
+            about = json.loads((self.folder / FINISHED).read_text())
+            files = {name: (self.folder / name).read_bytes() for name in (WEIGHTS, ABOUT)}
+        except (OSError, ValueError):
             return None
-        for name in (WEIGHTS, ABOUT):
-            write_bytes(Path(target, name), (self.folder / name).read_bytes())
-        return json.loads(self.history.read_text())
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        if not isinstance(about, dict) or (about.get("key"), about.get("digests")) != (self.key, digests):
+            return None
+        for name, data in files.items():
+            write_bytes(Path(target, name), data)
+        return about["history"]
 
     def finish(self, target, history):
         """Keep the checkpoint that `save` wrote to ``target``, and ``history``, in place of the state."""
-        for name in (WEIGHTS, ABOUT):
-            write_bytes(self.folder / name, Path(target, name).read_bytes())
-        write_bytes(self.history, json.dumps(history).encode())
-        for name in (WEIGHTS, ABOUT, HISTORY):
-            note_key(self.folder / name, self.key)
-        self.state.unlink(missing_ok=True)
+        files = {name: Path(target, name).read_bytes() for name in (WEIGHTS, ABOUT)}
+        for name, data in files.items():
+            write_bytes(self.folder / name, data)
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        about = {"key": self.key, "digests": digests, "history": history}
+        write_bytes(self.folder / FINISHED, json.dumps(about).encode())  # last: without it there is no result
+        (self.folder / STATE).unlink(missing_ok=True)
 
     def resume(self, model, optimizer):
         """Put model and optimizer where the last whole epoch left them; the history and the best epoch so far."""
         try:
-            state = torch.load(self.state, weights_only=True)
+            state = torch.load(self.folder / STATE, weights_only=True)
         except Exception:  # torch has many ways to say that a file is missing, not whole or not its own
             state = None
         if isinstance(state, dict) and state.get("key") == self.key:
@@ -88,8 +96,8 @@ class Progress:
         return [], None
 
     def keep(self, model, optimizer, history, best):
-        """Keep the state after an epoch; its key lies inside, so that one write replaces both."""
+        """Keep the state after an epoch."""
         buffer = io.BytesIO()
         states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
         torch.save({"key": self.key, "history": history, "best": best} | states, buffer)
-        write_bytes(self.state, buffer.getvalue())
+        write_bytes(self.folder / STATE, buffer.getvalue())

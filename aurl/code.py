@@ -1,4 +1,4 @@
-"""Which modules of the package a piece of code uses, and a digest of them that comments and docstrings do not change."""
+"""The modules of the package that code uses, and a digest of them that comments and docstrings do not change."""
 
 import ast
 import hashlib
@@ -11,7 +11,8 @@ PACKAGE = __name__.partition(".")[0]
 def used_by(source, without=()):
     """The modules of the package that Python ``source`` imports, directly or through others, as a dict name -> Path.
 
-    Modules in ``without``, and what only they import, are left out. A package's ``__init__`` is one of its modules' imports.
+    Modules in ``without``, and what only they import, are left out. A package's ``__init__`` is one of its modules'
+    imports.
     """
     found, waiting = {}, _imports(ast.parse(source))
     while waiting:
@@ -24,7 +25,7 @@ def used_by(source, without=()):
 
 
 def digest(*modules, without=()):
-    """A digest of these modules and all that they use of the package; comments, docstrings and layout do not change it."""
+    """A digest of these modules and all that they use; comments, docstrings and layout do not change it."""
     used = used_by("\n".join(f"import {name}" for name in modules), without)
     sources = {name: ast.unparse(_without_docstrings(ast.parse(path.read_text()))) for name, path in used.items()}
     return hashlib.sha256(repr(sources).encode()).hexdigest()
@@ -36,7 +37,11 @@ def _imports(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(
+                    f"relative imports are not followed: write {ast.unparse(node)!r} with the package's name"
+                )
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     parts = [name.split(".") for name in names if name.split(".")[0] == PACKAGE]
     every = {".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)}

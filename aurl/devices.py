@@ -1,9 +1,9 @@
 """Where and how a model computes: device, threads, precision and memory layout.
 
-``compute.precision: auto`` and ``compute.channels_last: auto`` are decided by timing a few training steps of the model at
-hand, never by a guess: which layout is faster depends on the processor, the clip's size and the network's width. What was
-measured is kept in ``build/arithmetic``, so a later run on the same machine computes alike; the decision stands in every
-checkpoint's ``model.json``.
+``compute.precision: auto`` and ``compute.channels_last: auto`` are decided by timing a few training steps of the model
+at hand, never by a guess: which layout is faster depends on the processor, the clip's size and the network's width.
+What was measured is kept in ``build/arithmetic``, so a later run on the same machine computes alike; the decision
+stands in every checkpoint's ``model.json``.
 """
 
 import copy
@@ -20,11 +20,14 @@ import joblib
 import torch
 
 from aurl import paths
-from aurl.files import key_of, write_bytes
+from aurl.files import key_of, locked, write_bytes
 
 LAYOUTS = {False: torch.contiguous_format, True: torch.channels_last_3d}
 PATIENCE = 1.0  # seconds that one measured step may take, about
 REPEATS = 3  # timed steps of each candidate, of which the fastest counts
+TIE = (
+    1.1  # candidates within this factor of the fastest are equal: the first of them is taken, so noise decides nothing
+)
 
 
 class Arithmetic(NamedTuple):
@@ -60,14 +63,15 @@ def best_device():
 def limit_threads(compute):
     """Use ``compute.threads`` of the processor's cores, all of them if ``None``.
 
-    The number of threads changes the last digits of sums, and training amplifies them. One thread gives the same result on
-    any number of cores, and two trainings side by side finish sooner than one after the other on two cores each.
+    The number of threads changes the last digits of sums, and training amplifies them. One thread gives the same result
+    on any number of cores, and two trainings side by side finish sooner than one after the other on two cores each.
     """
     torch.set_num_threads(compute.threads or joblib.cpu_count())
 
 
 def keep_memory():
-    """Ask glibc to keep the memory that a training step frees for the next step, which makes steps about a third faster.
+    """Ask glibc to keep the memory that a training step frees for the next step, which makes steps about a third
+    faster.
 
     By default glibc returns large blocks to the system, and every step gets them anew, page by page.
     """
@@ -79,16 +83,17 @@ def keep_memory():
 
 
 def settle(model, clip, batch, compute):
-    """The `Arithmetic` for ``model`` (an `AURL`) on clips of ``clip.frames`` x ``clip.size`` x ``clip.size``, ``batch`` at a time.
+    """The `Arithmetic` for ``model`` (an `AURL`) on clips of ``clip.frames`` x ``clip.size`` x ``clip.size``, ``batch``
+    at a time.
 
-    ``compute`` is that section of ``params.yaml``. Where it says "auto", training steps of the video encoder are timed in
-    every combination that is left open, unless this machine has done so before.
+    ``compute`` is that section of ``params.yaml``. Where it says "auto", training steps of the video encoder are timed
+    in every combination that is left open, unless this machine has done so before.
     """
     limit_threads(compute)
     keep_memory()
     device = next(model.parameters()).device
     precisions = _precisions(device) if compute.precision == "auto" else [compute.precision]
-    layouts = [False, True] if compute.channels_last == "auto" else [compute.channels_last == "always"]
+    layouts = [True, False] if compute.channels_last == "auto" else [compute.channels_last == "always"]
     options = [Arithmetic(device, *option) for option in itertools.product(precisions, layouts)]
     if len(options) == 1:
         return options[0]
@@ -101,11 +106,15 @@ def settle(model, clip, batch, compute):
         "clip": [clip.frames, clip.size],
     }
     record = paths.ARITHMETIC / f"{key_of(**inputs)[:16]}.json"
-    if not record.is_file():
-        seconds = _measure(model.backbone, clip, batch, options)
-        chosen = min(options, key=lambda option: seconds[options.index(option)])
-        found = {"chosen": chosen[1:], "seconds": {str(option[1:]): took for option, took in zip(options, seconds)}}
-        _keep_first(record, (json.dumps(found | inputs, indent=1) + "\n").encode())
+    with locked(record):  # a run beside this one waits and goes by the same decision
+        if not record.is_file():
+            seconds = _measure(model.backbone, clip, batch, options)
+            good = [option for option, took in zip(options, seconds) if took <= TIE * min(seconds)]
+            found = {
+                "chosen": good[0][1:],
+                "seconds": {str(option[1:]): took for option, took in zip(options, seconds)},
+            }
+            write_bytes(record, (json.dumps(found | inputs, indent=1) + "\n").encode())
     return Arithmetic(device, *json.loads(record.read_text())["chosen"])
 
 
@@ -121,16 +130,16 @@ def processor(device=None):
         )
     except OSError:
         kind = platform.processor()
-    return f"{platform.machine()} {kind}, {joblib.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{platform.machine()} {kind}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _precisions(device):
-    """bf16 is a candidate only where there are instructions for it; elsewhere it is emulated, at a hundredth of the speed."""
+    """The candidates: bf16 only where there are instructions for it, as its emulation is far slower."""
     has_bf16 = {
         "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
         "cpu": lambda: torch.cpu._is_avx512_bf16_supported() and "AVX512" in torch.backends.cpu.get_cpu_capability(),
     }.get(device.type, lambda: False)
-    return ["float32", "bf16"] if has_bf16() else ["float32"]
+    return ["bf16", "float32"] if has_bf16() else ["float32"]
 
 
 def _measure(backbone, clip, batch, options):
@@ -159,15 +168,3 @@ def _time(backbone, clips, option, repeats):
     except torch.OutOfMemoryError:
         return float("inf")
     return min(seconds[1:])
-
-
-def _keep_first(path, data):
-    """Write ``path`` unless a run beside this one has done so: both then go by the same decision."""
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    write_bytes(part, data)
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        pass
-    finally:
-        part.unlink()

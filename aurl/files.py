@@ -1,9 +1,10 @@
 """Write a file whole or not at all, and tell whether a file was made from the same inputs."""
 
+import fcntl
 import hashlib
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aurl import UserError
@@ -27,6 +28,20 @@ def write_bytes(path, data):
     finally:
         with suppress(OSError):  # there may be no such file, nor such a folder
             part.unlink()
+
+
+@contextmanager
+def locked(path):
+    """Let one process at a time make ``path``; the others wait, and should then look whether it is made.
+
+    A file system that knows no locks lets all go on at once.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def key_of(**inputs):
@@ -56,7 +71,7 @@ def note_key(path, key):
 
 
 def forget_key(path):
-    """Take the note away before ``path`` is made anew, so that a file that was cut short is not taken for a whole one."""
+    """Take the note away before ``path`` is made anew, so that a file cut short is not taken for a whole one."""
     _note(Path(path)).unlink(missing_ok=True)
 
 

@@ -2,11 +2,12 @@
 
     python -m aurl.sphere VARIANT
 
-A model of many dimensions cannot be drawn without distortion. So a variant is trained anew with three, end to end, on the
-classes of ``sphere.classes``, from the video backbone of its trained checkpoint. Fixed word vectors become their first
-three principal components.
+A model of many dimensions cannot be drawn without distortion. So a variant is trained anew with three, end to end, on
+the classes of ``sphere.classes``, from the video backbone of its trained checkpoint. Fixed word vectors become their
+first three principal components.
 """
 
+import argparse
 import sys
 
 from aurl import UserError, checkpoints, config, evaluation, paths, text
@@ -17,7 +18,7 @@ SECTIONS = ["run", "data", "clip", "compute", "model", "loss", "generator", "tra
 
 
 def run(variant):
-    """Train the variant's three-dimensional model and keep it, with the features of held-back videos, in `paths.sphere`."""
+    """Train the variant's three-dimensional model; it and the features of held-back videos go to `paths.sphere`."""
     base = config.load(sections=["run"])
     seed = base.run.seeds[0]
     params = config.load(variant=variant, seed=seed, sections=SECTIONS)
@@ -45,7 +46,9 @@ def run(variant):
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m aurl.sphere", description=__doc__.splitlines()[0])
+    parser.add_argument("variant", help="one of sphere.variants")
     try:
-        run(sys.argv[1])
+        run(parser.parse_args().variant)
     except UserError as error:
         sys.exit(f"aurl: {error}")

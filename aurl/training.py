@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +20,16 @@ from aurl.progress import bar
 
 SECTIONS = ("model", "loss", "generator", "train")  # that decide what is trained
 # Code that no weight depends on: a change in it repeats no training.
-HARMLESS = ("aurl", "aurl.checkpoints", "aurl.config", "aurl.files", "aurl.paths", "aurl.progress")
+HARMLESS = ("aurl", "aurl.code", "aurl.config", "aurl.files", "aurl.paths", "aurl.progress")
 
 
 def train(params, clips, val, names, word_vectors, folder, scratch, start=None):
     """Train one variant and return its history, one row per epoch.
 
-    The checkpoint kept is the one with the best top-1 on ``val``, the held-back videos of the *training* classes (the first
-    of equals); no test class is seen here. A killed run resumes after its last whole epoch and ends with the same bytes. A
-    training that was finished before, with the same code, parameters, videos, word vectors and seed, is not repeated: its
-    checkpoint and history are taken over.
+    The checkpoint kept is the one with the best top-1 on ``val``, the held-back videos of the *training* classes (the
+    first of equals); no test class is seen here. A killed run resumes after its last whole epoch and ends with the same
+    bytes. A training that was finished before, with the same code, parameters, videos, word vectors and seed, is not
+    repeated: its checkpoint and history are taken over.
 
     Args:
         params: sections ``model, loss, generator, train, compute``, and ``variant`` and ``seed``.
@@ -38,7 +39,8 @@ def train(params, clips, val, names, word_vectors, folder, scratch, start=None):
         word_vectors: (C, W) word vectors of the classes.
         folder: where ``model.safetensors`` and ``model.json`` go.
         scratch: where the state of unfinished trainings is kept, and the result of finished ones.
-        start: a folder that `aurl.checkpoints.save` wrote, whose video backbone the run begins with instead of random weights.
+        start: a folder that `aurl.checkpoints.save` wrote, whose video backbone the run begins with instead of random
+            weights.
 
     Raises UserError for a batch larger than the training set and for a loss that is not finite.
     """
@@ -93,9 +95,8 @@ def train(params, clips, val, names, word_vectors, folder, scratch, start=None):
                 sums[name] = sums.get(name, 0) + term.detach()
         means = {name: value.item() / steps for name, value in sums.items()}
         if not math.isfinite(means["total"]):
-            raise UserError(
-                f"{params.variant}: the loss is not finite in epoch {epoch + 1}: lower train.lr ({params.train.lr})."
-            )
+            at = f"epoch {epoch + 1}: lower train.lr ({params.train.lr})."
+            raise UserError(f"the loss of variant {params.variant} is not finite in {at}")
         rate = params.train.lr * _schedule(epoch + 1, params.train)
         history.append({"epoch": epoch + 1, "lr": rate} | means | validate(model, val, word_vectors, params))
         if best is None or history[-1]["val_top1"] > best["val_top1"]:
@@ -113,7 +114,7 @@ def validate(model, val, word_vectors, params):
     classes = encode_classes(model, word_vectors)
     if not np.allclose((video**2).sum(axis=1), 1, atol=0.01):  # NaN, or zero where a length overflowed
         raise UserError(
-            f"{params.variant}: the features of the validation videos have no direction any more, as training diverged: "
+            f"training of variant {params.variant} diverged and its features have no direction any more: "
             f"lower train.lr ({params.train.lr})."
         )
     return {
@@ -130,7 +131,7 @@ def _optimizer(train, model):
 
 
 def _schedule(epoch, train):
-    """Share of the peak learning rate at a (fractional) epoch: linear warm-up from 0, then a cosine to 0 or constant."""
+    """Share of the peak rate at a (fractional) epoch: linear warm-up from 0, then a cosine to 0 or constant."""
     if epoch < train.warmup_epochs:
         return epoch / train.warmup_epochs
     if train.schedule == "constant":
@@ -144,10 +145,10 @@ def _draw(*key):
 
 
 def _key(params, clips, val, names, word_vectors, model, arithmetic):
-    """Everything that the result depends on; the initial weights stand for the seed of the first draw and for ``start``."""
+    """Everything that the result depends on; the initial weights stand for ``start``."""
     return key_of(
         code=code.digest("aurl.training", "aurl.video.clips", without=HARMLESS),
-        torch=torch.__version__,
+        versions={name: version(name) for name in ("av", "numpy", "torch", "torchvision")},
         arithmetic=arithmetic.facts(),
         params={name: getattr(params, name).model_dump() for name in SECTIONS},
         seed=params.seed,

@@ -1,77 +1,72 @@
-"""How long each stage of the pipeline takes: force every stage, one after the other, and write a table.
+"""How long `make reproduce` takes in a fresh clone of the last commit, once the environment is installed.
 
-    python benchmarks/pipeline.py      # longer than `make reproduce`, which runs stages side by side
+    python benchmarks/pipeline.py           # with the instructions that this processor has
+    python benchmarks/pipeline.py --avx2    # as a processor without AVX-512 and bfloat16 would compute
 
-writes reports/tables/durations.md (``--table`` names another file). What runs keep for each other, such as
-finished trainings, is moved aside meanwhile, so that everything is made anew.
+writes reports/tables/durations.csv and .md (``--table`` names another file), a column for each kind of arithmetic.
+Stages run side by side, so the whole takes less than the sum of the rows.
 """
 
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
-from aurl import paths
+import pandas as pd
+
 from aurl.files import write_bytes
 
-TABLE = Path("reports/tables/durations.md")
-KEPT = (paths.FRAMES, paths.PROBED, paths.TRAININGS)
+TABLE = Path("reports/tables/durations.csv")
+ONLY_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+WHOLE = "**all, side by side**"
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--table", type=Path, default=TABLE, help="the Markdown file to write")
+    parser.add_argument("--avx2", action="store_true", help="without AVX-512 and bfloat16")
+    parser.add_argument("--table", type=Path, default=TABLE, help="the CSV file to write; the Markdown lies beside it")
     options = parser.parse_args(arguments)
-    command = [sys.executable, "-m", "dvc", "repro", "--force"]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    with aside(*KEPT), subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        seconds = durations(process.stdout)
+    kind = "float32, AVX2" if options.avx2 else "this processor"
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
+        minutes = durations(folder, ONLY_AVX2 if options.avx2 else {})
+    rows = pd.DataFrame({"kind": kind, "job": list(minutes), "minutes": list(minutes.values())})
+    if options.table.exists():
+        before = pd.read_csv(options.table)
+        rows = pd.concat([before[before["kind"] != kind], rows], ignore_index=True)
+    write_bytes(options.table, rows.to_csv(index=False).encode())
+    write_bytes(options.table.with_suffix(".md"), markdown(rows).encode())
+
+
+def durations(folder, environment):
+    """Minutes of each job of `make reproduce` in the project ``folder``, by name, and of the whole."""
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "aurl.pipeline.reproduce"]
+    begin, minutes = time.monotonic(), {}
+    with subprocess.Popen(
+        command, cwd=folder, env=os.environ | path | environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:
+            sys.stderr.write(line)
+            if found := re.fullmatch(r"(.+): (\d+\.\d) min\n", line):
+                minutes[found[1]] = float(found[2])
     if process.returncode:
         sys.exit(process.returncode)
-    write_bytes(options.table, markdown(seconds).encode())
+    return minutes | {WHOLE: round((time.monotonic() - begin) / 60, 1)}
 
 
-@contextmanager
-def aside(*folders):
-    """Without ``folders`` inside the context; afterwards they are as they were."""
-    folders = [folder for folder in folders if folder.exists()]
-    with tempfile.TemporaryDirectory(prefix=".aside-", dir=".") as place:
-        for folder in folders:
-            shutil.move(folder, Path(place, folder.name))
-        try:
-            yield
-        finally:
-            for folder in folders:
-                shutil.rmtree(folder, ignore_errors=True)
-                shutil.move(Path(place, folder.name), folder)
-
-
-def durations(lines, clock=time.monotonic):
-    """Seconds that each stage took, by name: from the line in which DVC says that it starts to that of the next stage.
-
-    ``lines`` is DVC's output as it comes; it is passed on to the terminal.
-    """
-    starts = []
-    for line in lines:
-        if found := re.match(r"Running stage '(.+)'", line):
-            starts.append((found[1], clock()))
-        sys.stdout.write(line)
-    ends = [start for _, start in starts[1:]] + [clock()]
-    return {name: end - start for (name, start), end in zip(starts, ends)}
-
-
-def markdown(seconds):
-    """Minutes per stage; those that only check parameters or copy notebooks are one row."""
-    chapters = {name: took for name, took in seconds.items() if name.partition("@")[0] not in ("check", "strip")}
-    rest = sum(seconds.values()) - sum(chapters.values())
-    rows = chapters | {"checking and stripping": rest, "**all**": sum(seconds.values())}
-    lines = ["| stage | minutes |", "|---|---|", *(f"| {name} | {took / 60:.1f} |" for name, took in rows.items())]
+def markdown(rows):
+    """A row per job and a column per kind; jobs in the order of `make reproduce`, the whole last."""
+    wide = rows.pivot(index="job", columns="kind", values="minutes")
+    order = [job for job in dict.fromkeys(rows["job"]) if job != WHOLE]
+    lines = [f"| minutes | {' | '.join(wide.columns)} |", "|---" * (len(wide.columns) + 1) + "|"]
+    for job in [*order, WHOLE]:
+        cells = ("–" if pd.isna(value) else f"{value:.1f}" for value in wide.loc[job])
+        lines.append(f"| {job} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

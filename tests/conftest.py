@@ -4,6 +4,8 @@ import joblib
 import pytest
 import torch
 
+from aurl import paths
+
 
 def pytest_collection_modifyitems(items):
     """Run the files with whole pipelines first, so that no worker is left with one at the end."""
@@ -17,6 +19,12 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def no_lasting_records(tmp_path, monkeypatch):
+    """What `auto` measures in a test stays there."""
+    monkeypatch.setattr(paths, "ARITHMETIC", tmp_path / "arithmetic")
 
 
 @pytest.fixture

@@ -1,6 +1,11 @@
 """Threads, precision and memory layout: as the parameters say, or as a measurement that is kept decides."""
 
 import json
+import platform
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import pytest
@@ -10,13 +15,13 @@ from colored import MODEL, compute
 from aurl import config, devices, models, paths
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+OPTIONS = [("bf16", True), ("bf16", False), ("float32", True), ("float32", False)]
 CLIP = config.Clip(frames=2, stride=1, size=16, crop="squash")
 
 
-@pytest.fixture(autouse=True)
-def records(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ARITHMETIC", tmp_path)
-    return lambda: [json.loads(path.read_text()) for path in tmp_path.iterdir()]
+@pytest.fixture
+def records():
+    return lambda: [json.loads(path.read_text()) for path in paths.ARITHMETIC.glob("*.json")]
 
 
 def model(seed=0, **changes):
@@ -47,12 +52,19 @@ def test_what_the_parameters_say_is_not_measured(records, precision, channels_la
 
 @pytest.mark.parametrize("fastest", [0, 1, 2, 3])
 def test_auto_takes_the_fastest_and_records_every_time(records, monkeypatch, fastest):
-    monkeypatch.setattr(devices, "_precisions", lambda device: ["float32", "bf16"])
+    monkeypatch.setattr(devices, "_precisions", lambda device: ["bf16", "float32"])
     monkeypatch.setattr(devices, "_measure", lambda *_: [0.1 if i == fastest else 0.3 for i in range(4)])
     found = settle()
-    assert found[1:] == [("float32", False), ("float32", True), ("bf16", False), ("bf16", True)][fastest]
+    assert found[1:] == OPTIONS[fastest]
     (record,) = records()
     assert record["chosen"] == list(found[1:]) and sorted(record["seconds"].values()) == [0.1, 0.3, 0.3, 0.3]
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [((1.05, 1.0), True), ((1.0, 1.05), True), ((1.2, 1.0), False)])
+def test_noise_does_not_decide(monkeypatch, seconds, chosen):
+    monkeypatch.setattr(devices, "_precisions", lambda device: ["float32"])
+    monkeypatch.setattr(devices, "_measure", lambda *_: list(seconds))
+    assert settle().channels_last == chosen
 
 
 def test_a_decision_is_kept_whatever_later_measurements_say(records, monkeypatch):
@@ -60,23 +72,27 @@ def test_a_decision_is_kept_whatever_later_measurements_say(records, monkeypatch
     monkeypatch.setattr(devices, "_measure", lambda *_: [2.0, 1.0])
     first = settle()
     monkeypatch.setattr(devices, "_measure", lambda *_: [1.0, 2.0])
-    assert settle() == first and first.channels_last
+    assert settle() == first and not first.channels_last
     assert settle(network=model(seed=1)) == first  # other weights, same shapes
     assert settle(network=model(width=8)) != first  # another network
-    assert not settle(clip=CLIP.model_copy(update={"size": 32})).channels_last  # another clip
-    assert len(records()) == 3
+    assert settle(clip=CLIP.model_copy(update={"size": 32})).channels_last  # another clip
+    assert settle(clip=CLIP.model_copy(update={"frames": 4})).channels_last
+    assert len(records()) == 4
 
 
-def test_a_run_beside_this_one_that_was_first_decides(monkeypatch):
-    monkeypatch.setattr(devices, "_precisions", lambda device: ["float32"])
+def test_runs_side_by_side_measure_once(monkeypatch):
+    measured = []
 
-    def beaten(*_):
-        monkeypatch.setattr(devices, "_measure", lambda *_: [1.0, 2.0])
-        settle()  # the other run ends its measurement first
+    def slow(*_):
+        measured.append(1)
+        time.sleep(0.2)
         return [2.0, 1.0]
 
-    monkeypatch.setattr(devices, "_measure", beaten)
-    assert not settle().channels_last
+    monkeypatch.setattr(devices, "_precisions", lambda device: ["float32"])
+    monkeypatch.setattr(devices, "_measure", slow)
+    with ThreadPoolExecutor(3) as pool:
+        found = [run.result() for run in [pool.submit(settle) for _ in range(3)]]
+    assert len(measured) == 1 and len(set(found)) == 1
 
 
 def test_measuring_times_every_option_and_leaves_no_trace():
@@ -95,7 +111,7 @@ def test_an_option_that_does_not_fit_in_memory_is_not_chosen(monkeypatch):
     def step(backbone, clips, option, repeats):
         return float("inf") if option.precision == "float32" else 1.0
 
-    monkeypatch.setattr(devices, "_precisions", lambda device: ["float32", "bf16"])
+    monkeypatch.setattr(devices, "_precisions", lambda device: ["bf16", "float32"])
     monkeypatch.setattr(devices, "_measure", lambda backbone, clip, batch, options: [step(0, 0, o, 1) for o in options])
     assert settle().precision == "bf16"
 
@@ -103,6 +119,19 @@ def test_an_option_that_does_not_fit_in_memory_is_not_chosen(monkeypatch):
 def test_emulated_bf16_is_no_candidate(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     assert devices._precisions(torch.device("cpu")) == ["float32"]
+
+
+def test_memory_is_kept_from_step_to_step():
+    script = (
+        "import resource, torch; from aurl import devices; devices.keep_memory()\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    torch.ones(2**24)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "print([faults() for _ in range(4)][-1])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert platform.libc_ver()[0] != "glibc" or int(done.stdout) < 1000  # 64 MiB anew are 16384 pages
 
 
 def test_facts_are_what_json_can_hold():

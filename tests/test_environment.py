@@ -210,13 +210,10 @@ def test_citation_is_of_the_paper():
     assert paper["year"] == 2022 and "2203.15381" in paper["url"]
 
 
-def test_the_workflow_runs_the_commands_of_ci():
+def test_the_workflow_runs_ci():
     steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["ci"]["steps"]
-    commands = [step["run"] for step in steps if "run" in step]
-    assert commands == ["make lint", "make test", "make reproduce"]
-    assert commands == re.findall(r"^make .+$", (ROOT / ".ci/run").read_text(), flags=re.M)
-    targets = (ROOT / "Makefile").read_text()
-    assert all(re.search(rf"^{command.split()[1]}:", targets, flags=re.M) for command in commands)
+    assert [step["run"] for step in steps if "run" in step] == ["bash .ci/run"]
+    assert {"make lint", "make test", "make reproduce"} <= set((ROOT / ".ci/run").read_text().splitlines())
 
 
 def test_hooks_have_the_locked_versions(locked):

@@ -11,9 +11,14 @@ from project import ROOT, dvc, lay_out, write
 from aurl import config
 from aurl.datasets import names
 
-SMALL = {"train": {"epochs": 1, "steps": 2, "batch": 4, "lr": 0.005}, "model": {"width": 4, "depth": 1, "hidden": 8, "word_hidden": 8, "dim": 8},
-         "clip": {"frames": 4, "size": 16}, "evaluate": {"bootstrap": 100, "clips": 3}, "compute": {"threads": 1, "precision": "float32"},
-         "text": {"vectors": "data/vectors/glove-6b-100d-actions.bin"}}  # fmt: skip
+SMALL = {
+    "train": {"epochs": 1, "steps": 2, "batch": 4, "lr": 0.005},
+    "model": {"width": 4, "depth": 1, "hidden": 8, "word_hidden": 8, "dim": 8},
+    "clip": {"frames": 4, "size": 16},
+    "evaluate": {"bootstrap": 100, "clips": 3},
+    "compute": {"threads": 1, "precision": "float32"},
+    "text": {"vectors": "data/vectors/glove-6b-100d-actions.bin"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +33,44 @@ def project(tmp_path_factory):
     trees.hmdb51(data / "hmdb", ("brush_hair", "kick_ball"))
     change = SMALL | {
         "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
-        "variants": {"e2e": {"clip": {"crop": "crop"}, "model": {"semantic": "fixed", "projection": "linear"}, "loss": {"terms": ["regression"]}, "compute": {"precision": "bf16"}}},
-        "data": {"train": ["kinetics700", "activitynet"], "test": ["ucf101", "hmdb51"], "datasets": {
-            "kinetics700": {"reader": "kinetics", "root": str(data / "k700"), "annotations": [str(path) for path in csv], "classes": 4, "names": "kinetics700"},
-            "activitynet": {"reader": "activitynet", "root": str(data / "anet"), "annotations": str(segments), "classes": 2, "names": "activitynet"},
-            "ucf101": {"reader": "ucf101", "root": str(data / "ucf"), "classes": 3, "names": "ucf101"},
-            "hmdb51": {"reader": "hmdb51", "root": str(data / "hmdb"), "classes": 2, "names": "hmdb51"},
-        }},
-        "prepare": {"broken": 0.2, "min_frames": 4, "val_videos": 1, "proxies": {"folder": "data/proxies", "side": 32, "keyframe": 4, "crf": 20}},
+        "variants": {
+            "e2e": {
+                "clip": {"crop": "crop"},
+                "model": {"semantic": "fixed", "projection": "linear"},
+                "loss": {"terms": ["regression"]},
+                "compute": {"precision": "bf16"},
+            }
+        },
+        "data": {
+            "train": ["kinetics700", "activitynet"],
+            "test": ["ucf101", "hmdb51"],
+            "datasets": {
+                "kinetics700": {
+                    "reader": "kinetics",
+                    "root": str(data / "k700"),
+                    "annotations": [str(path) for path in csv],
+                    "classes": 4,
+                    "names": "kinetics700",
+                },
+                "activitynet": {
+                    "reader": "activitynet",
+                    "root": str(data / "anet"),
+                    "annotations": str(segments),
+                    "classes": 2,
+                    "names": "activitynet",
+                },
+                "ucf101": {"reader": "ucf101", "root": str(data / "ucf"), "classes": 3, "names": "ucf101"},
+                "hmdb51": {"reader": "hmdb51", "root": str(data / "hmdb"), "classes": 2, "names": "hmdb51"},
+            },
+        },
+        "prepare": {
+            "broken": 0.2,
+            "min_frames": 4,
+            "val_videos": 1,
+            "proxies": {"folder": "data/proxies", "side": 32, "keyframe": 4, "crf": 20},
+        },
         "sphere": {"variants": ["e2e", "aurl"], "epochs": 1, "batch": 4, "classes": ["abseiling", "archery", "zumba"]},
-    }  # fmt: skip
+    }
     lay_out(folder, change, "params.paper.yaml")
     dvc("repro", "-q", cwd=folder)
     return folder, data, change

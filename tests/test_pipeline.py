@@ -279,13 +279,17 @@ def test_slip_in_the_parameters_stops_before_anything_runs(restored, change, sen
     assert done.stderr.startswith("aurl: params.yaml: ")
 
 
+def run_notebook(folder, *arguments):
+    command = [sys.executable, "-m", "aurl.pipeline.notebook", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True)
+
+
 def test_error_in_a_notebook_is_one_sentence_and_leaves_no_output(restored):
     (restored / "reports/notebooks/02_embed_class_names.ipynb").unlink()
     vectors = restored / "data/vectors/glove-6b-100d-actions.bin"
     kept = vectors.read_bytes()
     vectors.write_bytes(b"not a model")
-    done = subprocess.run([sys.executable, "-m", "aurl.pipeline.notebook", "02_embed_class_names"], cwd=restored, capture_output=True, text=True,
-                          env=environment(restored))  # fmt: skip
+    done = run_notebook(restored, "02_embed_class_names")
     vectors.write_bytes(kept)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1 and "this is not a fastText model" in done.stderr
@@ -299,8 +303,7 @@ def test_video_that_cannot_be_decoded_is_named_and_leaves_no_output(restored):
     video.chmod(0o644)
     video.write_bytes(kept[: len(kept) // 2])
     shutil.rmtree(restored / "runs/aurl-0")
-    done = subprocess.run([sys.executable, "-m", "aurl.pipeline.notebook", "03_train", "-p", "variant", "aurl", "-p", "seed", "0"], cwd=restored, capture_output=True,
-                          text=True, env=environment(restored))  # fmt: skip
+    done = run_notebook(restored, "03_train", "-p", "variant", "aurl", "-p", "seed", "0")
     video.write_bytes(kept)
     assert done.returncode == 1
     assert [

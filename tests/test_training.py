@@ -8,7 +8,7 @@ import pytest
 import torch
 from colored import LOSS, MODEL, NAMES, WORDS, settings, videos
 
-from aurl import UserError, checkpoints, code, inference, losses, training
+from aurl import UserError, checkpoints, code, config, inference, losses, training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FILES = ("model.safetensors", "model.json")
@@ -28,12 +28,12 @@ def data():
 
 @pytest.fixture
 def run(data, tmp_path):
-    def train(params=None, name="run", words=WORDS, clips=None, scratch=None, start=None):
+    def train(params=None, name="run", words=WORDS, clips=None, val=None, names=NAMES, scratch=None, start=None):
         return training.train(
             params or settings(),
             clips or data[0],
-            data[1],
-            NAMES,
+            val or data[1],
+            names,
             words,
             tmp_path / name,
             tmp_path / f"scratch-{scratch or name}",
@@ -51,7 +51,7 @@ def written(tmp_path):
 
 def left(tmp_path):
     """The states of unfinished runs."""
-    return [path.parent.name for path in tmp_path.glob("scratch-run/*/state.pt")]
+    return [path.parent.name.rpartition("-")[0] for path in tmp_path.glob("scratch-run/*/state.pt")]
 
 
 # --- learning --------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def test_an_unfinished_run_that_cannot_be_read_is_begun_anew(run, written, tmp_p
     interrupt(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         run(params)
-    harm(tmp_path / "scratch-run" / "aurl-0" / "state.pt")
+    harm(next(tmp_path.glob("scratch-run/aurl-0-*/state.pt")))
     run(params)
     assert written() == written("whole") and left(tmp_path) == []
 
@@ -271,7 +271,9 @@ def test_a_batch_above_the_number_of_videos_is_said(run, tmp_path):
 
 
 def test_a_loss_that_explodes_is_said(run, tmp_path):
-    with pytest.raises(UserError, match=r"^aurl: the loss is not finite in epoch 1: lower train\.lr \(1e\+30\)\.$"):
+    with pytest.raises(
+        UserError, match=r"^the loss of variant aurl is not finite in epoch 1: lower train\.lr \(1e\+30\)\.$"
+    ):
         run(settings(optimizer="sgd", lr=1e30))
     assert not (tmp_path / "run").exists() and left(tmp_path) == []
 
@@ -285,7 +287,7 @@ def test_features_that_explode_are_said(run, monkeypatch, features):
     )
     with pytest.raises(
         UserError,
-        match=r"^aurl: the features of the validation videos have no direction .*: lower train\.lr \(0\.01\)\.$",
+        match=r"^training of variant aurl diverged and its .* no direction any more: lower train\.lr \(0\.01\)\.$",
     ):
         run(settings(epochs=1))
 
@@ -333,28 +335,79 @@ def test_a_finished_training_is_taken_over(run, written, steps):
     assert len(steps) == 8 and written("again") == written() and again.to_csv() == first.to_csv()
 
 
-@pytest.mark.parametrize("change", ["lr", "seed", "words", "clips", "start", "precision", "code"])
-def test_a_finished_training_of_something_else_is_not(run, steps, monkeypatch, change):
+def changed(clips, **attributes):
+    """The same clips with other attributes."""
+    other = copy.copy(clips)
+    vars(other).update(attributes)
+    return other
+
+
+CHANGES = ["lr", "seed", "words", "names", "clips", "val", "segments", "clip", "start", "precision", "code", "version"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_finished_training_of_something_else_is_not(run, data, steps, monkeypatch, change):
     run(settings(epochs=1), "begun")
     run(settings(epochs=1))
     before = len(steps)
+    clips, val = data
+    other = config.Clip(frames=4, stride=2, size=16, crop="squash")
     options = {
-        "lr": dict(params=settings(epochs=1, lr=5e-3)), "seed": dict(params=settings(epochs=1, seed=1)),
-        "words": dict(words=WORDS + np.eye(4, 6, 1, dtype=np.float32)), "clips": dict(clips=videos(16, 3, random=0)),
-        "start": dict(start="begun"), "precision": dict(params=settings(epochs=1, precision="bf16")), "code": {},
-    }[change]  # fmt: skip
+        "lr": dict(params=settings(epochs=1, lr=5e-3)),
+        "seed": dict(params=settings(epochs=1, seed=1)),
+        "words": dict(words=WORDS + np.eye(4, 6, 1, dtype=np.float32)),
+        "names": dict(names=["red", "green", "blue", "black"]),
+        "clips": dict(clips=videos(16, 3, random=0)),
+        "val": dict(val=changed(val, digests=[f"{digest}, changed" for digest in val.digests])),
+        "segments": dict(clips=changed(clips, segments=[(1, 4) for _ in clips.segments])),
+        "clip": dict(clips=changed(clips, clip=other)),
+        "start": dict(start="begun"),
+        "precision": dict(params=settings(epochs=1, precision="bf16")),
+    }.get(change, {})
     if change == "code":
         monkeypatch.setattr(training.code, "digest", lambda *_, **__: "another")
+    if change == "version":
+        monkeypatch.setattr(training, "version", lambda name: "another")
     run(**dict(params=settings(epochs=1), name="after", scratch="run") | options)
     assert len(steps) > before
 
 
-@pytest.mark.parametrize("file", [*FILES, "history.json"])
-def test_a_finished_training_that_was_cut_is_repeated(run, written, steps, tmp_path, file):
+def test_results_of_several_trainings_are_kept_side_by_side(run, written, steps):
+    run(settings(epochs=1))
+    run(settings(epochs=1, lr=5e-3), "other", scratch="run")
+    before = len(steps)
+    run(settings(epochs=1), "again", scratch="run")
+    assert len(steps) == before and written("again") == written() != written("other")
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3])
+def test_a_kill_while_a_result_is_kept_loses_nothing(run, written, tmp_path, monkeypatch, writes):
+    run(settings(epochs=1), "whole")
+    write, count = checkpoints.write_bytes, []
+
+    def failing(path, data):
+        if "scratch" in str(path) and not str(path).endswith(".pt"):
+            count.append(1)
+            if len(count) == writes:
+                raise KeyboardInterrupt
+        write(path, data)
+
+    monkeypatch.setattr(checkpoints, "write_bytes", failing)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(epochs=1))
+    monkeypatch.setattr(checkpoints, "write_bytes", write)
+    run(settings(epochs=1))
+    assert written() == written("whole") and left(tmp_path) == []
+
+
+@pytest.mark.parametrize("file", [*FILES, "finished.json"])
+@pytest.mark.parametrize("harm", ["cut", "flipped"])
+def test_a_finished_training_that_was_damaged_is_repeated(run, written, steps, tmp_path, file, harm):
     run(settings(epochs=1))
     kept, before = written(), len(steps)
-    path = tmp_path / "scratch-run" / "aurl-0" / file
-    path.write_bytes(path.read_bytes()[:-1])
+    path = next(tmp_path.glob(f"scratch-run/aurl-0-*/{file}"))
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] if harm == "cut" else content[:20] + bytes([content[20] ^ 1]) + content[21:])
     run(settings(epochs=1), "again", scratch="run")
     assert len(steps) > before and written("again") == kept
 

@@ -1,1 +1,1 @@
-"""The only modules that know DVC and papermill: notebooks as stages, stages side by side, and the names of their files."""
+"""The only modules that know DVC and papermill: notebooks as stages, and stages side by side."""

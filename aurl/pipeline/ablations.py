@@ -2,24 +2,33 @@
 
     python -m aurl.pipeline.ablations
 
-lays the project out anew in ``build/ablations``, with the section ``ablations`` of ``params.yaml`` in place of ``run``, and
-brings chapter 5 back to ``reports/ablations/``. The workspace shares DVC's cache, so a training that was done before is not
-repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where it was.
+lays the project out anew in ``build/ablations``, with the section ``ablations`` of ``params.yaml`` in place of ``run``,
+and brings chapter 5 back to ``reports/ablations/``. The workspace shares DVC's cache, so a training that was done
+before is not repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run
+continues where it was.
 """
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import yaml
 
-from aurl import UserError, config
+from aurl import config, paths
 from aurl.files import write_bytes
-from aurl.pipeline.reproduce import Job, side_by_side
+from aurl.pipeline.reproduce import Job, run_as_command, side_by_side
 
 WORKSPACE, RESULTS = Path("build/ablations"), Path("reports/ablations")
-PROJECT = ["aurl", "notebooks", "data/vectors", "data/descriptions.yaml", "dvc.yaml", "dvc.lock", ".dvc/config", ".dvcignore"]
+PROJECT = [
+    "aurl",
+    "notebooks",
+    "data/vectors",
+    "data/descriptions.yaml",
+    "dvc.yaml",
+    "dvc.lock",
+    ".dvc/config",
+    ".dvcignore",
+]
 CHAPTER = {
     "reports/tables/ablations.csv": "ablations.csv",
     "reports/tables/ablations.md": "ablations.md",
@@ -69,6 +78,9 @@ def _places():
     """Files and folders outside of the project proper that its parameters name relative to its root."""
     params = config.load(sections=["data", "prepare", "text"])
     places = [params.text.vectors, params.text.descriptions]
+    for kept in (paths.ARITHMETIC, paths.FRAMES, paths.PROBED, paths.TRAININGS):  # what was done once is not repeated
+        kept.mkdir(parents=True, exist_ok=True)
+        places.append(str(kept))
     if params.prepare.proxies:
         places.append(params.prepare.proxies.folder)
         Path(places[-1]).mkdir(parents=True, exist_ok=True)  # or the workspace could not fill it
@@ -79,9 +91,4 @@ def _places():
 
 
 if __name__ == "__main__":
-    try:
-        run()
-    except UserError as error:
-        sys.exit(f"aurl: {error}")
-    except KeyboardInterrupt:
-        sys.exit("aurl: interrupted; the same command continues where it was.")
+    run_as_command(run)

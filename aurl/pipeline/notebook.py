@@ -2,9 +2,10 @@
 
     python -m aurl.pipeline.notebook 03_train -p variant aurl -p seed 0
 
-executes ``build/notebooks/03_train.ipynb`` and writes ``reports/notebooks/03_train-aurl-0.ipynb``. What a user can mend is
-one sentence on stderr and exit status 1. ``--strip`` instead makes the stage's own copy of a notebook in ``notebooks/``:
-without outputs and without what an editor adds, so that reading, running and saving it changes no other stage.
+executes ``build/notebooks/03_train.ipynb`` and writes ``reports/notebooks/03_train-aurl-0.ipynb``. A mistake that the
+user can fix is one sentence on stderr and exit status 1. ``--strip`` instead makes the stage's own copy of a notebook
+in ``notebooks/``, without outputs and without what an editor adds. So reading, running and saving it changes no other
+stage.
 """
 
 import argparse
@@ -28,7 +29,8 @@ def strip(name):
 
 
 def run(name, parameters):
-    """Execute the staged notebook ``name`` with ``parameters`` (a dict) and keep it, outputs and all, in ``reports/notebooks/``.
+    """Execute the staged notebook ``name`` with ``parameters`` (a dict) and keep it with outputs in
+    ``reports/notebooks/``.
 
     Raises UserError with the notebook's own sentence if a cell raised one; papermill's error otherwise.
     """
@@ -63,7 +65,7 @@ def _read(path):
 
 
 def _write(path, notebook, keep_output):
-    """Keep what the author wrote (and outputs, if asked for); not what editors and papermill add, of which there is no end."""
+    """Keep what the author wrote (and outputs, if asked for), and nothing that editors and papermill add."""
     import nbformat
     from nbstripout import strip_output
 

@@ -2,12 +2,13 @@
 
     python -m aurl.pipeline.reproduce
 
-does what ``dvc repro`` does and leaves the same bytes, but trains and evaluates as many variants and seeds at a time as
-``compute.threads`` leaves cores for. An interrupted run continues where it was.
+does what ``dvc repro`` does and leaves the same results, but trains and evaluates as many variants and seeds at a time
+as ``compute.threads`` leaves cores for, or one at a time on an accelerator. An interrupted run continues where it was.
 """
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -37,64 +38,103 @@ def main():
 
 
 def up_to_date(folder):
-    """Whether ``dvc repro`` would find nothing to do."""
+    """Whether ``dvc repro`` would find nothing to do. Raises UserError while another DVC runs in ``folder``."""
+    from dvc.lock import LockError
     from dvc.repo import Repo
 
-    with Repo(str(folder)) as repo:
-        return not repo.status()
+    try:
+        with Repo(str(folder)) as repo:
+            return not repo.status()
+    except LockError:
+        raise UserError("another DVC command runs in this project: wait until it ends, then run this again.") from None
 
 
 def side_by_side(folder, run, compute, spheres=None):
     """Bring all trainings and evaluations of ``run.variants`` and ``run.seeds`` in the project ``folder`` up to date.
 
     ``compute`` is the section of that name; ``spheres`` maps a run, such as "aurl-0", to a further stage that needs its
-    checkpoint. Raises UserError with the sentence of the first stage that failed, after those that run have ended.
+    checkpoint. After a failure nothing new is begun. Raises UserError with the sentence of the stage that failed first,
+    when those that run beside it have ended.
     """
     Job(folder, "repro", "strip", "02_embed_class_names", name="data and class names").run()
-    cores = joblib.cpu_count()
     runs = [f"{variant}-{seed}" for seed, variant in product(run.seeds, run.variants)]
-    with ThreadPoolExecutor(max(1, cores // (compute.threads or cores))) as pool:
-        jobs = {pool.submit(_single(folder, f"03_train@{name}").run): name for name in runs}
+    after = {f"03_train@{name}": [f"04_evaluate@{name}"] for name in runs}
+    for name, stage in (spheres or {}).items():
+        after[f"03_train@{name}"].append(stage)
+    waiting, jobs, size = deque(after), {}, at_once(compute)  # what needs a checkpoint comes after the trainings
+    with ThreadPoolExecutor(size) as pool:
         try:
-            while jobs:
-                done, _ = wait(jobs, return_when=FIRST_COMPLETED)
-                for job in done:
-                    name = jobs.pop(job)
-                    job.result()
-                    if name:  # a training: what needs its checkpoint comes after the trainings that still wait
-                        more = [f"04_evaluate@{name}", *filter(None, [(spheres or {}).get(name)])]
-                        jobs |= {pool.submit(_single(folder, stage).run): None for stage in more}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # those that run end first, as the pool is left
+            while waiting or jobs:
+                while waiting and len(jobs) < size:
+                    stage = waiting.popleft()
+                    job = Job(folder, "repro", "--single-item", stage, name=stage, size=size)
+                    jobs[pool.submit(job.run)] = stage
+                for done in wait(jobs, return_when=FIRST_COMPLETED).done:
+                    stage = jobs.pop(done)
+                    if error := done.exception():
+                        if jobs:
+                            rest = ", ".join(jobs.values())
+                            tqdm.write(f"{stage} failed: {error} Waiting for {rest} to end.", file=sys.stderr)
+                        raise error
+                    waiting.extend(after.get(stage, []))
+        except KeyboardInterrupt:
+            stop_all()  # and the pool waits until they have ended
             raise
 
 
-def _single(folder, stage):
-    return Job(folder, "--wait-for-lock", "repro", "--single-item", stage, name=stage)
+def at_once(compute):
+    """How many stages run side by side: one on an accelerator, else as many as ``compute.threads`` leaves cores for."""
+    from aurl.devices import best_device  # PyTorch, which takes a while to import
+
+    if best_device().type != "cpu" or compute.threads is None:
+        return 1
+    return max(1, joblib.cpu_count() // compute.threads)
 
 
 class Job:
-    """A call of DVC in a project's ``folder``; while it runs, one line says how far it is."""
+    """A call of DVC in a project's ``folder``; while it runs, one line says how far it is.
 
-    def __init__(self, folder, *arguments, name):
-        self.folder, self.arguments, self.name = folder, arguments, name
-        self.said = deque(maxlen=1000)
+    ``size`` jobs run side by side and share the processor's cores.
+    """
+
+    running, interrupted = set(), False
+
+    def __init__(self, folder, *arguments, name, size=1):
+        self.folder, self.arguments, self.name, self.size = folder, arguments, name, size
+        self.said = deque(maxlen=200)
 
     def run(self):
         """Raises UserError with what a stage said, or after showing DVC's output if none did."""
         begin, line = time.monotonic(), _Line(self.name)
-        environment = os.environ | {"PYTHONPATH": str(self.folder.resolve()), "PYTHONUNBUFFERED": "1"}
-        command = [sys.executable, "-m", "dvc", *self.arguments]
-        with subprocess.Popen(
-            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        ) as process:
-            for piece in _pieces(process.stdout):
-                self.said.append(piece)
+        cores = {"LOKY_MAX_CPU_COUNT": str(max(1, joblib.cpu_count() // self.size))}
+        environment = os.environ | {"PYTHONPATH": str(self.folder.resolve()), "PYTHONUNBUFFERED": "1"} | cores
+        command = [sys.executable, "-m", "dvc", "--wait-for-lock", *self.arguments, "-q"]
+        # A session of its own, so that an interruption reaches all its processes, whoever was interrupted.
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.running.add(process)
+        try:
+            for piece, whole in _pieces(process.stdout):
                 line.show(piece)
-        line.close()
-        if process.returncode:
+                if whole:
+                    self.said.append(piece)
+            process.wait()
+        except BaseException:
+            stop_all()
+            process.wait()
+            raise
+        finally:
+            self.running.discard(process)
+            line.close()
+        if process.returncode and not Job.interrupted:
             raise self._error()
-        tqdm.write(f"{self.name}: done in {(time.monotonic() - begin) / 60:.1f} min", file=sys.stderr)
+        tqdm.write(f"{self.name}: {(time.monotonic() - begin) / 60:.1f} min", file=sys.stderr)
 
     def _error(self):
         sentences = [piece.removeprefix("aurl: ") for piece in self.said if piece.startswith("aurl: ")]
@@ -102,6 +142,13 @@ class Job:
             return UserError(sentences[-1])
         tqdm.write("\n".join(self.said), file=sys.stderr)
         return UserError(f"`dvc {' '.join(self.arguments)}` failed in {self.folder.resolve()}, as shown above.")
+
+
+def stop_all(*_):
+    """Interrupt every job that runs, as Ctrl-C would; each keeps what it has finished."""
+    Job.interrupted = True
+    for process in list(Job.running):
+        os.killpg(process.pid, signal.SIGINT)
 
 
 class _Line:
@@ -133,19 +180,31 @@ class _Line:
 
 
 def _pieces(stream):
-    """The lines of a byte stream as text, those that a progress bar overwrites included."""
+    """The lines of a byte stream as text, each with True, and with False the states that a progress bar overwrites."""
     rest = b""
     while chunk := stream.read1():
-        *whole, rest = re.split(rb"[\r\n]+", rest + chunk)
-        yield from (piece.decode(errors="replace") for piece in whole if piece.strip())
+        *pieces, rest = re.split(rb"([\r\n])", rest + chunk)  # piece, its end, piece, its end, ...
+        for piece, end in zip(pieces[::2], pieces[1::2]):
+            if piece.strip():
+                yield piece.decode(errors="replace"), end == b"\n"
     if rest.strip():
-        yield rest.decode(errors="replace")
+        yield rest.decode(errors="replace"), True
 
 
-if __name__ == "__main__":
+def run_as_command(function):
+    """Run ``function`` as a command does: a mistake is one sentence, and an interruption stops every job."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
     try:
-        main()
+        function()
     except UserError as error:
         sys.exit(f"aurl: {error}")
     except KeyboardInterrupt:
         sys.exit("aurl: interrupted; the same command continues where it was.")
+
+
+if __name__ == "__main__":
+    run_as_command(main)

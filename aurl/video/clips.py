@@ -11,7 +11,7 @@ import torch
 
 from aurl import UserError
 from aurl.datasets import read_manifest
-from aurl.files import forget_key, is_made_from, key_of, note_key
+from aurl.files import forget_key, is_made_from, key_of, locked, note_key
 from aurl.paths import FRAMES, merged
 from aurl.progress import parallel
 from aurl.video.decoding import VideoError
@@ -143,6 +143,8 @@ def _collate(items):
 def workers(batch_bytes, cores, free_bytes):
     """How many processes read batches ahead: one per core, as long as their batches fill a quarter of the free memory.
 
+    Of several runs side by side, each has its share of the cores, and of the memory by `free_memory`.
+
     Each holds the `PREFETCH` batches that it has read and the one that it is reading. 0 means that batches are read
     when they are asked for.
 
@@ -153,7 +155,10 @@ def workers(batch_bytes, cores, free_bytes):
 
 
 def free_memory():
-    """Bytes of memory that are free, or that the system would give up; no more than the container's limit."""
+    """Bytes of memory that are free, or that the system would give up: this run's share, by its share of the cores.
+
+    No more than the container's limit.
+    """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
@@ -161,7 +166,7 @@ def free_memory():
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with suppress(OSError, ValueError):  # no control group, or one without a limit
         free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return free
+    return free * joblib.cpu_count() // os.cpu_count()
 
 
 def decode_once(manifest, size, name, limit_gb):
@@ -179,19 +184,19 @@ def decode_once(manifest, size, name, limit_gb):
     key = key_of(videos=videos, size=size, resize=int(RESIZE), decoder=av.__version__)
     # With the key in its name, a file never holds other frames than its note says, whoever writes at the same time.
     file = FRAMES / f"{name}-{size}-{key[:12]}.npy"
-    if not is_made_from(file, key):
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            for old in file.parent.glob(f"{name}-{size}-{'[0-9a-f]' * 12}.npy"):
-                forget_key(old)
-                old.unlink(missing_ok=True)
-            _decode(manifest, shape, file)
-        except OSError as error:
-            raise UserError(
-                f"the frame cache {file} cannot be written ({error.strerror}): "
-                f"make {np.prod(shape) / 1e9:.1f} GB of room, or lower compute.cache_gb."
-            ) from None
-        note_key(file, key)
+    try:
+        with locked(file):  # a run beside this one waits and takes the array over
+            if not is_made_from(file, key):
+                for old in file.parent.glob(f"{name}-{size}-{'[0-9a-f]' * 12}.npy"):
+                    forget_key(old)
+                    old.unlink(missing_ok=True)
+                _decode(manifest, shape, file)
+                note_key(file, key)
+    except OSError as error:
+        raise UserError(
+            f"the frame cache {file} cannot be written ({error.strerror}): "
+            f"make {np.prod(shape) / 1e9:.1f} GB of room, or lower compute.cache_gb."
+        ) from None
     return np.load(file, mmap_mode="r")
 
 

@@ -1,40 +1,49 @@
-"""The time of the pipeline's stages, on a pipeline of two stages that DVC really runs."""
+"""The time of `make reproduce` in a fresh clone, on a project whose package says how long its jobs took."""
 
+import subprocess
 from pathlib import Path
 
-from aurl import paths
+import pytest
+
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
+STUB = """
+import os, sys
+print("a warning", file=sys.stderr)
+print("03_train@aurl-0: 2.5 min", file=sys.stderr)
+print("03_train@e2e-0: %s min" % ("9.0" if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2" else "1.5"), file=sys.stderr)
+sys.exit(os.path.exists("fail"))
+"""
 
 
-def test_every_stage_is_timed(benchmark):
-    Path(".dvc").mkdir()
-    Path(".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n")
-    Path("dvc.yaml").write_text("""stages:
-  check: {cmd: echo checked > checked, outs: [checked]}
-  01_first: {cmd: test ! -e build/trainings && mkdir -p build/trainings && touch build/trainings/new, deps: [checked]}
-""")
-    kept = paths.TRAININGS / "finished"
-    kept.parent.mkdir(parents=True)
-    kept.write_text("a training that took two days")
-    benchmark("pipeline").main(["--table", "durations.md"])
-    lines = Path("durations.md").read_text().splitlines()
-    assert [line.split(" | ")[0] for line in lines[2:]] == ["| 01_first", "| checking and stripping", "| **all**"]
-    assert list(paths.TRAININGS.iterdir()) == [kept]  # it was out of reach meanwhile, and is back
+@pytest.fixture
+def project(benchmark):
+    """The benchmark as a module, in a repository with a stub of the pipeline."""
+    module = benchmark("pipeline")
+    Path("aurl/pipeline").mkdir(parents=True)
+    Path("aurl/pipeline/reproduce.py").write_text(STUB)
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["git", "add", "-A"], check=True)
+    subprocess.run([*GIT, "commit", "-qm", "stub"], check=True)
+    return module
 
 
-def test_durations_reach_from_one_start_to_the_next(benchmark, capsys):
-    lines = [
-        "Running stage 'check':\n",
-        "> true\n",
-        "Running stage '03_train@aurl-0':\n",
-        "Running stage 'sphere@aurl':\n",
+def test_each_kind_of_arithmetic_is_a_column(project):
+    project.main(["--table", "durations.csv"])
+    project.main(["--table", "durations.csv", "--avx2"])
+    project.main(["--table", "durations.csv"])  # again: its column is replaced
+    assert Path("durations.md").read_text().splitlines() == [
+        "| minutes | float32, AVX2 | this processor |",
+        "|---|---|---|",
+        "| 03_train@aurl-0 | 2.5 | 2.5 |",
+        "| 03_train@e2e-0 | 9.0 | 1.5 |",
+        "| **all, side by side** | 0.0 | 0.0 |",
     ]
-    pipeline = benchmark("pipeline")
-    seconds = pipeline.durations(lines, clock=iter([0, 6, 126, 156]).__next__)
-    assert seconds == {"check": 6, "03_train@aurl-0": 120, "sphere@aurl": 30}
-    assert capsys.readouterr().out == "".join(lines)
-    assert pipeline.markdown(seconds).splitlines()[2:] == [
-        "| 03_train@aurl-0 | 2.0 |",
-        "| sphere@aurl | 0.5 |",
-        "| checking and stripping | 0.1 |",
-        "| **all** | 2.6 |",
-    ]
+
+
+def test_a_run_that_fails_is_no_measurement(project):
+    Path("fail").touch()
+    subprocess.run(["git", "add", "fail"], check=True)
+    subprocess.run([*GIT, "commit", "-qm", "fail"], check=True)
+    with pytest.raises(SystemExit):
+        project.main(["--table", "durations.csv"])
+    assert not Path("durations.csv").exists()

@@ -1,12 +1,20 @@
-"""Stages side by side: each once, trainings before what needs them, and a failure is one sentence; test_pipeline runs it."""
+"""Stages side by side: each once, trainings before their users; a failure is one sentence. test_pipeline runs it."""
 
+import io
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from project import dvc
 
-from aurl import UserError
+from aurl import UserError, devices
 from aurl.pipeline import reproduce
 
 RUN = SimpleNamespace(variants=["aurl", "e2e", "frozen"], seeds=[0, 1])
@@ -20,7 +28,7 @@ def calls(monkeypatch):
     class Job:
         failing = ()
 
-        def __init__(self, folder, *arguments, name):
+        def __init__(self, folder, *arguments, name, size=1):
             self.name = name
 
         def run(self):
@@ -60,21 +68,68 @@ def test_as_many_at_a_time_as_there_are_cores_for(calls, tmp_path, threads, most
     assert peak == most
 
 
-def test_after_a_failure_no_other_stage_is_begun(calls, tmp_path):
+def test_after_a_failure_no_other_stage_is_begun(calls, tmp_path, capfd):
     calls.job.failing = ("03_train@aurl-0",)
-    with pytest.raises(UserError, match="^03_train@aurl-0 failed$"):
+    with pytest.raises(UserError, match=r"^03_train@aurl-0 failed$"):
         reproduce.side_by_side(tmp_path, RUN, SimpleNamespace(threads=2))
     begun = [name for what, name in calls.log if what == "begin"]
-    assert len(begun) < 1 + 6 and not [name for name in begun if name.startswith("04")]
-    assert len(begun) == len(calls.log) / 2  # those that ran were waited for
+    assert begun == ["data and class names", "03_train@aurl-0", "03_train@e2e-0"]
+    assert len(begun) == len(calls.log) / 2  # the one beside it was waited for
+    assert not [name for name in begun if name.startswith("04")]
+
+
+def test_one_at_a_time_on_an_accelerator(calls, monkeypatch):
+    monkeypatch.setattr(devices, "best_device", lambda: torch.device("cuda"))
+    assert reproduce.at_once(SimpleNamespace(threads=1)) == 1
 
 
 def test_pieces_are_lines_and_states_of_progress_bars():
-    import io
-
     class Slow(io.BytesIO):
         def read1(self, *_):
             return super().read(3)
 
     text = "one\rtwo\r\n\nthrée: 50%|█\rend"
-    assert list(reproduce._pieces(Slow(text.encode()))) == ["one", "two", "thrée: 50%|█", "end"]
+    found = list(reproduce._pieces(Slow(text.encode())))
+    assert found == [("one", False), ("two", False), ("thrée: 50%|█", False), ("end", True)]
+
+
+PROJECT = """
+stages:
+  quick: {cmd: "echo 'aurl: too large: lower it.' >&2; exit 1"}
+  broken: {cmd: "echo some trouble; exit 3"}
+  slow: {cmd: "touch begun; sleep 30; touch ended"}
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_text(PROJECT)
+    dvc("init", "--no-scm", "-q", cwd=tmp_path)
+    return tmp_path
+
+
+def test_a_stages_sentence_is_the_error(project, capfd):
+    with pytest.raises(UserError, match=r"^too large: lower it\.$"):
+        reproduce.Job(project, "repro", "quick", name="quick").run()
+    assert "trouble" not in capfd.readouterr().err
+    with pytest.raises(UserError, match=r"^`dvc repro broken` failed in .*, as shown above\.$"):
+        reproduce.Job(project, "repro", "broken", name="broken").run()
+    assert "some trouble" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_stops_what_runs(project, sent):
+    script = (
+        "from pathlib import Path; from types import SimpleNamespace as S; from aurl.pipeline import reproduce as r\n"
+        "r.run_as_command(lambda: r.Job(Path(), 'repro', 'slow', name='slow').run())"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    while not Path("begun").exists():
+        time.sleep(0.05)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1 and said == "aurl: interrupted; the same command continues where it was.\n"
+    sleepers = subprocess.run(["pgrep", "-f", "^sleep 30$"], capture_output=True, text=True).stdout.split()
+    folders = [os.readlink(f"/proc/{pid}/cwd") for pid in sleepers]
+    assert str(project) not in folders and not Path("ended").exists()
