@@ -106,7 +106,7 @@ def settle(model, clip, batch, compute):
         "clip": [clip.frames, clip.size],
     }
     record = paths.ARITHMETIC / f"{key_of(**inputs)[:16]}.json"
-    with locked(record):  # a run beside this one waits and goes by the same decision
+    with locked(record.parent):  # a run beside this one waits and goes by the same decision
         if not record.is_file():
             seconds = _measure(model.backbone, clip, batch, options)
             good = [option for option, took in zip(options, seconds) if took <= TIE * min(seconds)]

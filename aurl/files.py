@@ -31,17 +31,19 @@ def write_bytes(path, data):
 
 
 @contextmanager
-def locked(path):
-    """Let one process at a time make ``path``; the others wait, and should then look whether it is made.
+def locked(folder):
+    """Let one process at a time make files in ``folder``; the others wait, and should then look what is made.
 
     A file system that knows no locks lets all go on at once.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as file:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
         with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
 
 
 def key_of(**inputs):

@@ -3,6 +3,8 @@
 import errno
 import os
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -71,3 +73,31 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         files.write_bytes(tmp_path / "a", b"new")
     assert names(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_a_lock_lets_one_process_in_at_a_time(tmp_path):
+    script = (
+        "import sys, time; from aurl.files import locked\n"
+        "with locked(sys.argv[1]):\n"
+        "    with open(sys.argv[1] + '/log', 'a') as log:\n"
+        "        print('in', file=log, flush=True); time.sleep(0.1); print('out', file=log, flush=True)"
+    )
+    runs = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "made")]) for _ in range(3)]
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    assert (tmp_path / "made/log").read_text().split() == ["in", "out"] * 3
+    assert names(tmp_path / "made") == ["log"]
+
+
+def test_a_note_tells_what_a_file_was_made_from(tmp_path):
+    path = tmp_path / "a.npy"
+    key, other = files.key_of(size=1), files.key_of(size=2)
+    assert not files.is_made_from(path, key)
+    path.write_bytes(b"made")
+    assert not files.is_made_from(path, key)  # not noted, so perhaps not whole
+    files.note_key(path, key)
+    assert files.is_made_from(path, key) and not files.is_made_from(path, other)
+    path.write_bytes(b"cut")
+    assert not files.is_made_from(path, key)
+    files.note_key(path, key)
+    files.forget_key(path)
+    assert not files.is_made_from(path, key) and names(tmp_path) == ["a.npy"]

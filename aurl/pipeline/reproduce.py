@@ -106,9 +106,13 @@ class Job:
     def run(self):
         """Raises UserError with what a stage said, or after showing DVC's output if none did."""
         begin, line = time.monotonic(), _Line(self.name)
-        cores = {"LOKY_MAX_CPU_COUNT": str(max(1, joblib.cpu_count() // self.size))}
-        environment = os.environ | {"PYTHONPATH": str(self.folder.resolve()), "PYTHONUNBUFFERED": "1"} | cores
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", *self.arguments, "-q"]
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # a stage's `python` is this one
+            "PYTHONPATH": str(self.folder.resolve()),
+            "PYTHONUNBUFFERED": "1",
+            "LOKY_MAX_CPU_COUNT": str(max(1, joblib.cpu_count() // self.size)),
+        }
+        command = [sys.executable, "-m", "dvc", "--wait-for-lock", *self.arguments]
         # A session of its own, so that an interruption reaches all its processes, whoever was interrupted.
         process = subprocess.Popen(
             command,
@@ -121,9 +125,10 @@ class Job:
         self.running.add(process)
         try:
             for piece, whole in _pieces(process.stdout):
-                line.show(piece)
                 if whole:
                     self.said.append(piece)
+                if not whole or piece.startswith("Running stage"):
+                    line.show(piece)
             process.wait()
         except BaseException:
             stop_all()

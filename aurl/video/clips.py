@@ -185,19 +185,19 @@ def decode_once(manifest, size, name, limit_gb):
     # With the key in its name, a file never holds other frames than its note says, whoever writes at the same time.
     file = FRAMES / f"{name}-{size}-{key[:12]}.npy"
     try:
-        with locked(file):  # a run beside this one waits and takes the array over
+        with locked(file.parent):  # a run beside this one waits and takes the array over
             if not is_made_from(file, key):
                 for old in file.parent.glob(f"{name}-{size}-{'[0-9a-f]' * 12}.npy"):
                     forget_key(old)
                     old.unlink(missing_ok=True)
                 _decode(manifest, shape, file)
                 note_key(file, key)
+            return np.load(file, mmap_mode="r")
     except OSError as error:
         raise UserError(
             f"the frame cache {file} cannot be written ({error.strerror}): "
             f"make {np.prod(shape) / 1e9:.1f} GB of room, or lower compute.cache_gb."
         ) from None
-    return np.load(file, mmap_mode="r")
 
 
 def _decode(manifest, shape, file):

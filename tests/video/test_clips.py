@@ -2,10 +2,12 @@
 
 import os
 import resource
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -216,22 +218,18 @@ def test_caches_of_different_sizes_lie_side_by_side(decode):
     assert decode.decoded == 0 and kept() == ["set-16", "set-32"]
 
 
-def test_processes_that_decode_at_the_same_time_get_their_own_frames(decode, manifest, monkeypatch):
-    """One begins while the other is at work, with the same frames in another order."""
-    other, read = manifest[::-1], clips.read_clips
-    inner = []
+def test_runs_that_decode_at_the_same_time_get_their_own_frames(manifest, tmp_path, monkeypatch):
+    """The same frames in two orders, so the files have equal sizes."""
+    monkeypatch.chdir(tmp_path)
 
-    def interrupted(*arguments, **options):
-        if not inner:
-            inner.append(None)
-            inner[0] = np.array(clips.decode_once(other, 16, "set", 1))
-        return read(*arguments, **options)
+    def run(table):
+        with joblib.parallel_config(backend="sequential"):
+            return numbers(clips.decode_once(table, 16, "set", 1))
 
-    monkeypatch.setattr(clips, "read_clips", interrupted)
-    outer, backward = numbers(decode()), [*range(5), *range(12), *range(24)]
-    assert numbers(inner[0]) == backward and outer == [*range(24), *range(12), *range(5)]
-    for _ in range(2):
-        assert numbers(decode(other)) == backward and numbers(decode()) == outer
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(run, table) for table in (manifest, manifest[::-1]) * 2]
+    forward, backward = [*range(24), *range(12), *range(5)], [*range(5), *range(12), *range(24)]
+    assert [run.result() for run in runs] == [forward, backward] * 2
 
 
 @pytest.mark.parametrize("key", ["", '{"videos": "12', "[]"])
