@@ -202,7 +202,8 @@ def run_as_command(function):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for sent in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore the former
+        signal.signal(sent, interrupt)
     try:
         function()
     except UserError as error:

@@ -124,7 +124,8 @@ def test_an_interruption_stops_what_runs(project, sent):
         "from pathlib import Path; from types import SimpleNamespace as S; from aurl.pipeline import reproduce as r\n"
         "r.run_as_command(lambda: r.Job(Path(), 'repro', 'slow', name='slow').run())"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    ignore = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if sent == signal.SIGTERM else None
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, preexec_fn=ignore)
     while not Path("begun").exists():
         time.sleep(0.05)
     process.send_signal(sent)
