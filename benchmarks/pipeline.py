@@ -8,6 +8,7 @@ Stages run side by side, so the whole takes less than the sum of the rows.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import subprocess
@@ -29,9 +30,10 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--avx2", action="store_true", help="without AVX-512 and bfloat16")
     parser.add_argument("--table", type=Path, default=TABLE, help="the CSV file to write; the Markdown lies beside it")
+    parser.add_argument("--keep", metavar="FOLDER", help="clone into this folder and keep it with its results")
     options = parser.parse_args(arguments)
     kind = "float32, AVX2" if options.avx2 else "this processor"
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory() as folder:
         subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
         minutes = durations(folder, ONLY_AVX2 if options.avx2 else {})
     rows = pd.DataFrame({"kind": kind, "job": list(minutes), "minutes": list(minutes.values())})

@@ -66,7 +66,7 @@ def test_results_stay_and_removed_files_go(project):
 def test_failing_stage_gives_its_own_sentence(project, capfd):
     ablations.lay_out(["aurl"], [0])
     file = project / "build/ablations/params.yaml"
-    file.write_text(file.read_text().replace("epochs: 10", "epochs: -1"))
+    file.write_text(file.read_text().replace("epochs: 7", "epochs: -1"))
     with pytest.raises(UserError, match=r"^params\.yaml: train\.epochs is -1: "):
         Job(ablations.WORKSPACE, "repro", "check", name="check").run()
     with pytest.raises(UserError, match=r"`dvc repro no_such_stage` failed in \S*build/ablations, as shown above\.$"):
