@@ -12,6 +12,7 @@ from aurl import UserError
 
 CHUNK = 2000  # calls that a cluster is given at a time
 PATIENCE = 10  # seconds that its scheduler has to answer
+SIDE_BY_SIDE = "AURL_SIDE_BY_SIDE"  # how many runs share the machine, as `aurl.pipeline.reproduce` tells them
 ENVIRONMENT = "AURL_PROGRESS"  # a file that `aurl.pipeline.notebook` shows on the terminal while a notebook runs
 
 

@@ -22,6 +22,7 @@ import joblib
 from tqdm import tqdm
 
 from aurl import UserError, config
+from aurl.progress import SIDE_BY_SIDE
 
 EVERY = 30  # seconds between two lines of a job where there is no terminal to rewrite one in
 
@@ -61,7 +62,9 @@ def side_by_side(folder, run, compute, spheres=None):
     after = {f"03_train@{name}": [f"04_evaluate@{name}"] for name in runs}
     for name, stage in (spheres or {}).items():
         after[f"03_train@{name}"].append(stage)
-    waiting, jobs, size = deque(after), {}, at_once(compute)  # what needs a checkpoint comes after the trainings
+    # Trainings that most rests on come first, and what rests on them after all trainings: no core waits at the end.
+    waiting = deque(sorted(after, key=lambda stage: -len(after[stage])))
+    jobs, size = {}, at_once(compute)
     with ThreadPoolExecutor(size) as pool:
         try:
             while waiting or jobs:
@@ -94,7 +97,7 @@ def at_once(compute):
 class Job:
     """A call of DVC in a project's ``folder``; while it runs, one line says how far it is.
 
-    ``size`` jobs run side by side and share the processor's cores.
+    ``size`` jobs run side by side and share cores and memory.
     """
 
     running, interrupted = set(), False
@@ -110,7 +113,7 @@ class Job:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # a stage's `python` is this one
             "PYTHONPATH": str(self.folder.resolve()),
             "PYTHONUNBUFFERED": "1",
-            "LOKY_MAX_CPU_COUNT": str(max(1, joblib.cpu_count() // self.size)),
+            SIDE_BY_SIDE: str(self.size),
         }
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", *self.arguments]
         # A session of its own, so that an interruption reaches all its processes, whoever was interrupted.

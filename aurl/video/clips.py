@@ -13,7 +13,7 @@ from aurl import UserError
 from aurl.datasets import read_manifest
 from aurl.files import forget_key, is_made_from, key_of, locked, note_key
 from aurl.paths import FRAMES, merged
-from aurl.progress import parallel
+from aurl.progress import SIDE_BY_SIDE, parallel
 from aurl.video.decoding import VideoError
 from aurl.video.reading import RESIZE, check, clip_indices, read_clips
 
@@ -111,7 +111,7 @@ class Clips(torch.utils.data.Dataset):
         count = 0
         if self.cache is None:
             batch_bytes = size * self.count * self.clip.frames * self.clip.size**2 * 3
-            count = workers(batch_bytes, joblib.cpu_count(), free_memory())
+            count = workers(batch_bytes, joblib.cpu_count(), free_memory(), int(os.environ.get(SIDE_BY_SIDE, 1)))
         return _Loader(
             self, size, sampler=sampler, generator=shuffle, num_workers=count,
             prefetch_factor=PREFETCH if count else None, collate_fn=_collate,
@@ -140,10 +140,10 @@ def _collate(items):
     return torch.from_numpy(np.stack(clips)), torch.tensor(labels)
 
 
-def workers(batch_bytes, cores, free_bytes):
+def workers(batch_bytes, cores, free_bytes, side_by_side=1):
     """How many processes read batches ahead: one per core, as long as their batches fill a quarter of the free memory.
 
-    Of several runs side by side, each has its share of the cores, and of the memory by `free_memory`.
+    Of several runs ``side_by_side``, each has its share of both.
 
     Each holds the `PREFETCH` batches that it has read and the one that it is reading. 0 means that batches are read
     when they are asked for.
@@ -151,14 +151,11 @@ def workers(batch_bytes, cores, free_bytes):
     >>> workers(batch_bytes=10**8, cores=128, free_bytes=24 * 10**9)
     20
     """
-    return min(cores, int(free_bytes / 4 / ((PREFETCH + 1) * batch_bytes)))
+    return min(max(1, cores // side_by_side), int(free_bytes / side_by_side / 4 / ((PREFETCH + 1) * batch_bytes)))
 
 
 def free_memory():
-    """Bytes of memory that are free, or that the system would give up: this run's share, by its share of the cores.
-
-    No more than the container's limit.
-    """
+    """Bytes of memory that are free, or that the system would give up; no more than the container's limit."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
@@ -166,7 +163,7 @@ def free_memory():
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with suppress(OSError, ValueError):  # no control group, or one without a limit
         free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return free * joblib.cpu_count() // os.cpu_count()
+    return free
 
 
 def decode_once(manifest, size, name, limit_gb):

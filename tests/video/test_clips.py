@@ -395,6 +395,7 @@ def count_decoded_frames(monkeypatch):
 )
 def test_batches_that_are_read_ahead_fill_a_quarter_of_the_free_memory(batch_bytes, cores, free_bytes, expected):
     found = clips.workers(batch_bytes, cores, free_bytes)
+    assert sum([clips.workers(batch_bytes, cores, free_bytes, side_by_side=4)] * 4) <= max(found, 4)
     assert found == expected and found * (clips.PREFETCH + 1) * batch_bytes <= free_bytes / 4
 
 
