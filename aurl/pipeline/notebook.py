@@ -43,7 +43,7 @@ def run(name, parameters):
         try:
             papermill.execute_notebook(
                 notebook, executed, parameters, kernel_name="python3", language="python", progress_bar=False,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             if error.ename in ("UserError", "VideoError"):
