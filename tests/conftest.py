@@ -1,5 +1,9 @@
 """What several test modules share."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch: the workers of the test run have no cores to spare
+
 import joblib
 import pytest
 import torch

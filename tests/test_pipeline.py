@@ -152,11 +152,9 @@ def test_executed_notebooks_carry_no_times_paths_or_warnings(project):
         assert outputs and not [output for output in outputs if output.output_type in ("stream", "error")], path
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["01_prepare_data", "02_embed_class_names", "03_train@e2e-0", "04_evaluate@aurl-0", "05_ablations", "06_paper"],
-)
+@pytest.mark.parametrize("name", ["01_prepare_data", "03_train@e2e-0", "sphere@aurl", "06_paper"])
 def test_forced_stage_gives_the_same_bytes(project, name):
+    """.ci/run forces the others, at full size."""
     before = (project / "dvc.lock").read_bytes()
     trainings = {"03_train@e2e-0": "e2e-0-*", "sphere@aurl": "sphere/aurl-0-*"}.get(name)
     for finished in (project / paths.TRAININGS).glob(trainings) if trainings else ():  # so that it is not taken over
@@ -220,11 +218,6 @@ def test_change_that_no_weight_depends_on_trains_nothing_anew(restored):
     assert not trained_anew(restored, "03_train@aurl-0", "sphere@aurl")
     assert "Another sentence." in (restored / "reports/notebooks/03_train-aurl-0.ipynb").read_text()
     assert (restored / "runs/aurl-0/model.safetensors").read_bytes() == kept
-
-    with (restored / "aurl/losses.py").open("a") as file:
-        file.write("\n\ndef another():\n    return 1\n")
-    assert trained_anew(restored, "03_train@aurl-0")
-    assert (restored / "runs/aurl-0/model.safetensors").read_bytes() == kept  # the same arithmetic, after all
     subprocess.run(["git", "checkout", "-q", "."], cwd=restored, check=True)
     dvc("checkout", "-q", "--force", cwd=restored)
 
