@@ -128,7 +128,7 @@ def test_memory_is_kept_from_step_to_step():
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    torch.ones(2**24)\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
-        "print([faults() for _ in range(4)][-1])"
+        "print(min(faults() for _ in range(16)))"  # not the first ones: small blocks may come to lie between
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert platform.libc_ver()[0] != "glibc" or int(done.stdout) < 1000  # 64 MiB anew are 16384 pages

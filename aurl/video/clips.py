@@ -97,7 +97,7 @@ class Clips(torch.utils.data.Dataset):
         try:
             return [self[i] for i in places]
         except UserError as error:
-            return error
+            return type(error)(*error.args)  # without the frames of its causes, which keep the processes alive
 
     def batches(self, size, shuffle=None, limit=None):
         """A DataLoader of uint8 ``(N, clips, T, size, size, 3)`` and labels ``(N,)``.
