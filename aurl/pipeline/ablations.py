@@ -25,10 +25,10 @@ PROJECT = [
     "data/vectors",
     "data/descriptions.yaml",
     "dvc.yaml",
-    "dvc.lock",
     ".dvc/config",
     ".dvcignore",
 ]
+MADE = ["dvc.lock", "reports"]  # with which DVC brings back what the project has made, when a workspace begins
 CHAPTER = {
     "reports/tables/ablations.csv": "ablations.csv",
     "reports/tables/ablations.md": "ablations.md",
@@ -47,6 +47,7 @@ def run():
     params = config.load(sections=["ablations", "compute", "variants"])
     ablations = params.ablations.model_copy(update={"variants": params.ablations.variants or list(params.variants)})
     lay_out(ablations.variants, ablations.seeds)
+    Job(WORKSPACE, "checkout", "--force", "--allow-missing", name="what was made before").run()
     side_by_side(WORKSPACE, ablations, params.compute)
     Job(WORKSPACE, "repro", "05_ablations", name="05_ablations").run()
     for source, target in CHAPTER.items():
@@ -55,7 +56,7 @@ def run():
 
 def lay_out(variants, seeds):
     """The project in ``build/ablations``; what earlier runs made there stays, for DVC to judge."""
-    for name in PROJECT:
+    for name in PROJECT if (WORKSPACE / "dvc.lock").exists() else PROJECT + MADE:
         source, target = Path(name), WORKSPACE / name
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)

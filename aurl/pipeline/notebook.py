@@ -20,6 +20,9 @@ from aurl import UserError
 from aurl.files import write_bytes
 from aurl.progress import ENVIRONMENT
 
+# Notebooks have no addresses to check, and importing the check would take longer than reading a notebook.
+sys.modules.setdefault("rfc3987_syntax", None)
+
 SOURCE, STAGED, EXECUTED = Path("notebooks"), Path("build/notebooks"), Path("reports/notebooks")
 
 

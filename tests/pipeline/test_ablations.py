@@ -54,13 +54,18 @@ def test_workspace_finds_what_the_parameters_name(project):
 
 
 def test_results_stay_and_removed_files_go(project):
+    (project / "dvc.lock").write_text("ours")
     ablations.lay_out(["aurl"], [0])
+    lock = project / "build/ablations/dvc.lock"
+    assert lock.read_text() == "ours"
+    lock.write_text("theirs")
     made = project / "build/ablations/runs/aurl-0/model.json"
     made.parent.mkdir(parents=True)
     made.touch()
     (project / "notebooks/06_paper.ipynb").unlink()
     ablations.lay_out(["aurl"], [0])
-    assert made.exists() and not (project / "build/ablations/notebooks/06_paper.ipynb").exists()
+    assert made.exists() and lock.read_text() == "theirs"
+    assert not (project / "build/ablations/notebooks/06_paper.ipynb").exists()
 
 
 def test_failing_stage_gives_its_own_sentence(project, capfd):
