@@ -52,10 +52,10 @@ for line in sys.stdin:
 
 
 def base(name):
-    """A video of 16 frames, with B-frames and keyframes where the codec has them."""
+    """A video of 16 frames, always the same bytes, with B-frames and keyframes where the codec has them."""
     kind, codec = CODECS[name]
     file = io.BytesIO()
-    with av.open(file, "w", format=kind) as container:
+    with av.open(file, "w", format=kind, container_options={"fflags": "+bitexact"}) as container:  # no dates, no ids
         stream = container.add_stream(codec, 25)
         stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
         stream.codec_context.thread_count, stream.codec_context.gop_size = 1, 6
@@ -206,9 +206,10 @@ def test_files_of_another_kind_are_not_read(results):
 
 
 def test_clips_of_damaged_files_hold_the_frames_that_decoding_all_gives(results):
-    """MPEG-4's decoder conceals damage with earlier pictures, so its result depends on where decoding begins."""
+    """A decoder that conceals damage with earlier pictures gives what depends on where it began: MPEG-4's often does,
+    H.264's for very few files, none of which is here."""
     *_, either, found = results
     read = {path: found[path][2] for path in either if found[path][1]}
     assert 200 < len(read) < len(either) - 100  # damage of all degrees
-    assert all(exact for path, exact in read.items() if path.suffix != ".avi")
+    assert not [path.name for path, exact in read.items() if path.suffix != ".avi" and not exact]
     assert sum(read.values()) > 0.98 * len(read)
