@@ -180,23 +180,61 @@ class Train(Section):
     epochs: Count
     steps: Count | None
     batch: Annotated[int, Field(ge=2)]
-    optimizer: Literal["adamw", "sgd"]
+    micro_batch: Annotated[int, Field(ge=2)] | None
+    optimizer: Literal["adamw", "adam", "sgd"]
     lr: Positive
     weight_decay: NotNegative
-    schedule: Literal["cosine", "constant"]
+    decay_norms: bool
+    schedule: Literal["cosine", "steps", "constant"]
+    milestones: list[Positive]
     warmup_epochs: NotNegative
+    ema: Annotated[float, Field(gt=0, lt=1)] | None
+    processes: Count
+    nodes: Count
+    rendezvous: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] | None
+    save_minutes: NotNegative | None
+    save_steps: Count | None
+    log_every: Count
+    tensorboard: bool
+
+    @property
+    def world(self):
+        """Processes on all machines together."""
+        return self.processes * self.nodes
+
+    @property
+    def parts(self):
+        """Passes that every process makes in a step."""
+        share = -(-self.batch // self.world)
+        return -(-share // self.micro_batch) if self.micro_batch else 1
+
+    @pydantic.model_validator(mode="after")
+    def _a_step_can_be_divided(self):
+        if self.batch < 2 * self.world * self.parts:  # BatchNorm wants two
+            raise _refusal(
+                f"divides a batch of {self.batch} videos into {self.world * self.parts} parts, and a part needs two: "
+                "raise batch or micro_batch, or lower processes."
+            )
+        if self.nodes > 1 and not self.rendezvous:
+            raise _refusal("has several nodes and no rendezvous: give the address of one of them, as HOST:29400.")
+        return self
 
 
 class Compute(Section):
     threads: Count | None
     precision: Literal["auto", "bf16", "float32"]
     channels_last: Literal["auto", "always", "never"]
+    compile: Literal["auto", "always", "never"]
     cache_gb: NotNegative
+    workers: Annotated[int, Field(ge=0)] | None
+    workers_gb: Positive | None
+    pin_workers: bool
 
 
 class Evaluate(Section):
     clips: Count
     batch: Count
+    processes: Count
     bootstrap: Annotated[int, Field(ge=100)]
 
 

@@ -14,13 +14,18 @@ WORDS = np.eye(4, 6, dtype=np.float32) + 0.3
 MODEL = dict(width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=8, dim=8, dropout=0.05)
 LOSS = dict(terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1)
 TRAIN = dict(
-    epochs=4, steps=None, batch=16, optimizer="adamw", lr=1e-2, weight_decay=1e-2, schedule="cosine", warmup_epochs=1
-)
+    epochs=4, steps=None, batch=16, micro_batch=None, optimizer="adamw", lr=1e-2, weight_decay=1e-2, decay_norms=True,
+    schedule="cosine", milestones=[60, 120], warmup_epochs=1, ema=None, processes=1, nodes=1, rendezvous=None,
+    save_minutes=None, save_steps=None, log_every=1, tensorboard=False,
+)  # fmt: skip
 FILES = ("model.safetensors", "model.json")
 
 
 def compute(precision):
-    return config.Compute(threads=1, precision=precision, channels_last="never", cache_gb=1)
+    return config.Compute(
+        threads=1, precision=precision, channels_last="never", compile="never", cache_gb=1,
+        workers=None, workers_gb=None, pin_workers=False,
+    )  # fmt: skip
 
 
 def settings(seed=0, precision="float32", model=None, loss=None, **train):
