@@ -1,0 +1,331 @@
+"""Curves are there while a training runs, go on where it goes on, and never stop it."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from aurl import UserError, progress
+from aurl.watching import Watch
+
+ROOT = Path(__file__).parents[1]
+BATCHES, EPOCH = range(10, 130, 10), 40  # steps with a point, and steps in an epoch
+
+
+@pytest.fixture(autouse=True)
+def on_the_terminal(monkeypatch):
+    monkeypatch.delenv(progress.ENVIRONMENT, raising=False)
+
+
+@pytest.fixture
+def place(tmp_path):
+    return tmp_path / "live" / "aurl-0"
+
+
+def train(place, first=0, last=BATCHES[-1], **options):
+    """A training that goes on after step ``first``, with curves that depend on the step only."""
+    with Watch(place, first, **options) as watch:
+        for step in (step for step in BATCHES if first < step <= last):
+            watch.log(step, {"train/total": math.exp(-step / 50), "train/lr": 1 / step})
+            if step % EPOCH == 0:
+                watch.log(step, {"val/top1": step / 1000})
+
+
+def written(place):
+    """path -> bytes of all of DVCLive's files."""
+    paths = (path for path in place.parent.rglob("*") if path.is_file() and "tensorboard" not in path.parts)
+    return {path.relative_to(place.parent).as_posix(): path.read_bytes() for path in paths}
+
+
+def curve(place, name):
+    return place.parent / "plots" / place.name / "metrics" / f"{name}.tsv"
+
+
+def values(place):
+    return json.loads((place.parent / "metrics" / f"{place.name}.json").read_text())
+
+
+# --- what is written -------------------------------------------------------------------------------
+
+
+def test_every_point_is_in_a_file_at_once(place):
+    watch = Watch(place)
+    for step, loss in ((10, 2.5), (20, 0.1)):
+        watch.log(step, {"train/total": loss, "train/clips_per_second": 1e6 / 3})
+    watch.log(20, {"val/top1": 0.75})
+    assert curve(place, "train/total").read_text() == "step\ttotal\n10\t2.5\n20\t0.1\n"
+    assert curve(place, "train/clips_per_second").read_text().splitlines()[1] == "10\t333333.3333333333"
+    assert curve(place, "val/top1").read_text() == "step\ttop1\n20\t0.75\n"
+    latest = {"train": {"total": 0.1, "clips_per_second": 1e6 / 3}, "val": {"top1": 0.75}, "step": 20}
+    assert values(place) == latest
+    assert set(written(place)) == {"metrics/aurl-0.json"} | {
+        f"plots/aurl-0/metrics/{name}.tsv" for name in ("train/total", "train/clips_per_second", "val/top1")
+    }
+
+
+def test_nothing_is_written_without_a_place_or_after_the_end(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train(None)
+    assert not any(tmp_path.iterdir())
+    watch = Watch(place)
+    watch.log(10, {"train/total": 1.0})
+    watch.close()
+    before = written(place)
+    watch.log(20, {"train/total": 2.0})
+    assert written(place) == before
+
+
+def test_one_training_leaves_the_curves_of_another_alone(place):
+    train(place)
+    before = written(place)
+    train(place.with_name("aurl-1"), last=20)
+    train(place.with_name("aurl"), last=20)
+    assert {name: written(place)[name] for name in before} == before
+
+
+def test_numbers_of_other_types_are_numbers(place):
+    with Watch(place) as watch:
+        watch.log(10, {"a": torch.tensor(0.5), "b": np.float32(0.25), "c": 3, "d": math.nan})
+    assert [curve(place, name).read_text().split()[-1] for name in "abcd"] == ["0.5", "0.25", "3.0", "nan"]
+
+
+# --- resuming --------------------------------------------------------------------------------------
+
+
+def test_a_new_training_removes_the_curves_before_it(place):
+    train(place)
+    again = place.with_name("again-0")
+    train(again, last=20)
+    expected = {name.replace("again", "aurl"): data for name, data in written(again).items() if "again" in name}
+    train(place, last=20)
+    assert {name: data for name, data in written(place).items() if "aurl" in name} == expected
+
+
+@pytest.mark.parametrize(
+    ("kept", "stopped"), [(5, 30), (10, 10), (30, 40), (39, 120), (40, 40), (55, 55), (55, 120), (120, 120)]
+)
+def test_a_resumed_training_has_the_curves_of_an_undisturbed_one(place, tmp_path, kept, stopped):
+    """It was killed while it wrote a point, some steps after its last state."""
+    whole = tmp_path / "whole" / "aurl-0"
+    train(whole)
+    train(place, last=stopped)
+    for path in place.parent.rglob("*.tsv"):
+        path.write_bytes(path.read_bytes() + b"130\t0.0")
+    train(place, first=kept)
+    assert values(place) == values(whole)
+    points = {name: data for name, data in written(whole).items() if name.endswith(".tsv")}
+    assert {name: data for name, data in written(place).items() if name.endswith(".tsv")} == points
+    assert len(points) == 3
+
+
+@pytest.mark.parametrize(
+    "tail", [b"80\t0.", b"80\t", b"80", b"8", b"\0" * 100, b"\n", b"80\t\n", b"80\t0.5\t1\n", b"\xff\n"]
+)
+def test_what_a_crash_left_of_a_line_is_cut(place, tail):
+    train(place, last=70)
+    before = curve(place, "train/total").read_bytes()
+    curve(place, "train/total").write_bytes(before + tail)
+    with Watch(place, step=120):
+        pass
+    assert curve(place, "train/total").read_bytes() == before
+
+
+@pytest.mark.parametrize("left", [b"", b"st", b"step\ttotal", b"step\ttotal\n", b"step\ttotal\n10\t0."])
+def test_a_crash_at_the_first_point_leaves_no_file(place, left):
+    train(place, last=10)
+    curve(place, "train/total").write_bytes(left)
+    train(place, first=10, last=20)
+    assert curve(place, "train/total").read_text() == f"step\ttotal\n20\t{math.exp(-20 / 50)}\n"
+
+
+def test_latest_values_are_those_of_the_step_that_the_training_goes_on_from(place):
+    train(place)
+    (place.parent / "metrics" / "aurl-0.json").write_text('{"train": {"to')  # as a kill may leave it
+    with Watch(place, step=90):
+        assert values(place) == {
+            "train": {"total": math.exp(-90 / 50), "lr": 1 / 90},
+            "val": {"top1": 0.08},
+            "step": 90,
+        }
+
+
+# --- it never stops a training ---------------------------------------------------------------------
+
+
+def is_told_once(err, place):
+    return err.count("\n") == 1 and err.startswith(f"aurl: the curves in {place} cannot be written (")
+
+
+@pytest.mark.parametrize("first", [0, 50])
+@pytest.mark.parametrize("tensorboard", [False, True])
+def test_a_folder_that_cannot_be_written(place, capsys, first, tensorboard):
+    place.parent.write_text("a file where the folder should be")
+    train(place, first, tensorboard=tensorboard)
+    out, err = capsys.readouterr()
+    assert out == "" and is_told_once(err, place) and "the training goes on" in err
+
+
+def test_a_file_that_cannot_be_written_any_more(place, capsys):
+    with Watch(place) as watch:
+        watch.log(10, {"train/total": 1.0})
+        curve(place, "train/total").unlink()
+        curve(place, "train/total").mkdir()
+        for step in (20, 30):
+            watch.log(step, {"train/total": 1.0})
+    assert is_told_once(capsys.readouterr().err, place)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("full", ["train/total.tsv", "aurl-0.json", "events.*"])
+def test_a_full_disk(place, capsys, full):
+    with Watch(place, tensorboard=True) as watch:
+        watch.log(10, {"train/total": 1.0})
+        (path,) = place.parent.rglob(full)
+        path.unlink()
+        path.symlink_to("/dev/full")
+        for step in (20, 30):
+            watch.log(step, {"train/total": 1.0})
+    err = capsys.readouterr().err
+    assert is_told_once(err, place) and "No space left on device" in err
+
+
+def test_a_disk_too_full_even_for_the_line_about_it(place, monkeypatch, tmp_path):
+    monkeypatch.setenv(progress.ENVIRONMENT, str(tmp_path))  # a folder cannot be written to
+    place.parent.write_text("a file where the folder should be")
+    train(place)
+
+
+def test_what_no_one_thought_of(place, capsys):
+    with Watch(place) as watch:
+        watch.log(10, {"train/total": "much"})
+        watch.log(20, {"train/total": 1.0})
+    assert is_told_once(capsys.readouterr().err, place)
+
+
+# --- it is alone -----------------------------------------------------------------------------------
+
+
+def test_nothing_is_said_and_git_dvc_and_the_network_are_left_alone(tmp_path):
+    """In a process of its own, where all that is left open would be reported at the end."""
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    code = f"""
+import socket, sys
+socket.socket.connect = lambda *_: sys.exit("the network is asked")
+sys.path[:0] = {[str(ROOT), str(ROOT / "tests")]}
+import test_watching
+from pathlib import Path
+test_watching.train(Path("live/aurl-0"), tensorboard=True)
+test_watching.train(Path("live/aurl-0"), first=50, tensorboard=True)
+"""
+    stage = {"DVC_STAGE": "03_train@aurl-0", "DVC_ROOT": str(tmp_path), "DVC_STUDIO_TOKEN": "x", "DVCLIVE_RESUME": "1"}
+    stage |= {"DVC_EXP_NAME": "lucid-lynx", "DVC_EXP_BASELINE_REV": "0" * 40}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | stage, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".git", "live"]
+    assert sorted(path.name for path in (tmp_path / "live").iterdir()) == ["metrics", "plots", "tensorboard"]
+    status = subprocess.run(["git", "status", "--short"], cwd=tmp_path, capture_output=True, text=True).stdout
+    assert status == "?? live/\n"
+
+
+def test_importing_it_imports_neither_package():
+    code = "import sys, aurl.watching; print(sorted({'dvclive', 'tensorboard', 'dvc', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_dvc_draws_what_is_written(tmp_path, monkeypatch):
+    """From the folders that dvc.yaml names, while it is written, and nothing where they are empty."""
+    from dvc.repo import Repo
+
+    sections = {name: yaml.safe_load((ROOT / "dvc.yaml").read_bytes())[name] for name in ("plots", "metrics")}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump(sections))
+    monkeypatch.chdir(tmp_path)
+    (names,) = sections["plots"]
+    for folder in (*names, *sections["metrics"]):
+        Path(folder).mkdir(parents=True)
+
+    def shown():
+        with Repo.init(no_scm=True, force=True) as repo:
+            plots, metrics = repo.plots.show()["workspace"], repo.metrics.show()[""]["data"]
+        curves = {path: about["data"] for path, about in plots.get("sources", {}).get("data", {}).items()}
+        drawn = plots.get("definitions", {}).get("data", {}).get("dvc.yaml", {}).get("data", {})
+        assert all(about == {"x": "step"} for about in drawn.values()) and drawn.keys() == curves.keys()
+        return curves, {path: about["data"] for path, about in metrics.items()}
+
+    assert shown() == ({}, {})
+    with Watch(Path("build/live/aurl-0"), tensorboard=True) as watch:
+        watch.log(10, {"train/total": 0.5, "val/top1": 0.25})
+        curves, metrics = shown()
+    assert curves["build/live/plots/aurl-0/metrics/train/total.tsv"] == [{"step": "10", "total": "0.5"}]
+    assert len(curves) == 2
+    assert metrics == {"build/live/metrics/aurl-0.json": {"train": {"total": 0.5}, "val": {"top1": 0.25}, "step": 10}}
+
+
+# --- TensorBoard -----------------------------------------------------------------------------------
+
+
+def scalars(place):
+    """name -> [(step, value)], as TensorBoard reads them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(place.parent / "tensorboard" / place.name)).Reload()
+    return {name: [(event.step, event.value) for event in log.Scalars(name)] for name in log.Tags()["scalars"]}
+
+
+def test_tensorboard_has_the_same_curves(place):
+    train(place, tensorboard=True)
+    found = scalars(place)
+    for name in ("train/total", "train/lr", "val/top1"):
+        lines = curve(place, name).read_text().splitlines()[1:]
+        points = [(int(step), pytest.approx(float(value))) for step, value in map(str.split, lines)]
+        assert found.pop(name) == points and points
+    assert not found
+
+
+@pytest.mark.parametrize("kept", [30, 55, 80])
+def test_tensorboard_has_no_step_twice(place, tmp_path, kept):
+    whole = tmp_path / "whole" / "aurl-0"
+    train(whole, tensorboard=True)
+    train(place, last=80, tensorboard=True)
+    (log,) = place.parent.rglob("events.*")
+    log.write_bytes(log.read_bytes() + b"\x18\0\0")  # the begin of a record
+    train(place, first=kept, tensorboard=True)
+    assert scalars(place) == scalars(whole)
+    train(place, tensorboard=True)
+    assert len(list(place.parent.rglob("events.*"))) == 1 and scalars(place) == scalars(whole)
+
+
+# --- packages that are missing ---------------------------------------------------------------------
+
+
+def hide(monkeypatch, package):
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, package, None)
+
+
+def test_tensorboard_is_missing(place, monkeypatch):
+    hide(monkeypatch, "tensorboard")
+    with pytest.raises(UserError, match=r"^train\.tensorboard needs TensorBoard: .*`pip install tensorboard`"):
+        Watch(place, tensorboard=True)
+    assert not place.parent.exists()
+    train(place)
+    assert curve(place, "train/total").exists()
+
+
+def test_dvclive_is_missing(place, monkeypatch, capsys):
+    hide(monkeypatch, "dvclive")
+    train(place)
+    assert not place.parent.exists()
+    told = "aurl: DVCLive is missing, so `dvc plots show` has no curves: install it with `pip install dvclive`.\n"
+    assert capsys.readouterr() == ("", told)
+    train(place, tensorboard=True)
+    assert scalars(place)["train/total"][0] == (10, pytest.approx(math.exp(-10 / 50)))
