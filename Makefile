@@ -37,6 +37,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@mkdir -p build/live/plots build/live/metrics  # where dvc.yaml looks for curves
 	@touch $@
 
 lock:  # after a change of pyproject.toml; needs uv

@@ -1,8 +1,12 @@
 """Models on disk: the checkpoint that later stages load, and the state of a training that a kill must not lose."""
 
+import contextlib
 import hashlib
 import io
 import json
+import signal
+import threading
+import time
 from pathlib import Path
 
 import safetensors.torch
@@ -11,9 +15,10 @@ import torch
 import aurl.models
 from aurl import UserError, devices
 from aurl.config import Model
-from aurl.files import write_bytes
+from aurl.files import locked, write_bytes
+from aurl.progress import say
 
-WEIGHTS, ABOUT, STATE, FINISHED = "model.safetensors", "model.json", "state.pt", "finished.json"
+WEIGHTS, ABOUT, FINISHED = "model.safetensors", "model.json", "finished.json"
 
 
 def save(folder, weights, model, names, word_dim, **facts):
@@ -51,13 +56,26 @@ def copy_of(model):
 
 
 class Progress:
-    """How far one training has come, in a folder of its own: the state after an epoch, or the finished result.
+    """How far one training has come, in a folder of its own: its last two states, or the finished result.
 
-    The folder's name ends in the ``key``, which holds all that the result depends on; both files hold all of the key.
+    The folder's name ends in the ``key``, which holds all that the result depends on; the files hold all of the key. A
+    state's name ends in the digest of its bytes, so one that is not whole is passed over for the one before it.
+    ``train`` is that section of ``params.yaml``, which says how often a state is due. Of several processes, one
+    ``writes``.
     """
 
-    def __init__(self, folder, key):
-        self.folder, self.key = Path(f"{folder}-{key[:16]}"), key
+    def __init__(self, folder, key, train, writes=True):
+        self.folder, self.key, self.train, self.writes = Path(f"{folder}-{key[:16]}"), key, train, writes
+        self.kept = (time.monotonic(), 0)  # when, and after which step
+
+    @contextlib.contextmanager
+    def alone(self, name, target):
+        """Keep other trainings out of ``target`` and of this folder. Raises UserError if one is there."""
+        with contextlib.ExitStack() as stack:
+            for folder in (target, self.folder) if self.writes else ():
+                busy = f"another {name} is at work in {folder}: wait until it ends, or stop it."
+                stack.enter_context(locked(folder, busy))
+            yield
 
     def finished(self, target):
         """The history of this training if it was finished before, else ``None``; its checkpoint goes to ``target``."""
@@ -69,35 +87,90 @@ class Progress:
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         if not isinstance(about, dict) or (about.get("key"), about.get("digests")) != (self.key, digests):
             return None
-        for name, data in files.items():
+        for name, data in files.items() if self.writes else ():
             write_bytes(Path(target, name), data)
         return about["history"]
 
     def finish(self, target, history):
-        """Keep the checkpoint that `save` wrote to ``target``, and ``history``, in place of the state."""
+        """Keep the checkpoint that `save` wrote to ``target``, and ``history``, in place of the states."""
         files = {name: Path(target, name).read_bytes() for name in (WEIGHTS, ABOUT)}
         for name, data in files.items():
             write_bytes(self.folder / name, data)
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         about = {"key": self.key, "digests": digests, "history": history}
         write_bytes(self.folder / FINISHED, json.dumps(about).encode())  # last: without it there is no result
-        (self.folder / STATE).unlink(missing_ok=True)
+        for path in self._states():
+            path.unlink()
 
-    def resume(self, model, optimizer):
-        """Put model and optimizer where the last whole epoch left them; the history and the best epoch so far."""
+    def state(self):
+        """The last state that `keep` kept whole, with tensors on the CPU, or ``None``."""
+        for path in self._states():
+            try:
+                data = path.read_bytes()
+                state = torch.load(io.BytesIO(data), "cpu", weights_only=True)
+                if (state["key"], _digest(data)) == (self.key, path.stem.rpartition("-")[2]):
+                    return state
+            except Exception:  # torch has many ways to say that a file is not its own
+                continue
+        return None
+
+    def due(self, step):
+        """Whether the state after ``step`` steps should be kept."""
+        when, last = self.kept
+        minutes, steps = self.train.save_minutes, self.train.save_steps
+        late = minutes is not None and time.monotonic() - when >= 60 * minutes
+        return late or (steps is not None and step - last >= steps)
+
+    def keep(self, step, state, needed=False):
+        """Keep ``state``, a dict of what `torch.save` can hold, as that after ``step`` steps.
+
+        If it cannot be written, those kept before are still there; the reader is told, and UserError raised if there
+        are none or this one is ``needed``.
+        """
+        self.kept = (time.monotonic(), step)
+        if not self.writes:
+            return
         try:
-            state = torch.load(self.folder / STATE, weights_only=True)
-        except Exception:  # torch has many ways to say that a file is missing, not whole or not its own
-            state = None
-        if isinstance(state, dict) and state.get("key") == self.key:
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            return state["history"], state["best"]
-        return [], None
+            self._write(step, state)
+        except UserError as error:
+            if needed or not self._states():
+                raise
+            say(f"aurl: {error} The training goes on, but a kill would now lose what came after the last state.")
 
-    def keep(self, model, optimizer, history, best):
-        """Keep the state after an epoch."""
+    def _write(self, step, state):
         buffer = io.BytesIO()
-        states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        torch.save({"key": self.key, "history": history, "best": best} | states, buffer)
-        write_bytes(self.folder / STATE, buffer.getvalue())
+        torch.save({"key": self.key} | state, buffer)
+        data = buffer.getvalue()
+        write_bytes(self.folder / f"state-{step:09d}-{_digest(data)}.pt", data)
+        for path in self._states()[2:]:
+            path.unlink()
+
+    def _states(self):
+        """The files of states, the last one first."""
+        return sorted(self.folder.glob("state-*.pt"), reverse=True)
+
+
+def _digest(data):
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+class Interruption:
+    """Ctrl-C and SIGTERM while it lasts: both are noted in ``asked`` rather than obeyed, for the training to end with a
+    whole step. A second Ctrl-C, two seconds later or more, is obeyed."""
+
+    asked = False
+
+    def __enter__(self):
+        self.since, self.before = 0, {}
+        if threading.current_thread() is threading.main_thread():  # no other thread may
+            self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, _):
+        if self.asked and number == signal.SIGINT and time.monotonic() - self.since > 2:
+            raise KeyboardInterrupt
+        self.asked, self.since = True, self.since or time.monotonic()

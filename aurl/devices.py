@@ -1,7 +1,9 @@
-"""Where and how a model computes: device, threads, precision and memory layout.
+"""Where and how a model computes: device, threads, precision, memory layout and compilation.
 
 ``compute.precision: auto`` and ``compute.channels_last: auto`` are decided by timing a few training steps of the model
-at hand, never by a guess: which layout is faster depends on the processor, the clip's size and the network's width.
+at hand, never by a guess: which layout is faster depends on the processor, the clip's size and the network's width. On
+an accelerator ``compute.compile: auto`` is timed, too. On a processor it stands for no: benchmarks/cost.py found little
+to gain there, for minutes of compiling.
 What was measured is kept in ``build/arithmetic``, so a later run on the same machine computes alike; the decision
 stands in every checkpoint's ``model.json``.
 """
@@ -19,7 +21,7 @@ from typing import NamedTuple
 import joblib
 import torch
 
-from aurl import paths
+from aurl import UserError, paths, processes
 from aurl.files import key_of, locked, write_bytes
 
 LAYOUTS = {False: torch.contiguous_format, True: torch.channels_last_3d}
@@ -36,6 +38,7 @@ class Arithmetic(NamedTuple):
     device: torch.device
     precision: str
     channels_last: bool
+    compiled: bool
 
     @property
     def memory_format(self):
@@ -51,6 +54,7 @@ class Arithmetic(NamedTuple):
             "device": self.device.type,
             "precision": self.precision,
             "channels_last": self.channels_last,
+            "compiled": self.compiled,
             "threads": torch.get_num_threads() if self.device.type == "cpu" else None,
         }
 
@@ -61,12 +65,12 @@ def best_device():
 
 
 def limit_threads(compute):
-    """Use ``compute.threads`` of the processor's cores, all of them if ``None``.
+    """Use ``compute.threads`` of the processor's cores; if ``None``, all of them, or this process's share.
 
     The number of threads changes the last digits of sums, and training amplifies them. One thread gives the same result
     on any number of cores, and two trainings side by side finish sooner than one after the other on two cores each.
     """
-    torch.set_num_threads(compute.threads or joblib.cpu_count())
+    torch.set_num_threads(compute.threads or max(1, joblib.cpu_count() // processes.beside()))
 
 
 def keep_memory():
@@ -94,8 +98,10 @@ def settle(model, clip, batch, compute):
     device = next(model.parameters()).device
     precisions = _precisions(device) if compute.precision == "auto" else [compute.precision]
     layouts = [True, False] if compute.channels_last == "auto" else [compute.channels_last == "always"]
-    options = [Arithmetic(device, *option) for option in itertools.product(precisions, layouts)]
-    if len(options) == 1:
+    compiling = {"auto": [True, False] if device.type == "cuda" else [False], "always": [True], "never": [False]}
+    choices = itertools.product(precisions, layouts, compiling[compute.compile])
+    options = [Arithmetic(device, *option) for option in choices]
+    if len(options) == 1 and not options[0].compiled:
         return options[0]
     inputs = {
         "processor": processor(device),
@@ -109,6 +115,8 @@ def settle(model, clip, batch, compute):
     with locked(record.parent):  # a run beside this one waits and goes by the same decision
         if not record.is_file():
             seconds = _measure(model.backbone, clip, batch, options)
+            if compute.compile == "always" and min(seconds) == float("inf"):
+                raise UserError("torch.compile does not work here: set compute.compile to never.")
             good = [option for option, took in zip(options, seconds) if took <= TIE * min(seconds)]
             found = {
                 "chosen": good[0][1:],
@@ -155,6 +163,8 @@ def _measure(backbone, clip, batch, options):
 @torch.enable_grad()
 def _time(backbone, clips, option, repeats):
     network = copy.deepcopy(backbone).train().to(memory_format=option.memory_format)
+    if option.compiled:
+        network.compile()
     clips = clips.contiguous(memory_format=option.memory_format)
     seconds = []
     try:
@@ -167,4 +177,8 @@ def _time(backbone, clips, option, repeats):
             seconds.append(time.perf_counter() - start)
     except torch.OutOfMemoryError:
         return float("inf")
+    except Exception:
+        if option.compiled:  # a compiler may be missing, or not know an operation
+            return float("inf")
+        raise
     return min(seconds[1:])

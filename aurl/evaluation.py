@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aurl import UserError, metrics
+from aurl import UserError, devices, metrics, processes
 from aurl.files import write_bytes
 from aurl.inference import encode, encode_classes, rank
 
@@ -19,6 +19,20 @@ def features(model, clips, word_vectors, params, desc=None):
     ``word_vectors`` (C, W) are those of the classes that the clips' labels are places in; ``params`` has the sections
     ``evaluate`` and ``compute``. With ``desc`` a progress bar of that name is drawn.
     """
+    return processes.together(
+        _features,
+        model,
+        clips,
+        word_vectors,
+        params,
+        desc,
+        processes=params.evaluate.processes,
+        name=desc or "encoding",
+    )
+
+
+def _features(model, clips, word_vectors, params, desc):
+    model.to(devices.best_device())  # each process has its own
     video, labels = encode(model, clips, params.evaluate.batch, params.compute, desc)
     return {"video": video, "classes": encode_classes(model, word_vectors), "labels": labels}
 

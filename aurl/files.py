@@ -31,16 +31,20 @@ def write_bytes(path, data):
 
 
 @contextmanager
-def locked(folder):
+def locked(folder, busy=None):
     """Let one process at a time make files in ``folder``; the others wait, and should then look what is made.
 
-    A file system that knows no locks lets all go on at once.
+    With a sentence as ``busy``, they do not wait: it is raised as a UserError. A file system that knows no locks lets
+    all go on at once.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            except BlockingIOError:
+                raise UserError(busy) from None
         yield
     finally:
         os.close(descriptor)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from aurl import devices
+from aurl import devices, processes
 from aurl.progress import bar
 
 # Kinetics' mean and standard deviation of red, green and blue in [0, 1] (torchvision's video models).
@@ -16,16 +16,20 @@ def encode(model, clips, batch, compute, desc=None):
     """Features (N, D) float32 of unit length and labels (N,) of all clips, in their order.
 
     ``clips`` are `aurl.video.clips.Clips`, encoded ``batch`` videos at a time; ``compute`` is that section of
-    ``params.yaml``. With ``desc`` a progress bar of that name is drawn.
+    ``params.yaml``. Processes that share the work (`aurl.processes`) encode a part each, and all get the whole. With
+    ``desc`` a progress bar of that name is drawn.
     """
     arithmetic = devices.settle(model, clips.clip, batch, compute)
     model.eval().to(memory_format=arithmetic.memory_format)
-    features, labels = [], []
-    for video, label in bar(clips.batches(batch), desc=desc, unit="batch", disable=desc is None):
+    features, labels = [torch.empty(0, model.dim)], [torch.empty(0, dtype=torch.int64)]
+    mine = range(len(clips))[processes.share(len(clips), processes.rank(), processes.count())]
+    order = [[(0, i) for i in mine[start : start + batch]] for start in range(0, len(mine), batch)]
+    batches = clips.batches(batch, order, compute)
+    for video, label, mirrored in bar(batches, desc=desc, unit="batch", disable=desc is None or processes.rank() > 0):
         with arithmetic.autocast():
-            features.append(model.encode_video(to_device(video, arithmetic)).cpu())
+            features.append(model.encode_video(to_device(video, mirrored, arithmetic)).cpu())
         labels.append(label)
-    return torch.cat(features).numpy(), torch.cat(labels).numpy()
+    return processes.gathered(torch.cat(features).numpy()), processes.gathered(torch.cat(labels).numpy())
 
 
 @torch.no_grad()
@@ -50,10 +54,15 @@ def rank(video, classes, names, k=5):
     return np.array(names)[order], np.take_along_axis(scores, order, axis=1)
 
 
-def to_device(video, arithmetic):
-    """uint8 ``(N, K, T, H, W, 3)`` -> normalized floats ``(N, K, 3, T, H, W)`` on the device, in its memory layout."""
-    flat = to_input(video.flatten(0, 1).to(arithmetic.device)).contiguous(memory_format=arithmetic.memory_format)
-    return flat.unflatten(0, video.shape[:2])
+def to_device(video, mirrored, arithmetic):
+    """uint8 ``(N, K, T, H, W, 3)`` -> normalized floats ``(N, K, 3, T, H, W)`` on the device, in its memory layout.
+
+    Bytes travel to the device. There, clips for which the bool ``mirrored`` (N, K) holds are mirrored left to right.
+    """
+    flat, mirrored = (values.flatten(0, 1).to(arithmetic.device, non_blocking=True) for values in (video, mirrored))
+    if mirrored.any():
+        flat = torch.where(mirrored[:, None, None, None, None], flat.flip(-2), flat)
+    return to_input(flat).contiguous(memory_format=arithmetic.memory_format).unflatten(0, video.shape[:2])
 
 
 def to_input(clips: np.ndarray | torch.Tensor, mean: tuple = MEAN, std: tuple = STD) -> torch.Tensor:

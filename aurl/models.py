@@ -49,6 +49,23 @@ class _Conv2Plus1D(Conv2Plus1D):  # type: ignore[misc]  # torchvision has no typ
         self[3].__class__ = _TemporalConv  # same parameters under the same names
 
 
+class BatchDropout(nn.Dropout):
+    """Dropout whose mask is drawn for ``whole`` rows, of which the input's are those from row ``first`` on.
+
+    So processes that share a batch, or passes over its parts, drop the same as one pass would, given the same random
+    numbers. While ``whole`` is ``None``, the input is everything.
+    """
+
+    whole: int | None = None
+    first = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.whole is None:
+            return super().forward(x)
+        mask = super().forward(x.new_ones(self.whole, *x.shape[1:]))
+        return x * mask[self.first : self.first + len(x)]
+
+
 class Backbone(nn.Module):
     """R(2+1)D of any width and depth: clips (N, 3, T, H, W) -> features (N, 8 * width).
 
@@ -118,7 +135,7 @@ class AURL(nn.Module):
         learned = model.semantic == "learned"
         features, self.dim = 8 * model.width, model.dim if learned else word_dim
         self.backbone = Backbone(model.width, model.depth)
-        self.dropout = nn.Dropout(model.dropout)
+        self.dropout = BatchDropout(model.dropout)
         self.projection = (
             mlp(features, model.hidden, self.dim) if model.projection == "mlp" else nn.Linear(features, self.dim)
         )
@@ -130,7 +147,7 @@ class AURL(nn.Module):
         self.centers = nn.Parameter(torch.rand(num_classes, self.dim))  # U[0, 1), as released
 
     def forward(self, clips: Tensor, word_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the losses take, in one call that DistributedDataParallel can watch.
+        """What the losses take, in one call.
 
         Clips (N, K, 3, T, H, W) and word vectors (C, W) -> projected videos (N, D), class features (C, D)
         and visual centers (C, D).

@@ -18,6 +18,7 @@ FIGURES = Path("reports/figures")
 FRAMES = Path("build/frames")  # decoded frames
 PROBED = Path("build/probed")  # what probing found
 TRAININGS = Path("build/trainings")  # unfinished trainings, and finished ones to take over
+LIVE = Path("build/live")  # curves of trainings, drawn meanwhile
 ARITHMETIC = Path("build/arithmetic")  # measured precision and memory layout
 
 
@@ -38,6 +39,11 @@ def run(variant, seed):
 def history(variant, seed):
     """03: one row per epoch."""
     return Path(f"reports/history/{variant}-{seed}.csv")
+
+
+def live(variant, seed):
+    """03: curves that can be watched while it runs."""
+    return LIVE / f"{variant}-{seed}"
 
 
 def features(variant, seed, name):

@@ -32,6 +32,16 @@ def bar(iterable=None, **options):
     return drawn
 
 
+def say(text):
+    """One line where the reader sees it while work is going on, and in no notebook."""
+    path = os.environ.get(ENVIRONMENT)
+    if path is None:
+        tqdm.write(text, file=sys.stderr)
+        return
+    with open(path, "a") as shared:
+        shared.write(f"\n{text}\n")
+
+
 class _Bar(tqdm):
     """A bar that closes the stream that was opened for it."""
 

@@ -66,12 +66,12 @@ def scene(rng, width, height):
     return np.clip(128 + 50 * color / color.std(), 0, 255).astype(np.float32)
 
 
-def film(width, height, seed=0):
-    """TOTAL frames of one shot: a camera pans over a scene in which a patch of another one moves, with sensor noise."""
+def film(width, height, count, seed=0):
+    """``count`` frames of one shot: a camera pans over a scene in which a patch of another moves, with sensor noise."""
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, 2, (8, height, width, 1)).astype(np.float32)
     ground, patch = scene(rng, 2 * width, height + 64), scene(rng, width // 3, height // 2)
-    for i in range(TOTAL):
+    for i in range(count):
         left, top = int(width * (0.5 + 0.4 * np.sin(i / 40))), int(32 + 30 * np.sin(i / 9))
         frame = ground[top : top + height, left : left + width].copy()
         x, y = int(width * (0.33 + 0.3 * np.cos(i / 11))), int(height * (0.25 + 0.2 * np.sin(i / 7)))
@@ -80,12 +80,13 @@ def film(width, height, seed=0):
         yield np.clip(frame, 0, 255).astype(np.uint8)
 
 
-def encode(path, codec, options, width, height):
+def encode(path, codec, options, width, height, count, fps=FPS, seed=0):
+    """Write `film` to a file."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, FPS)
+        stream = container.add_stream(codec, fps)
         stream.width, stream.height, stream.pix_fmt, stream.codec_context.thread_count = width, height, "yuv420p", 1
         stream.options = options
-        for picture in film(width, height):
+        for picture in film(width, height, count, seed):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
         container.mux(stream.encode(None))
 
@@ -146,7 +147,7 @@ def measure(cv2, folder, kind):
     """One row per way: time per clip, size on disk, and seconds to make the file."""
     suffix, codec, options, width, height = KINDS[kind]
     original, proxy, record = (folder / f"{width}{name}" for name in (f".{suffix}", "-proxy.mp4", ".jpegs"))
-    encode(original, codec, options, width, height)
+    encode(original, codec, options, width, height, TOTAL)
     once = {"proxy": timed(proxies.transcode, original, proxy)[0], "released": timed(store, cv2, original, record)[0]}
     ways = {
         "released": lambda start: stored_clip(record, start),

@@ -16,7 +16,7 @@ import yaml
 
 from aurl import config, paths
 from aurl.files import write_bytes
-from aurl.pipeline.reproduce import Job, run_as_command, side_by_side
+from aurl.pipeline.reproduce import Job, at_once, run_as_command, side_by_side
 
 WORKSPACE, RESULTS = Path("build/ablations"), Path("reports/ablations")
 PROJECT = [
@@ -44,11 +44,11 @@ def run():
 
     Raises UserError with the sentence of the first stage that failed.
     """
-    params = config.load(sections=["ablations", "compute", "variants"])
+    params = config.load(sections=["ablations", "compute", "train", "variants"])
     ablations = params.ablations.model_copy(update={"variants": params.ablations.variants or list(params.variants)})
     lay_out(ablations.variants, ablations.seeds)
     Job(WORKSPACE, "checkout", "--force", "--allow-missing", name="what was made before").run()
-    side_by_side(WORKSPACE, ablations, params.compute)
+    side_by_side(WORKSPACE, ablations, at_once(params))
     Job(WORKSPACE, "repro", "05_ablations", name="05_ablations").run()
     for source, target in CHAPTER.items():
         write_bytes(RESULTS / target, (WORKSPACE / source).read_bytes())

@@ -32,9 +32,9 @@ def main():
     if up_to_date(Path()):
         print("Everything is up to date.")
         return
-    params = config.load(sections=["run", "compute", "sphere"])
+    params = config.load(sections=["run", "train", "compute", "sphere"])
     spheres = {f"{variant}-{params.run.seeds[0]}": f"sphere@{variant}" for variant in params.sphere.variants}
-    side_by_side(Path(), params.run, params.compute, spheres)
+    side_by_side(Path(), params.run, at_once(params), spheres)
     Job(Path(), "repro", name="all other stages").run()
 
 
@@ -50,10 +50,10 @@ def up_to_date(folder):
         raise UserError("another DVC command runs in this project: wait until it ends, then run this again.") from None
 
 
-def side_by_side(folder, run, compute, spheres=None):
+def side_by_side(folder, run, size, spheres=None):
     """Bring all trainings and evaluations of ``run.variants`` and ``run.seeds`` in the project ``folder`` up to date.
 
-    ``compute`` is the section of that name; ``spheres`` maps a run, such as "aurl-0", to a further stage that needs its
+    ``size`` of them run at a time; ``spheres`` maps a run, such as "aurl-0", to a further stage that needs its
     checkpoint. After a failure nothing new is begun. Raises UserError with the sentence of the stage that failed first,
     when those that run beside it have ended.
     """
@@ -64,7 +64,7 @@ def side_by_side(folder, run, compute, spheres=None):
         after[f"03_train@{name}"].append(stage)
     # Trainings that most rests on come first, and what rests on them after all trainings: no core waits at the end.
     waiting = deque(sorted(after, key=lambda stage: -len(after[stage])))
-    jobs, size = {}, at_once(compute)
+    jobs = {}
     with ThreadPoolExecutor(size) as pool:
         try:
             while waiting or jobs:
@@ -85,13 +85,14 @@ def side_by_side(folder, run, compute, spheres=None):
             raise
 
 
-def at_once(compute):
-    """How many stages run side by side: one on an accelerator, else as many as ``compute.threads`` leaves cores for."""
+def at_once(params):
+    """How many stages run side by side: one on an accelerator, else as many as ``compute.threads`` and
+    ``train.processes`` leave cores for."""
     from aurl.devices import best_device  # PyTorch, which takes a while to import
 
-    if best_device().type != "cpu" or compute.threads is None:
+    if best_device().type != "cpu" or params.compute.threads is None:
         return 1
-    return max(1, joblib.cpu_count() // compute.threads)
+    return max(1, joblib.cpu_count() // (params.compute.threads * params.train.processes))
 
 
 class Job:

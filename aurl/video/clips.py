@@ -1,6 +1,8 @@
 """Clips of the videos in a manifest, from files or from a cache that is decoded once."""
 
+import functools
 import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import joblib
 import numpy as np
 import torch
 
-from aurl import UserError
+from aurl import UserError, processes
 from aurl.datasets import read_manifest
 from aurl.files import forget_key, is_made_from, key_of, locked, note_key
 from aurl.paths import FRAMES, merged
@@ -36,7 +38,8 @@ def open_set(params, names, split, classes, count=1, seed=None):
 
 
 class Clips(torch.utils.data.Dataset):
-    """Item i is ``(clips, label)`` of the manifest's row i: uint8 ``(clips, T, size, size, 3)`` and an int.
+    """Item i is ``(clips, label, mirrored)`` of the manifest's row i: uint8 ``(clips, T, size, size, 3)``, an int, and
+    bool ``(clips,)``, which clips are still to be mirrored left to right.
 
     Args:
         manifest: rows with the columns ``id``, ``class``, ``path``, ``first``, ``frames`` and ``digest`` of
@@ -44,7 +47,9 @@ class Clips(torch.utils.data.Dataset):
             passed over.
         classes: class names; a label is a place in this list.
         clip: the ``clip`` section of ``params.yaml``.
-        count: clips per video. One random start per video and epoch if ``seed`` is given.
+        count: clips per video.
+        seed: if given, clips begin at random, anew in every epoch; with ``clip.crop: crop`` they are also cut out at a
+            random place, and half of them are to be mirrored.
         cache: every frame of the manifest's videos, as `decode_once` returns it.
 
     An item that cannot be read is a VideoError, and so is one whose file no longer has the manifest's digest.
@@ -59,7 +64,7 @@ class Clips(torch.utils.data.Dataset):
         self.segments = list(zip(rows["first"], rows["frames"]))  # of a video's frames in its file
         self.labels = [places[name] for name in rows["class"]]
         self.spans = list(zip(rows["start"], rows["end"]))  # of a video's frames in the cache
-        self.clip, self.count, self.seed, self.epoch = clip, count, seed, 0
+        self.clip, self.count, self.seed = clip, count, seed
         self.cache = cache
         if cache is None:
             self.file_frames = _file_frames(rows)
@@ -79,43 +84,67 @@ class Clips(torch.utils.data.Dataset):
         return len(self.paths)
 
     def __getitem__(self, i):
-        rng = None if self.seed is None else np.random.default_rng([self.seed, self.epoch, i])
+        return self.item(0, i)
+
+    def item(self, epoch, i):
+        """Item ``i`` as it is in an epoch, a number on which its random clips depend."""
+        rng = None if self.seed is None else np.random.default_rng([self.seed, epoch, i])
+        crop = self.clip.crop == "crop"
         if self.cache is None:
             self._check(i)
             first, total = self.segments[i]
             clips = read_clips(
                 self.paths[i], self.clip.frames, self.clip.stride, self.count, self.clip.size, rng,
-                first=first, total=total, file_frames=self.file_frames[i], crop=self.clip.crop == "crop",
+                first=first, total=total, file_frames=self.file_frames[i], crop=crop,
             )  # fmt: skip
-            return clips, self.labels[i]
-        start, end = self.spans[i]
-        chosen = clip_indices(end - start, self.clip.frames, self.clip.stride, self.count, rng)
-        return self.cache[start + chosen], self.labels[i]
+        else:
+            start, end = self.spans[i]
+            chosen = clip_indices(end - start, self.clip.frames, self.clip.stride, self.count, rng)
+            clips = self.cache[start + chosen]
+        mirrored = rng.random(self.count) < 0.5 if crop and rng else np.zeros(self.count, bool)
+        return clips, self.labels[i], mirrored
 
     def __getitems__(self, places):
         """The items of a batch, or the error of one: torch would bring only the error's text out of a worker."""
         try:
-            return [self[i] for i in places]
+            return [self.item(*place) for place in places]
         except UserError as error:
             return type(error)(*error.args)  # without the frames of its causes, which keep the processes alive
 
-    def batches(self, size, shuffle=None, limit=None):
-        """A DataLoader of uint8 ``(N, clips, T, size, size, 3)`` and labels ``(N,)``.
+    def batches(self, size, order=None, compute=None):
+        """A DataLoader of uint8 ``(N, clips, T, size, size, 3)``, labels ``(N,)`` and ``mirrored`` ``(N, clips)``.
 
-        ``shuffle``, a torch.Generator, draws the order, of which only whole batches are given, ``limit`` at most.
+        By default all videos come once, ``size`` at a time, in their order. ``order`` lists the places of each batch
+        instead, as pairs (epoch, i), ``size`` of them at most. One loader may so go through many epochs, and its worker
+        processes decode the next one while the last is still trained on. Without a cache, ``compute`` says how many
+        there are; see that section of ``params.yaml``.
         """
-        sampler = None
-        if shuffle is not None:
-            steps = min(len(self) // size, limit or len(self))
-            sampler = torch.utils.data.RandomSampler(self, num_samples=steps * size, generator=shuffle)
+        if order is None:
+            order = [
+                [(0, i) for i in range(first, min(first + size, len(self)))] for first in range(0, len(self), size)
+            ]
         count = 0
         if self.cache is None:
             batch_bytes = size * self.count * self.clip.frames * self.clip.size**2 * 3
-            count = workers(batch_bytes, joblib.cpu_count(), free_memory(), int(os.environ.get(SIDE_BY_SIDE, 1)))
+            beside = int(os.environ.get(SIDE_BY_SIDE, 1)) * processes.beside()
+            count = workers(batch_bytes, joblib.cpu_count(), free_memory(), beside, compute)
         return _Loader(
-            self, size, sampler=sampler, generator=shuffle, num_workers=count,
-            prefetch_factor=PREFETCH if count else None, collate_fn=_collate,
+            self, batch_sampler=order, num_workers=count, prefetch_factor=PREFETCH if count else None,
+            collate_fn=_collate, pin_memory=torch.cuda.is_available(),
+            worker_init_fn=functools.partial(_begin, pin=bool(compute and compute.pin_workers), workers=count),
         )  # fmt: skip
+
+    def __getstate__(self):
+        """What another process needs: of a cache in a file, only where it is."""
+        state = dict(vars(self))
+        if isinstance(self.cache, np.memmap):
+            state["cache"] = Path(self.cache.filename)
+        return state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if isinstance(self.cache, Path):
+            self.cache = np.load(self.cache, mmap_mode="r")
 
     def _check(self, i):
         path, file = self.paths[i], self.files[i]
@@ -136,14 +165,24 @@ class _Loader(torch.utils.data.DataLoader):
 def _collate(items):
     if isinstance(items, UserError):
         return items
-    clips, labels = zip(*items, strict=True)
-    return torch.from_numpy(np.stack(clips)), torch.tensor(labels)
+    clips, labels, mirrored = zip(*items, strict=True)
+    return torch.from_numpy(np.stack(clips)), torch.tensor(labels), torch.from_numpy(np.stack(mirrored))
 
 
-def workers(batch_bytes, cores, free_bytes, side_by_side=1):
+def _begin(worker, pin, workers):
+    """A worker process begins."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which ends its workers
+    if pin and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        place = int(os.environ.get("LOCAL_RANK", 0)) * workers + worker
+        os.sched_setaffinity(0, {cores[place % len(cores)]})
+
+
+def workers(batch_bytes, cores, free_bytes, side_by_side=1, compute=None):
     """How many processes read batches ahead: one per core, as long as their batches fill a quarter of the free memory.
 
-    Of several runs ``side_by_side``, each has its share of both.
+    Of several runs ``side_by_side``, each has its share of both. ``compute.workers`` and ``compute.workers_gb`` (10^9
+    bytes, for each run) take the place of the number of cores and of the memory, if given.
 
     Each holds the `PREFETCH` batches that it has read and the one that it is reading. 0 means that batches are read
     when they are asked for.
@@ -151,7 +190,11 @@ def workers(batch_bytes, cores, free_bytes, side_by_side=1):
     >>> workers(batch_bytes=10**8, cores=128, free_bytes=24 * 10**9)
     20
     """
-    return min(max(1, cores // side_by_side), int(free_bytes / side_by_side / 4 / ((PREFETCH + 1) * batch_bytes)))
+    wanted, limit = max(1, cores // side_by_side), free_bytes / side_by_side / 4
+    if compute is not None:
+        wanted = wanted if compute.workers is None else compute.workers
+        limit = limit if compute.workers_gb is None else compute.workers_gb * 1e9
+    return min(wanted, int(limit / ((PREFETCH + 1) * batch_bytes)))
 
 
 def free_memory():

@@ -63,9 +63,9 @@ def read_clips(
     without decoding what comes before a clip if it is given, and all are read slowly if it is wrong.
 
     Pictures are resized ignoring their aspect. With ``crop``, their short side becomes 128 / 112 of ``size`` and a
-    square is cut out, at the same place in all frames of a clip: in the middle, or with ``rng`` at any place, and half
-    of the clips are mirrored. ``rng`` gives the clips' starts first, and then (clips, 3) numbers in [0, 1): how far
-    down and how far right the square lies, and the clip is mirrored if the third is below 1/2.
+    square is cut out, at the same place in all frames of a clip: in the middle, or with ``rng`` at any place. ``rng``
+    gives the clips' starts first, and then (clips, 2) numbers in [0, 1): how far down and how far right the square
+    lies.
 
     Raises VideoError, also if there is no frame ``first`` or too few after it.
     """
@@ -86,7 +86,7 @@ def read_clips(
     pictures = pick(path, indices, _painter(sides), file_frames)
     if not crop:
         return np.stack([pictures[index] for index in indices.flat]).reshape(*indices.shape, size, size, 3)
-    places = np.full((clips, 3), 0.5) if rng is None else rng.random((clips, 3))
+    places = np.full((clips, 2), 0.5) if rng is None else rng.random((clips, 2))
     return np.stack(
         [[_cut(pictures[index], size, *place) for index in row] for row, place in zip(indices, places, strict=True)]
     )
@@ -179,11 +179,10 @@ def _painter(sides: Callable[[int, int], tuple[int, int]]) -> Callable[[av.Video
     return paint
 
 
-def _cut(picture: np.ndarray, size: int, down: float, right: float, mirrored: float) -> np.ndarray:
+def _cut(picture: np.ndarray, size: int, down: float, right: float) -> np.ndarray:
     """The square of a picture that lies as far down and right as these numbers in [0, 1) say."""
     top, left = (int(share * (side - size + 1)) for share, side in zip((down, right), picture.shape))
-    square = picture[top : top + size, left : left + size]
-    return square[:, ::-1] if mirrored < 0.5 else square
+    return picture[top : top + size, left : left + size]
 
 
 def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int) -> bytes:

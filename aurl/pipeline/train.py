@@ -1,0 +1,37 @@
+"""Train one variant by hand, as the stage ``03_train`` does.
+
+    python -m aurl.pipeline.train VARIANT SEED
+    torchrun --nproc-per-node 8 -m aurl.pipeline.train VARIANT SEED
+
+The first starts ``train.processes`` itself. On several machines that share the project's folder (``train.nodes``), run
+it on each, or the pipeline on one and this on the others. `dvc repro` then takes the finished training over.
+"""
+
+import argparse
+import sys
+
+from aurl import UserError, config, paths, text
+from aurl.training import train
+from aurl.video.clips import open_set
+
+
+def run(variant, seed):
+    """Train, and return the history. Raises UserError as `aurl.training.train` does."""
+    sections = ["data", "clip", "compute", "model", "loss", "generator", "train"]
+    params = config.load(variant=variant, seed=seed, sections=sections)
+    names, word_vectors = text.load_classes(paths.CLASS_VECTORS, paths.merged(params.data.train))
+    clips = open_set(params, params.data.train, "train", names, seed=seed)
+    val = open_set(params, params.data.train, "val", names)
+    folder, live = paths.run(variant, seed), paths.live(variant, seed)
+    return train(params, clips, val, names, word_vectors, folder, paths.TRAININGS, live=live)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m aurl.pipeline.train", description=__doc__.splitlines()[0])
+    parser.add_argument("variant", help="a key under `variants` in params.yaml")
+    parser.add_argument("seed", type=int)
+    arguments = parser.parse_args()
+    try:
+        run(arguments.variant, arguments.seed)
+    except UserError as error:
+        sys.exit(f"aurl: {error}")
