@@ -1,6 +1,6 @@
 """How many clips a second a core feeds at the paper's clip size, through the loader that training uses.
 
-    python benchmarks/loader.py      # about 4 minutes on two cores
+    python benchmarks/loader.py      # about 3 minutes on two cores
 
 writes reports/tables/loader.csv and loader.md. The videos are like those of Kinetics: 10 seconds of 340x256 pixels at
 30 frames per second in H.264, the moving scenes of benchmarks/decoding.py. Their proxies are those that the pipeline
@@ -64,18 +64,11 @@ def dataset(manifest, clip, count):
     return clips
 
 
-def rate(clips, batch, workers):
+def rate(clips, batch, compute, workers):
     """Clips per second that so many worker processes bring, once each has brought its first batch."""
-    known = os.environ.get("LOKY_MAX_CPU_COUNT")
-    os.environ["LOKY_MAX_CPU_COUNT"] = str(workers)  # the cores that the loader counts
-    try:
-        loader = clips.batches(batch)
-    finally:
-        del os.environ["LOKY_MAX_CPU_COUNT"]
-        if known is not None:
-            os.environ["LOKY_MAX_CPU_COUNT"] = known
+    loader = clips.batches(batch, compute=compute.model_copy(update={"workers": workers}))
     if loader.num_workers != workers:
-        sys.exit(f"{workers} worker processes are wanted and {loader.num_workers} start: free memory, or allow cores.")
+        sys.exit(f"{workers} worker processes are wanted and {loader.num_workers} fit the memory: free some.")
     count = 0
     for number, (videos, *_) in enumerate(loader, 1):
         if number > workers:
@@ -85,18 +78,18 @@ def rate(clips, batch, workers):
     return count / (time.perf_counter() - begin)
 
 
-def measure(manifests, clip, clips, batch, crops, workers, repeats):
+def measure(manifests, params, clips, batch, crops, workers, repeats):
     """One row per kind of file, ``clip.crop`` and number of worker processes."""
     settings = [(kind, crop, number) for kind in manifests for crop in crops for number in workers]
     sets, rates = {}, {setting: [] for setting in settings}
     with bar(total=(1 + repeats) * len(settings), desc="measuring", unit="pass") as progress:
         for kind, crop, number in settings:
-            own = clip.model_copy(update={"crop": crop})
+            own = params.clip.model_copy(update={"crop": crop})
             sets[kind, crop, number] = dataset(manifests[kind], own, clips[kind] * number)
             progress.update()
         for _ in range(repeats):
             for setting in settings:
-                rates[setting].append(rate(sets[setting], batch, setting[-1]))
+                rates[setting].append(rate(sets[setting], batch, params.compute, setting[-1]))
                 progress.update()
     table = pd.DataFrame(settings, columns=["video", "crop", "workers"])
     found = pd.DataFrame(rates.values())
@@ -141,11 +134,11 @@ def markdown(table):
 
 def main():
     keep_memory()  # as training does
-    params = config.load("params.paper.yaml", sections=["prepare", "clip"])
+    params = config.load("params.paper.yaml", sections=["prepare", "clip", "compute"])
     with tempfile.TemporaryDirectory() as folder:
         manifests = make(folder, VIDEOS, FPS * SECONDS, params.prepare.proxies)
         workers = sorted({1, joblib.cpu_count()})
-        table = measure(manifests, params.clip, CLIPS, BATCH, CROPS, workers, REPEATS)
+        table = measure(manifests, params, CLIPS, BATCH, CROPS, workers, REPEATS)
     write_bytes(TABLE, table.to_csv(index=False, float_format="%.2f").encode())
     write_bytes(TABLE.with_suffix(".md"), markdown(pd.read_csv(TABLE)).encode())
 
