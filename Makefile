@@ -37,11 +37,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@mkdir -p build/live/plots build/live/metrics  # where dvc.yaml looks for curves
 	@touch $@
 
 lock:  # after a change of pyproject.toml; needs uv
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
 clean:
-	rm -rf build runs data/mocap data/manifest.csv data/class_vectors.npz
+	git clean -fdXq build runs data/mocap data/manifest.csv data/class_vectors.npz

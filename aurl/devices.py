@@ -163,11 +163,11 @@ def _measure(backbone, clip, batch, options):
 @torch.enable_grad()
 def _time(backbone, clips, option, repeats):
     network = copy.deepcopy(backbone).train().to(memory_format=option.memory_format)
-    if option.compiled:
-        network.compile()
     clips = clips.contiguous(memory_format=option.memory_format)
     seconds = []
     try:
+        if option.compiled:
+            network.compile()
         for _ in range(1 + repeats):  # the first one prepares kernels
             start = time.perf_counter()
             with option.autocast():

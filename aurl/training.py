@@ -325,9 +325,9 @@ def _not_finite(run, ids, progress):
         listed += f" and {len(ids) - 8} more in {path}"
     rate = run.schedule.get_last_lr()[0]
     return UserError(
-        f"the loss of {run.name} is not finite in step {run.step + 1} (epoch {run.step // run.steps + 1}), at learning "
-        f"rate {rate:g} and with the videos {listed}: lower train.lr or look at these videos; the last state before it "
-        f"is kept in {progress.folder}."
+        f"the loss is not finite in the {run.name}, in step {run.step + 1} (epoch {run.step // run.steps + 1}), at "
+        f"learning rate {rate:g} and with the videos {listed}: lower train.lr or look at these videos; the last "
+        f"state before it is kept in {progress.folder}."
     )
 
 

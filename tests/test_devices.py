@@ -12,10 +12,10 @@ import pytest
 import torch
 from colored import MODEL, compute
 
-from aurl import config, devices, models, paths
+from aurl import UserError, config, devices, models, paths
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-OPTIONS = [("bf16", True), ("bf16", False), ("float32", True), ("float32", False)]
+OPTIONS = [(precision, layout, False) for precision in ("bf16", "float32") for layout in (True, False)]
 CLIP = config.Clip(frames=2, stride=1, size=16, crop="squash")
 
 
@@ -47,7 +47,7 @@ def test_threads_are_limited_to_the_parameter(one_thread):
 @pytest.mark.parametrize("channels_last", ["always", "never"])
 def test_what_the_parameters_say_is_not_measured(records, precision, channels_last):
     found = settle(precision, channels_last)
-    assert found[1:] == (precision, channels_last == "always") and records() == []
+    assert found[1:] == (precision, channels_last == "always", False) and records() == []
 
 
 @pytest.mark.parametrize("fastest", [0, 1, 2, 3])
@@ -116,6 +116,25 @@ def test_an_option_that_does_not_fit_in_memory_is_not_chosen(monkeypatch):
     assert settle().precision == "bf16"
 
 
+def test_compiling_is_tried_only_on_an_accelerator_unless_asked_for(monkeypatch):
+    tried = []
+    monkeypatch.setattr(devices, "_precisions", lambda device: ["float32"])
+    monkeypatch.setattr(devices, "_time", lambda backbone, clips, option, repeats: tried.append(option) or 1.0)
+    assert not settle().compiled and not any(option.compiled for option in tried)
+    asked = compute("float32").model_copy(update={"compile": "always"})
+    assert devices.settle(model(), CLIP, 4, asked).compiled and tried[-1].compiled
+
+
+def test_a_compiler_that_fails_is_said(monkeypatch):
+    def broken(self, *_):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", broken)
+    asked = compute("float32").model_copy(update={"compile": "always"})
+    with pytest.raises(UserError, match=r"^torch\.compile does not work here: set compute\.compile to never\.$"):
+        devices.settle(model(), CLIP, 4, asked)
+
+
 def test_emulated_bf16_is_no_candidate(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     assert devices._precisions(torch.device("cpu")) == ["float32"]
@@ -136,4 +155,6 @@ def test_memory_is_kept_from_step_to_step():
 
 def test_facts_are_what_json_can_hold():
     facts = settle("bf16", "always").facts()
-    assert json.loads(json.dumps(facts)) == {"device": "cpu", "precision": "bf16", "channels_last": True, "threads": 1}
+    assert json.loads(json.dumps(facts)) == {
+        "device": "cpu", "precision": "bf16", "channels_last": True, "compiled": False, "threads": 1
+    }  # fmt: skip

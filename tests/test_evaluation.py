@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from colored import compute
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from aurl import UserError, evaluation
@@ -86,6 +87,8 @@ def test_a_cut_or_foreign_features_file_is_one_sentence(features, tmp_path):
 
 def test_features_are_the_models(tmp_path):
     class Model(torch.nn.Module):
+        dim = 4
+
         def __init__(self):
             super().__init__()
             self.nothing = torch.nn.Parameter(torch.zeros(1))
@@ -99,16 +102,19 @@ def test_features_are_the_models(tmp_path):
     class Clips:
         clip = SimpleNamespace(frames=2, size=4)
 
-        def batches(self, size):
-            return [
-                (torch.zeros(size, 1, 2, 4, 4, 3, dtype=torch.uint8), torch.arange(size)),
-                (torch.zeros(1, 1, 2, 4, 4, 3, dtype=torch.uint8), torch.tensor([7])),
-            ]
+        def __len__(self):
+            return 4
 
-    params = SimpleNamespace(
-        evaluate=SimpleNamespace(batch=3),
-        compute=SimpleNamespace(precision="float32", channels_last="never", threads=1),
-    )
+        def batches(self, size, order, compute):
+            for places in order:
+                labels = torch.tensor([i if i < 3 else 7 for _, i in places])
+                yield (
+                    torch.zeros(len(places), 1, 2, 4, 4, 3, dtype=torch.uint8),
+                    labels,
+                    torch.zeros(len(places), 1) > 0,
+                )
+
+    params = SimpleNamespace(evaluate=SimpleNamespace(batch=3, processes=1), compute=compute("float32"))
     found = evaluation.features(Model(), Clips(), np.ones((5, 4), np.float32), params)
     assert found["video"].shape == (4, 4) and found["labels"].tolist() == [0, 1, 2, 7]
     assert (found["classes"] == 2).all()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from colored import NAMES, WORDS, compute, settings, videos
 
-from aurl import checkpoints, config, inference, training
+from aurl import checkpoints, config, devices, inference, training
 from aurl.video.clips import Clips
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,12 +57,22 @@ def test_encode_is_in_order_and_equals_encoding_one_by_one(trained, data):
         features, labels = inference.encode(trained, clips, batch, compute("float32"))
         assert features.dtype == np.float32 and features.shape == (16, 8) and labels.tolist() == clips.labels
         with torch.no_grad():
-            for feature, (clip, _) in zip(features, clips, strict=True):
+            for feature, (clip, _, _) in zip(features, clips, strict=True):
                 colors = torch.from_numpy(clip / 255.0).float()
                 colors = (colors - torch.tensor(inference.MEAN)) / torch.tensor(inference.STD)
                 expected = trained.encode_video(colors.permute(0, 4, 1, 2, 3)[None])[0]
                 np.testing.assert_allclose(feature, expected, atol=1e-5)
     assert not trained.training and np.ptp(features, axis=0).max() > 0.5  # the videos differ, so something was compared
+
+
+def test_clips_are_mirrored_on_the_device():
+    video = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 2, 2, 4, 6, 3), dtype=np.uint8))
+    mirrored = torch.tensor([[True, False], [False, False], [True, True]])
+    arithmetic = devices.Arithmetic(torch.device("cpu"), "float32", True, False)
+    found = inference.to_device(video, mirrored, arithmetic)
+    for n, k in np.ndindex(3, 2):
+        clip = inference.to_input(video[n, k])
+        assert torch.equal(found[n, k], clip.flip(-1) if mirrored[n, k] else clip)
 
 
 def test_rough_arithmetic_is_close_to_exact(trained, data):

@@ -2,6 +2,8 @@
 
 import copy
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,8 +52,13 @@ def written(tmp_path):
 
 
 def left(tmp_path):
-    """The states of unfinished runs."""
-    return [path.parent.name.rpartition("-")[0] for path in tmp_path.glob("scratch-run/*/state.pt")]
+    """Which unfinished runs have states, and after how many steps the last one is."""
+    found = {path.parent.name.rpartition("-")[0]: int(path.name.split("-")[1]) for path in states(tmp_path)}
+    return list(found.items())
+
+
+def states(tmp_path):
+    return sorted(tmp_path.glob("scratch-run/*/state-*.pt"))
 
 
 # --- learning --------------------------------------------------------------------------------------
@@ -76,6 +83,7 @@ def test_it_learns(run, change, tmp_path):
     assert set(history) == {
         "epoch",
         "lr",
+        "grad_norm",
         "total",
         "alignment",
         "uniformity",
@@ -124,17 +132,24 @@ def test_a_constant_schedule_stays_at_the_peak(run):
 
 
 def test_every_epoch_has_random_numbers_of_its_own(run, data, monkeypatch):
+    """And every step: a run that goes on needs to know no more than where it is."""
     epochs, seeds, total = [], [], losses.total
 
+    class Watched(type(data[0])):
+        def item(self, epoch, i):
+            epochs.append(epoch)
+            return super().item(epoch, i)
+
     def watching(*arguments, rng, **options):
-        epochs.append(data[0].epoch)
         seeds.append(rng.initial_seed())
         return total(*arguments, rng=rng, **options)
 
     monkeypatch.setattr(losses, "total", watching)
-    run(settings(epochs=3, batch=32))
-    assert epochs == [0, 0, 1, 1, 2, 2]  # on which the clips' random starts hang
-    assert seeds[::2] == seeds[1::2] and len(set(seeds)) == 3
+    clips = copy.copy(data[0])
+    clips.__class__ = Watched
+    run(settings(epochs=3, batch=32), clips=clips)
+    assert epochs == [0] * 64 + [1] * 64 + [2] * 64  # on which the clips' random starts hang
+    assert len(seeds) == len(set(seeds)) == 6
 
 
 @pytest.mark.parametrize("warmup, first", [(0, 0.02), (2, 0.0), (5, 0.0)])
@@ -180,11 +195,12 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(run, written, tmp_pat
     interrupt(monkeypatch, epoch)
     with pytest.raises(KeyboardInterrupt):
         run(params)
-    assert not (tmp_path / "run").exists() and left(tmp_path) == (["aurl-0"] if epoch > 1 else [])
+    assert not list(tmp_path.glob("run/*")) and left(tmp_path) == [("aurl-0", 4 * (epoch - 1))]
     steps, step = [], torch.Tensor.backward
     monkeypatch.setattr(torch.Tensor, "backward", lambda self: steps.append(1) or step(self))
     assert run(params).to_csv() == whole.to_csv() and written() == written("whole")
     assert len(steps) == 4 * (4 - epoch + 1)  # whole epochs were not repeated
+    assert not states(tmp_path)
     assert left(tmp_path) == []
 
 
@@ -221,7 +237,8 @@ def test_an_unfinished_run_that_cannot_be_read_is_begun_anew(run, written, tmp_p
     interrupt(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         run(params)
-    harm(next(tmp_path.glob("scratch-run/aurl-0-*/state.pt")))
+    for path in states(tmp_path):
+        harm(path)
     run(params)
     assert written() == written("whole") and left(tmp_path) == []
 
@@ -271,11 +288,20 @@ def test_a_batch_above_the_number_of_videos_is_said(run, tmp_path):
 
 
 def test_a_loss_that_explodes_is_said(run, tmp_path):
-    with pytest.raises(
-        UserError, match=r"^the loss of variant aurl is not finite in epoch 1: lower train\.lr \(1e\+30\)\.$"
-    ):
-        run(settings(optimizer="sgd", lr=1e30))
-    assert not (tmp_path / "run").exists() and left(tmp_path) == []
+    with pytest.raises(UserError) as caught:
+        run(settings(optimizer="sgd", lr=1e30, warmup_epochs=0, save_steps=1))
+    found = re.fullmatch(
+        r"the loss is not finite in the training of aurl seed 0, in step (\d+) \(epoch 1\), at learning rate [\d.e+]+ "
+        r"and with the videos ((?:1-\d+, ){7}1-\d+) and 8 more in (\S+): lower train\.lr or look at these videos; "
+        r"the last state before it is kept in \S+\.",
+        str(caught.value),
+    )
+    assert found
+    listed = Path(found[3]).read_text().split("\n")
+    order = training.Order(64, settings(batch=16).train, 0)
+    step = int(found[1])
+    assert ", ".join(listed[:8]) == found[2] and listed == [f"1-{i}" for _, i in order.places(step - 1)]
+    assert not list(tmp_path.glob("run/*")) and left(tmp_path) == [("aurl-0", step - 1)]
 
 
 @pytest.mark.parametrize("features", [0.0, float("nan")])
@@ -307,9 +333,9 @@ def test_epochs_of_fewer_steps_see_other_videos_each_time(data, run):
     clips, seen = copy.copy(data[0]), []
 
     class Watched(type(clips)):
-        def __getitem__(self, i):
-            seen.append((self.epoch, i))
-            return super().__getitem__(i)
+        def item(self, epoch, i):
+            seen.append((epoch, i))
+            return super().item(epoch, i)
 
     clips.__class__ = Watched
     run(settings(steps=1, epochs=3), clips=clips)
@@ -386,7 +412,7 @@ def test_a_kill_while_a_result_is_kept_loses_nothing(run, written, tmp_path, mon
     write, count = checkpoints.write_bytes, []
 
     def failing(path, data):
-        if "scratch" in str(path) and not str(path).endswith(".pt"):
+        if "scratch" in str(path) and not path.name.startswith("state"):
             count.append(1)
             if len(count) == writes:
                 raise KeyboardInterrupt

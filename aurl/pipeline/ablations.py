@@ -68,6 +68,8 @@ def lay_out(variants, seeds):
         (WORKSPACE / path).parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(WORKSPACE / path):
             (WORKSPACE / path).symlink_to(Path(path).resolve())
+    for kind in ("plots", "metrics"):  # where dvc.yaml looks for curves
+        (WORKSPACE / paths.LIVE / kind).mkdir(parents=True, exist_ok=True)
     local = f"[cache]\n    dir = {Path('.dvc/cache').resolve()}\n[core]\n    no_scm = true\n"
     write_bytes(WORKSPACE / ".dvc/config.local", local.encode())
     params = yaml.safe_load(Path("params.yaml").read_bytes()) | {"run": {"variants": variants, "seeds": seeds}}

@@ -47,7 +47,7 @@ def calls(monkeypatch):
 
 
 def test_every_stage_runs_once_and_after_what_it_needs(calls, tmp_path):
-    reproduce.side_by_side(tmp_path, RUN, SimpleNamespace(threads=2), {"aurl-0": "sphere@aurl"})
+    reproduce.side_by_side(tmp_path, RUN, 2, {"aurl-0": "sphere@aurl"})
     begun = [name for what, name in calls.log if what == "begin"]
     runs = [f"{variant}-{seed}" for variant in RUN.variants for seed in RUN.seeds]
     expected = [f"{stage}@{run}" for stage in ("03_train", "04_evaluate") for run in runs]
@@ -58,9 +58,15 @@ def test_every_stage_runs_once_and_after_what_it_needs(calls, tmp_path):
     assert calls.log.index(("end", "03_train@aurl-0")) < calls.log.index(("begin", "sphere@aurl"))
 
 
-@pytest.mark.parametrize(("threads", "most"), [(1, 4), (2, 2), (3, 1), (8, 1), (None, 1)])
-def test_as_many_at_a_time_as_there_are_cores_for(calls, tmp_path, threads, most):
-    reproduce.side_by_side(tmp_path, RUN, SimpleNamespace(threads=threads))
+def parameters(threads, processes=1):
+    return SimpleNamespace(compute=SimpleNamespace(threads=threads), train=SimpleNamespace(processes=processes))
+
+
+@pytest.mark.parametrize(
+    ("threads", "processes", "most"), [(1, 1, 4), (2, 1, 2), (3, 1, 1), (8, 1, 1), (None, 1, 1), (1, 2, 2), (2, 2, 1)]
+)
+def test_as_many_at_a_time_as_there_are_cores_for(calls, tmp_path, threads, processes, most):
+    reproduce.side_by_side(tmp_path, RUN, reproduce.at_once(parameters(threads, processes)))
     running, peak = 0, 0
     for what, _ in calls.log:
         running += 1 if what == "begin" else -1
@@ -71,7 +77,7 @@ def test_as_many_at_a_time_as_there_are_cores_for(calls, tmp_path, threads, most
 def test_after_a_failure_no_other_stage_is_begun(calls, tmp_path, capfd):
     calls.job.failing = ("03_train@aurl-0",)
     with pytest.raises(UserError, match=r"^03_train@aurl-0 failed$"):
-        reproduce.side_by_side(tmp_path, RUN, SimpleNamespace(threads=2))
+        reproduce.side_by_side(tmp_path, RUN, 2)
     begun = [name for what, name in calls.log if what == "begin"]
     assert begun == ["data and class names", "03_train@aurl-0", "03_train@e2e-0"]
     assert len(begun) == len(calls.log) / 2  # the one beside it was waited for
@@ -80,7 +86,7 @@ def test_after_a_failure_no_other_stage_is_begun(calls, tmp_path, capfd):
 
 def test_one_at_a_time_on_an_accelerator(calls, monkeypatch):
     monkeypatch.setattr(devices, "best_device", lambda: torch.device("cuda"))
-    assert reproduce.at_once(SimpleNamespace(threads=1)) == 1
+    assert reproduce.at_once(parameters(threads=1)) == 1
 
 
 def test_pieces_are_lines_and_states_of_progress_bars():

@@ -1,6 +1,7 @@
 """Clips from files and from the cache: the same frames, the right labels, and what happens to broken videos."""
 
 import os
+import pickle
 import resource
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,8 +27,8 @@ CLASSES = ["run ball", "walk duck", "walk box"]
 pytestmark = pytest.mark.usefixtures("in_process")
 
 
-def clip(frames=4, stride=2, size=16):
-    return config.Clip(frames=frames, stride=stride, size=size, crop="squash")
+def clip(frames=4, stride=2, size=16, crop="squash"):
+    return config.Clip(frames=frames, stride=stride, size=size, crop=crop)
 
 
 def movie(path, count, shade=0):
@@ -83,8 +84,9 @@ def kept():
 
 def test_items_are_clips_and_labels(manifest):
     items = clips.Clips(manifest, CLASSES, clip(), count=3)
-    assert len(items) == 3 and [label for _, label in items] == items.labels == [1, 0, 1]
-    for i, (found, _) in enumerate(items):
+    assert len(items) == 3 and [label for _, label, _ in items] == items.labels == [1, 0, 1]
+    for i, (found, _, mirrored) in enumerate(items):
+        assert mirrored.tolist() == [False] * 3  # only random crops are
         assert found.shape == (3, 4, 16, 16, 3) and found.dtype == np.uint8
         assert numbers(found) == video.clip_indices(COUNTS[i], 4, 2, 3).tolist()
 
@@ -94,10 +96,9 @@ def test_the_cache_gives_the_same_clips_as_the_files(manifest, decode, seed, cou
     cached = clips.Clips(manifest, CLASSES, clip(), count, seed, decode())
     files = clips.Clips(manifest, CLASSES, clip(), count, seed)
     for epoch in range(3):
-        cached.epoch = files.epoch = epoch
-        for (a, label), (b, same) in zip(cached, files, strict=True):
-            np.testing.assert_array_equal(a, b)
-            assert label == same
+        for i in range(3):
+            for a, b in zip(cached.item(epoch, i), files.item(epoch, i), strict=True):
+                np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -105,7 +106,9 @@ def test_videos_of_other_classes_are_left_out(manifest, decode, cached):
     table = manifest.assign(**{"class": ["walk duck", "run ball", "walk box"]})
     items = clips.Clips(table, ["walk box", "walk duck"], clip(), 2, cache=decode() if cached else None)
     assert items.labels == [1, 0] and items.paths == [manifest["path"][0], manifest["path"][2]]
-    assert [numbers(found) for found, _ in items] == [video.clip_indices(count, 4, 2, 2).tolist() for count in (24, 5)]
+    assert [numbers(found) for found, _, _ in items] == [
+        video.clip_indices(count, 4, 2, 2).tolist() for count in (24, 5)
+    ]
 
 
 def test_random_starts_are_those_of_seed_epoch_and_place(manifest, decode):
@@ -113,8 +116,7 @@ def test_random_starts_are_those_of_seed_epoch_and_place(manifest, decode):
 
     def starts(seed, epoch):
         items = clips.Clips(manifest, CLASSES, clip(frames=2, stride=1), 5, seed, frames)
-        items.epoch = epoch
-        return [numbers(found[:, 0]) for found, _ in items]
+        return [numbers(items.item(epoch, i)[0][:, 0]) for i in range(len(items))]
 
     assert starts(0, 1) == starts(0, 1)
     assert starts(0, 1) != starts(0, 2) and starts(0, 1) != starts(1, 1)
@@ -138,29 +140,44 @@ def test_the_order_of_reading_does_not_matter(manifest):
 def test_batches(manifest, decode, cached):
     items = clips.Clips(manifest, CLASSES, clip(), 2, cache=decode() if cached else None)
     batches = list(items.batches(2))
-    assert [tuple(found.shape) for found, _ in batches] == [(2, 2, 4, 16, 16, 3), (1, 2, 4, 16, 16, 3)]
+    assert [tuple(found.shape) for found, _, _ in batches] == [(2, 2, 4, 16, 16, 3), (1, 2, 4, 16, 16, 3)]
     assert batches[0][0].dtype == torch.uint8 and batches[0][1].dtype == torch.int64
-    assert torch.cat([labels for _, labels in batches]).tolist() == [1, 0, 1]
+    assert torch.cat([labels for _, labels, _ in batches]).tolist() == [1, 0, 1]
     np.testing.assert_array_equal(
-        torch.cat([found for found, _ in batches]).numpy(), np.stack([found for found, _ in items])
+        torch.cat([found for found, _, _ in batches]).numpy(), np.stack([found for found, _, _ in items])
     )
-    shuffle = torch.Generator().manual_seed(0)
     assert len(items.batches(2)) == 2
-    assert len(items.batches(2, shuffle)) == len(list(items.batches(2, shuffle))) == 1  # shuffled batches are whole
-    assert len(list(items.batches(1, shuffle))) == 3
-    assert len(items.batches(1, shuffle, limit=2)) == len(list(items.batches(1, shuffle, limit=2))) == 2
 
 
-def test_a_shuffle_follows_its_generator(decode, manifest):
-    many = pd.concat([manifest] * 5, ignore_index=True)
-    items = clips.Clips(many, CLASSES, clip(), cache=np.concatenate([decode()] * 5))
+@pytest.mark.parametrize("cached", [True, False])
+def test_batches_follow_an_order_through_many_epochs(manifest, decode, cached):
+    """The same worker processes serve all epochs, and each clip is that of its epoch."""
+    items = clips.Clips(manifest, CLASSES, clip(), 2, seed=3, cache=decode() if cached else None)
+    order = [[(0, 2), (0, 0)], [(1, 1), (1, 2)], [(7, 2)], [(0, 1)]]
+    found = list(items.batches(2, order))
+    assert len(items.batches(2, order)) == len(found) == 4
+    for places, batch in zip(order, found, strict=True):
+        for values, expected in zip(batch, zip(*(items.item(*place) for place in places)), strict=True):
+            np.testing.assert_array_equal(values.numpy(), np.stack(expected))
+    assert not np.array_equal(items.item(0, 0)[0], items.item(7, 0)[0])
 
-    def order(seed):
-        return torch.cat(
-            [found.sum(dim=(1, 2, 3, 4, 5)) for found, _ in items.batches(5, torch.Generator().manual_seed(seed))]
-        ).tolist()
 
-    assert order(0) == order(0) != order(1) and sorted(order(0)) == sorted(order(1))
+def test_half_of_random_crops_are_to_be_mirrored(manifest):
+    items = clips.Clips(manifest, CLASSES, clip(crop="crop"), 40, seed=3)
+    _, _, mirrored = items[0]
+    assert mirrored.dtype == bool and 10 < mirrored.sum() < 30
+    assert mirrored.tolist() == items[0][2].tolist() != items.item(1, 0)[2].tolist()
+    assert not clips.Clips(manifest, CLASSES, clip(crop="crop"), 2)[0][2].any()
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_clips_travel_to_other_processes(manifest, decode, cached):
+    """With a cache in a file, only its place does."""
+    items = clips.Clips(manifest, CLASSES, clip(), 2, seed=3, cache=decode() if cached else None)
+    sent = pickle.dumps(items)
+    assert len(sent) < 10_000
+    for a, b in zip(items[1], pickle.loads(sent)[1], strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -168,8 +185,8 @@ def test_an_error_comes_whole_out_of_a_batch(manifest, decode, cached):
     """Torch itself passes on only the text and traceback of a worker process's error."""
 
     class Broken(clips.Clips):
-        def __getitem__(self, i):
-            return video.read_frames(self.paths[i]), 0
+        def item(self, epoch, i):
+            return video.read_frames(self.paths[i]), 0, np.zeros(1, bool)
 
     items = Broken(manifest, CLASSES, clip(), cache=decode() if cached else None)  # with a cache there are no workers
     empty(manifest["path"][1])
@@ -408,6 +425,32 @@ def test_as_many_processes_read_as_the_memory_and_the_affinity_allow(manifest, m
     assert items.batches(2).num_workers == 1
     monkeypatch.setattr(clips, "free_memory", lambda: 1000)
     assert items.batches(2).num_workers == 0 and len(list(items.batches(2))) == 2
+
+
+def test_parameters_say_how_many_processes_read_and_in_how_much_memory(manifest, monkeypatch):
+    items = clips.Clips(manifest, CLASSES, clip())
+    asked = SimpleNamespace(workers=2, workers_gb=None, pin_workers=False)
+    monkeypatch.setattr(clips.joblib, "cpu_count", lambda: 1)
+    assert items.batches(2, compute=asked).num_workers == 2
+    one = 3 * 2 * 4 * 16 * 16 * 3
+    asked.workers_gb = 1.5 * one / 1e9
+    assert items.batches(2, compute=asked).num_workers == 1
+    asked.workers = 0
+    assert items.batches(2, compute=asked).num_workers == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system binds no process to cores")
+def test_processes_that_read_are_bound_to_a_core_each(manifest):
+    class Telling(clips.Clips):
+        def item(self, epoch, i):
+            clip, _, mirrored = super().item(epoch, i)
+            return clip, max(os.sched_getaffinity(0)) if len(os.sched_getaffinity(0)) == 1 else -1, mirrored
+
+    items = Telling(manifest, CLASSES, clip())
+    for pin in (True, False):
+        asked = SimpleNamespace(workers=2, workers_gb=None, pin_workers=pin)
+        found = torch.cat([label for _, label, _ in items.batches(1, compute=asked)]).tolist()
+        assert set(found) == (set(sorted(os.sched_getaffinity(0))[:2]) if pin else {-1})
 
 
 def test_free_memory_is_a_part_of_all():
