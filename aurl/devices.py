@@ -2,8 +2,7 @@
 
 ``compute.precision: auto`` and ``compute.channels_last: auto`` are decided by timing a few training steps of the model
 at hand, never by a guess: which layout is faster depends on the processor, the clip's size and the network's width. On
-an accelerator ``compute.compile: auto`` is timed, too. On a processor it stands for no: benchmarks/cost.py found little
-to gain there, for minutes of compiling.
+an accelerator ``compute.compile: auto`` is timed, too; on a processor it stands for no.
 What was measured is kept in ``build/arithmetic``, so a later run on the same machine computes alike; the decision
 stands in every checkpoint's ``model.json``.
 """

@@ -184,8 +184,6 @@ def _worker(job, mistake):
     mistake = Path(mistake)
     if mistake.exists():
         return pickle.loads(mistake.read_bytes())
-    if os.environ["TORCHELASTIC_RESTART_COUNT"] != "0" and os.environ["RANK"] == "0":
-        say(f"all processes begin again; this is restart {os.environ['TORCHELASTIC_RESTART_COUNT']} of {RESTARTS}")
     try:
         return _called(*pickle.loads(job))
     except UserError as error:
@@ -229,18 +227,20 @@ def _quiet(name):
     class Said(logging.Handler):
         def emit(self, message):
             if message.levelno >= logging.ERROR and "failed" in message.getMessage():
-                say(f"{name}: a process {message.getMessage()}")
+                say(f"{name}: a process {message.getMessage()}; all begin again, {RESTARTS} times at most")
 
-    logger, said = logging.getLogger("torch.distributed.elastic"), Said()
+    loggers, said = [logging.getLogger(f"torch.{name}") for name in ("distributed.elastic", "multiprocessing")], Said()
     numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
-    before, propagated = {number: signal.getsignal(number) for number in numbers}, logger.propagate
-    logger.addHandler(said)
-    logger.propagate = False
+    before = {number: signal.getsignal(number) for number in numbers}
+    for logger in loggers:
+        logger.addHandler(said)
+        logger.propagate = False
     try:
         yield
     finally:
-        logger.removeHandler(said)
-        logger.propagate = propagated
+        for logger in loggers:
+            logger.removeHandler(said)
+            logger.propagate = True
         for number, handler in before.items():
             if signal.getsignal(number) is not handler and handler is not None:
                 signal.signal(number, handler)

@@ -75,7 +75,7 @@ def test_twenty_kills_at_random_moments_leave_no_trace(run, written, data, tmp_p
     """Each life of the training is a process of its own, which SIGKILL ends wherever it is."""
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["aurl.training"])
-    params = settings(epochs=6, batch=8, save_steps=1, ema=0.9)
+    params = settings(epochs=12, batch=8, save_steps=1, ema=0.9)
     begin = time.monotonic()
     whole = run(params, "whole")
     lasts, draw, kills, lives = time.monotonic() - begin, random.Random(0), 0, 0
@@ -85,7 +85,7 @@ def test_twenty_kills_at_random_moments_leave_no_trace(run, written, data, tmp_p
         child = server.Process(target=live_once, args=(params, data, tmp_path / "run"))
         child.start()
         if kills < 20:
-            child.join(draw.uniform(0, lasts / 4))
+            child.join(draw.uniform(0, lasts / 20))
             child.kill()
         child.join(60)
         kills += child.exitcode == -signal.SIGKILL
@@ -121,7 +121,7 @@ def test_two_processes_survive_the_death_of_one(run, written, data, tmp_path, ca
     again = run(params, clips=Deadly(data[0], tmp_path, [1, 2]))
     assert again.to_csv() == whole.to_csv() and written() == written("whole")
     said = capfd.readouterr().err
-    assert said.count("a process failed (exitcode: -9) local_rank: 1") == 2 and "restart 2 of 3" in said
+    assert said.count("a process failed (exitcode: -9) local_rank: 1") == 2 and "Terminating" not in said
 
 
 def test_a_process_that_dies_too_often_is_named(run, data, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ stage.
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -23,6 +24,8 @@ from aurl.progress import ENVIRONMENT
 # Notebooks have no addresses to check, and importing the check would take longer than reading a notebook.
 sys.modules.setdefault("rfc3987_syntax", None)
 
+PATIENCE = 60  # seconds that an interrupted notebook has to save what it has done
+
 SOURCE, STAGED, EXECUTED = Path("notebooks"), Path("build/notebooks"), Path("reports/notebooks")
 
 
@@ -35,9 +38,11 @@ def run(name, parameters):
     """Execute the staged notebook ``name`` with ``parameters`` (a dict) and keep it with outputs in
     ``reports/notebooks/``.
 
-    Raises UserError with the notebook's own sentence if a cell raised one; papermill's error otherwise.
+    Raises UserError with the notebook's own sentence if a cell raised one, and for an interruption; papermill's error
+    otherwise.
     """
     import papermill
+    from traitlets.config import Config
 
     notebook = STAGED / f"{name}.ipynb"
     _read(notebook)
@@ -47,7 +52,10 @@ def run(name, parameters):
             papermill.execute_notebook(
                 notebook, executed, parameters, kernel_name="python3", language="python", progress_bar=False,
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+                config=Config(KernelManager={"shutdown_wait_time": PATIENCE}),
             )  # fmt: skip
+        except KeyboardInterrupt:  # papermill has passed it on to the notebook and waited
+            raise UserError(f"{name} was interrupted: the same command goes on where it was.") from None
         except papermill.PapermillExecutionError as error:
             if error.ename in ("UserError", "VideoError"):
                 raise UserError(error.evalue) from None
@@ -112,6 +120,7 @@ def main():
     )
     parser.add_argument("--strip", action="store_true", help="only make the stage's copy")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments.strip:
             strip(arguments.name)

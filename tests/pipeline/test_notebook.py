@@ -1,7 +1,9 @@
 """Stages run notebooks to the same bytes, show progress, and turn a user's mistake into one sentence."""
 
+import signal
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
@@ -63,6 +65,22 @@ def test_users_mistake_is_one_sentence_and_no_file(project, tmp_path, raised, se
     done = subprocess.run([sys.executable, "-m", "aurl.pipeline.notebook", "demo"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, f"aurl: {sentence}\n")
     assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_lets_the_notebook_save_and_is_one_sentence(project, tmp_path, sent):
+    project(
+        "import time\nfrom pathlib import Path\nPath('begun').touch()\n"
+        "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    Path('saved').touch()"
+    )
+    command = [sys.executable, "-m", "aurl.pipeline.notebook", "demo"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.05)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (1, "aurl: demo was interrupted: the same command goes on where it was.\n")
+    assert (tmp_path / "saved").exists() and not (tmp_path / "reports").exists()
 
 
 def test_programming_error_keeps_its_traceback_and_leaves_no_file(project, tmp_path):
