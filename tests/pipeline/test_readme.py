@@ -69,10 +69,11 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
-TOOLS = {"bash", "git", "make"}
+TOOLS = {"bash", "git", "make", "torchrun"}
 OTHERS = {  # what is named and is no part of the project
     "AURL662_checkpoint.pth.tar", "class/video", "r2plus1d_18", "source .venv/bin/activate", ".venv", "aurl_…",
-    "pipx run pre-commit install", "--clips", "auto", "dvc exp show", "dvc commit",
+    "pipx run pre-commit install", "--clips", "auto", "dvc exp show", "dvc plots show",
+    "dvc commit", "torch.compile",
     "NAME: {reader: folders, root: ...}", "reports/released/",
 }  # fmt: skip
 
@@ -131,6 +132,8 @@ def is_command(line):
         return words[0] == "install" and set(re.findall(r"\w+", words[1])) <= {*EXTRAS}
     if tool == "cp":
         return all(map(is_file, words))
+    if tool == "tensorboard":
+        return words == ["--logdir", f"{paths.LIVE}/tensorboard"]
     if tool == "dvc":
         return words[0] in ("repro", "exp") and all(
             word.partition("@")[0] in STAGES or is_parameter(word.partition("=")[0])
