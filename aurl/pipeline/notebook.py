@@ -24,7 +24,7 @@ from aurl.progress import ENVIRONMENT
 # Notebooks have no addresses to check, and importing the check would take longer than reading a notebook.
 sys.modules.setdefault("rfc3987_syntax", None)
 
-PATIENCE = 60  # seconds that an interrupted notebook has to save what it has done
+PATIENCE = 10  # seconds that an interrupted notebook has to save what it has done; some take half of it to end at all
 
 SOURCE, STAGED, EXECUTED = Path("notebooks"), Path("build/notebooks"), Path("reports/notebooks")
 
