@@ -80,7 +80,8 @@ def similarity(names, vectors, title):
 def learning_curves(history, chance):
     """Loss terms, the two halves of L_S, validation accuracy and the two metrics over epochs."""
     monitors = ["alignment", "uniformity"]
-    terms = [name for name in history.columns if name not in ("epoch", "lr", *monitors) and not name.startswith("val_")]
+    others = ("epoch", "lr", "grad_norm", *monitors)
+    terms = [name for name in history.columns if name not in others and not name.startswith("val_")]
     panels = [
         ("loss terms, training", "loss", terms, None),
         ("the two halves of $L_S$, training", "loss", monitors, None),
