@@ -103,7 +103,14 @@ PROJECT = """
 stages:
   quick: {cmd: "echo 'aurl: too large: lower it.' >&2; exit 1"}
   broken: {cmd: "echo some trouble; exit 3"}
-  slow: {cmd: "touch begun; sleep 30; touch ended"}
+  slow: {cmd: "python slow.py"}
+"""
+# One process, as every stage is: a shell that is interrupted between two commands may go on with the second.
+SLOW = """
+import pathlib, time
+pathlib.Path("begun").touch()
+time.sleep(30)
+pathlib.Path("ended").touch()
 """
 
 
@@ -111,6 +118,7 @@ stages:
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text(PROJECT)
+    (tmp_path / "slow.py").write_text(SLOW)
     dvc("init", "--no-scm", "-q", cwd=tmp_path)
     return tmp_path
 
@@ -137,6 +145,6 @@ def test_an_interruption_stops_what_runs(project, sent):
     process.send_signal(sent)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 1 and said == "aurl: interrupted; the same command continues where it was.\n"
-    sleepers = subprocess.run(["pgrep", "-f", "^sleep 30$"], capture_output=True, text=True).stdout.split()
+    sleepers = subprocess.run(["pgrep", "-f", "python slow.py$"], capture_output=True, text=True).stdout.split()
     folders = [os.readlink(f"/proc/{pid}/cwd") for pid in sleepers]
     assert str(project) not in folders and not Path("ended").exists()
