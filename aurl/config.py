@@ -18,7 +18,10 @@ from pydantic_core import PydanticCustomError
 
 from aurl import UserError
 
-MOCAP = ("mocap-seen", "mocap-composed", "mocap-novel")  # the sets of the embedded benchmark
+MOCAP = ("mocap-seen", "mocap-composed", "mocap-novel")  # the sets of the embedded benchmark of motion capture
+VERBS = ("verbs-seen", "verbs-unseen")  # and of the one of verbs
+FOLDS = 5  # of the latter
+EMBEDDED = (*MOCAP, *VERBS)
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
 
 
@@ -138,6 +141,22 @@ class Mocap(Section):
     test_videos: Count
 
 
+class Verbs(Section):
+    seed: Seed
+    fold: Annotated[int, Field(ge=0, lt=FOLDS)]
+    size: Annotated[int, Field(ge=16, le=512, multiple_of=2)]
+    frames: Annotated[int, Field(ge=2)]
+    fps: Positive
+    videos: Annotated[int, Field(ge=2)]
+    val_videos: Count
+
+    @pydantic.model_validator(mode="after")
+    def _some_are_left_to_train_on(self):
+        if self.val_videos >= self.videos:
+            raise _refusal(f"holds back all {self.videos} videos of a verb for validation: lower val_videos.")
+        return self
+
+
 class Clip(Section):
     frames: Count
     stride: Count
@@ -254,6 +273,7 @@ class Sections(Section):
     data: Data
     prepare: Prepare
     mocap: Mocap
+    verbs: Verbs
     clip: Clip
     text: Text
     model: Model
@@ -269,13 +289,13 @@ class Sections(Section):
     def _named_things_exist(self):
         datasets, variants = self.data.datasets, self.variants
         for name in datasets:
-            if name.casefold() in MOCAP:
+            if name.casefold() in EMBEDDED:
                 raise _refusal(
                     f"data.datasets.{name} has the name of a set of the embedded benchmark: give it another."
                 )
         for key, wanted, known, place in (
-            ("data.train", self.data.train, [*MOCAP, *datasets], "data.datasets"),
-            ("data.test", self.data.test, [*MOCAP, *datasets], "data.datasets"),
+            ("data.train", self.data.train, [*EMBEDDED, *datasets], "data.datasets"),
+            ("data.test", self.data.test, [*EMBEDDED, *datasets], "data.datasets"),
             ("run.variants", self.run.variants, variants, "`variants`"),
             ("ablations.variants", self.ablations.variants or [], variants, "`variants`"),
             ("sphere.variants", self.sphere.variants, variants, "`variants`"),

@@ -4,7 +4,8 @@ from pathlib import Path
 
 MANIFEST = Path("data/manifest.csv")  # 01: one row per video
 CLASS_VECTORS = Path("data/class_vectors.npz")  # 02: class names and their vectors, by data set
-MOCAP = Path("data/mocap")  # 01: the embedded benchmark's videos
+MOCAP = Path("data/mocap")  # 01: the videos of the embedded benchmark of motion capture
+VERBS = Path("data/verbs")  # 01: and of the one of verbs
 REJECTED = Path("reports/tables/rejected.csv")  # 01: videos left out, each with its reason
 OVERLAP = Path("reports/tables/overlap.csv")  # 02: training classes and their nearest test class
 KINETICS_OVERLAP = Path("reports/tables/kinetics_overlap.csv")  # 02: the same at the paper's scale

@@ -8,19 +8,14 @@ package carries (``DATA.md`` states their origin). There are three sets:
 ``mocap-novel``     actions whose word and whose motion were never seen in training
 """
 
-import shutil
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from aurl.config import MOCAP as SETS
-from aurl.datasets import COLUMNS
+from aurl.datasets import rendering
 from aurl.datasets.scene import Scene, load_motion, sample_motion
-from aurl.progress import parallel
-from aurl.video import probe, write_video
 
 ACTIONS = {  # the action's words -> its motion clips
     "backflip": ["backflip"],
@@ -95,21 +90,13 @@ def build(folder, params):
     ``params`` is the ``mocap`` section of ``params.yaml``. The columns are `aurl.datasets.COLUMNS`; ``path`` begins
     with ``folder``.
     """
-    for name in SETS:
-        shutil.rmtree(Path(folder, name), ignore_errors=True)  # videos of other parameters
     todo = videos(params.train_videos, params.val_videos, params.test_videos)
     todo.sort(key=lambda video: video.companion)  # a process loads a companion once, not for every video
-    calls = [(Path(folder), video, params.seed, params.size, params.frames, params.fps) for video in todo]
-    manifest = pd.DataFrame(parallel(_render_file, calls, "rendering", "video"), columns=COLUMNS)
-    return manifest.sort_values("id", ignore_index=True)
+    return rendering.build(folder, SETS, todo, _pictures, params)
 
 
-def _render_file(folder, video, seed, size, frames, fps):
-    _, pictures = render(video, seed, size, frames, fps)
-    path = folder / f"{video.id}.mp4"
-    write_video(path, pictures, fps)
-    about = {"id": video.id, "set": video.set, "split": video.split, "class": video.name, "words": video.name}
-    return about | {"path": path.as_posix(), "first": 0} | probe(path)
+def _pictures(*arguments):
+    return render(*arguments)[1]
 
 
 def render(video, seed, size, frames, fps):
@@ -119,7 +106,6 @@ def render(video, seed, size, frames, fps):
     poses = sample_motion(load_motion(motion), frames, fps, rng)
     scene = Scene(video.companion, 2 * size, rng)
     pictures = np.stack([scene.picture(pose) for pose in poses])
-    pictures = sum(pictures[:, i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4  # 2 x 2 samples: no jagged edges
     if rng.random() < 0.5:
         pictures = pictures[:, :, ::-1]
-    return str(motion), np.rint(pictures).astype(np.uint8)
+    return str(motion), rendering.smooth(pictures)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from aurl import UserError
-from aurl.config import MOCAP
+from aurl.config import EMBEDDED
 from aurl.datasets import COLUMNS, names
 from aurl.datasets.readers import READERS
 from aurl.files import write_bytes
@@ -65,7 +65,7 @@ def _check_classes(data, listed):
                 f'the test set {name} has one class, "{listed[name]["class"].iloc[0]}", so that every guess is right: '
                 "add another class, or take the set out of data.test."
             )
-    if data.train and not set(data.train) & set(MOCAP):
+    if data.train and not set(data.train) & set(EMBEDDED):
         seen = {text for name in data.train for text in listed[name]["words"]}
         if len(seen) < 2:
             raise UserError(

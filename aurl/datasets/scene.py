@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from aurl.datasets.backdrop import VIEW, Backdrop
+
 
 def _data_folder():
     import pybullet_data
@@ -199,36 +201,17 @@ class Scene:
             beside.resetBasePositionAndOrientation(part, place, turn)
             beside.changeVisualShape(part, -1, rgbaColor=[*color, 1])
 
-        view, distance, azimuth, elevation = 50, rng.uniform(2.4, 2.9), rng.uniform(0, 360), rng.uniform(10, 28)
+        distance, azimuth, elevation = rng.uniform(2.4, 2.9), rng.uniform(0, 360), rng.uniform(10, 28)
         self.view = bullet.computeViewMatrixFromYawPitchRoll(
             [*(0.35 * self.thing_at), 0.75], distance, azimuth, -elevation, 0, 2
         )
-        self.projection = bullet.computeProjectionMatrixFOV(view, 1, 0.1, 30)
+        self.projection = bullet.computeProjectionMatrixFOV(VIEW, 1, 0.1, 30)
         self.light = [*rng.uniform(-3, 3, 2), rng.uniform(3, 6)]
         self.thing, self.thing_depth = self._shoot(beside)
-        self.ground, sky = self._ground(view)
+        self.backdrop = Backdrop(np.reshape(self.view, (4, 4), order="F"), size)
         floor, air = 0.35 + 0.4 * rng.uniform(0, 1, 3), rng.uniform(0.65, 1, 3)
-        tiles = (np.floor(self.ground).sum(-1) % 2)[..., None]
-        fade = np.clip(np.linalg.norm(self.ground, axis=-1, keepdims=True) / 9, 0, 1)
-        background = 255 * np.where(sky[..., None], air, floor * (0.85 + 0.15 * tiles) * (1 - fade) + air * fade)
-        self.background = (background * self._shadow(self.thing_at, 0.35)).astype(np.float32)
-
-    def _ground(self, view):
-        """Where each pixel's ray meets the ground, ``(size, size, 2)`` in meters, and which pixels are sky."""
-        camera = np.reshape(self.view, (4, 4), order="F")
-        across = (np.arange(self.size) + 0.5) / self.size * 2 - 1
-        x, y = np.meshgrid(across, -across)
-        half = np.tan(np.radians(view) / 2)
-        rays = np.stack([x * half, y * half, -np.ones_like(x)], -1) @ camera[:3, :3]
-        eye = -camera[:3, :3].T @ camera[:3, 3]
-        sky = rays[..., 2] > -1e-3
-        reach = eye[2] / np.where(sky, 1, -rays[..., 2])
-        return np.where(sky[..., None], 1e3, eye[:2] + reach[..., None] * rays[..., :2]).astype(np.float32), sky
-
-    def _shadow(self, at, depth):
-        """How much of its light the ground keeps around ``at``, ``(size, size, 1)``."""
-        across = self.ground - np.asarray(at, np.float32)
-        return 1 - depth * np.exp(np.einsum("ijk,ijk->ij", across, across) / -0.25)[..., None]
+        shadow = self.backdrop.shadow(self.thing_at, 0.35)
+        self.background = (self.backdrop.picture(floor, air) * shadow).astype(np.float32)
 
     def picture(self, pose):
         """float32 ``(size, size, 3)`` in [0, 255]."""
@@ -241,7 +224,7 @@ class Scene:
             turned = value if len(value) == 1 else [*value[1:], value[0]]
             actor.resetJointStateMultiDof(body, self.world.joints[joint], turned)
         person, depth = self._shoot(actor)
-        picture = self.background * self._shadow(place[:2], 0.45)
+        picture = self.background * self.backdrop.shadow(place[:2], 0.45)
         np.copyto(picture, self.thing, where=np.isfinite(self.thing_depth))
         np.copyto(picture, person, where=depth < self.thing_depth)
         return picture

@@ -31,8 +31,8 @@ def check(path: str | Path = "params.yaml") -> None:
             _has_paths(f"{path}: data.datasets.{name}", params.data.datasets[name])
     for key, file in (("vectors", params.text.vectors), ("descriptions", params.text.descriptions)):
         _is_file(f"{path}: text.{key}", file)
-    classes = {name: _classes(f"{path}: data.datasets.{name}", name, params.data) for name in params.data.datasets}
-    classes |= {name: _classes(path, name, params.data) for name in config.MOCAP if name in used}
+    classes = {name: _classes(f"{path}: data.datasets.{name}", name, params) for name in params.data.datasets}
+    classes |= {name: _classes(path, name, params) for name in config.EMBEDDED if name in used}
     if params.text.describe:
         _are_described(path, params.text.descriptions, {name: classes[name] for name in used})
     _are_classes(f"{path}: sphere.classes", params.sphere.classes, [classes[name] for name in params.data.train])
@@ -51,13 +51,17 @@ def _is_file(where, file):
         raise UserError(f"{where}: there is no file {file}: write the path of one, from the project's root.")
 
 
-def _classes(where, name, data) -> list[Class] | None:
+def _classes(where, name, params) -> list[Class] | None:
     """The classes of a data set; None where only its folders tell."""
     if name in config.MOCAP:
         from aurl.datasets import mocap  # takes pybullet, which other data sets do without
 
         return [Class(label, label) for label in (f"{a} {b}" for set_, a, b in mocap.classes() if set_ == name)]
-    about = data.datasets[name]
+    if name in config.VERBS:
+        from aurl.datasets import verbs
+
+        return [Class(label, label) for label in verbs.classes(params.verbs.fold)[name]]
+    about = params.data.datasets[name]
     if about.names is None:
         return None
     from aurl.datasets import names
