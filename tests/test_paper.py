@@ -15,7 +15,7 @@ SMALL = {
     "train": {"epochs": 1, "steps": 2, "batch": 4, "lr": 0.005},
     "model": {"width": 4, "depth": 1, "hidden": 8, "word_hidden": 8, "dim": 8},
     "clip": {"frames": 4, "size": 16},
-    "evaluate": {"bootstrap": 100, "clips": 3},
+    "evaluate": {"bootstrap": 100, "clips": [1, 3]},
     "compute": {"threads": 1, "precision": "float32"},
     "text": {"vectors": "data/vectors/glove-6b-100d-actions.bin"},
 }
