@@ -4,9 +4,9 @@
 
 writes reports/tables/evaluation.csv and .md. 20,086 videos of 101 and 51 classes, and 5 held-back videos of each of 662
 training classes, have random features of 2048 dimensions, as the paper's model has. They are kept before the clock
-starts, averaged over clips as chapter 4 keeps them: what is timed does not depend on how many clips a video has, only on
-how many numbers of clips are reported. The time holds reading the features, every figure of chapter 4's report with 2000
-resamples, predictions and tables of classes, and no drawing. What is reported means nothing.
+starts, averaged over clips as chapter 4 keeps them: what is timed does not depend on how many clips a video has, only
+on how many numbers of clips are reported. The time holds reading the features, every figure of chapter 4's report with
+2000 resamples, predictions and tables of classes, and no drawing. What is reported means nothing.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def measure(folder):
     """Seconds of each step, by name, over all sets and numbers of clips."""
     rng, seconds = np.random.default_rng(0), {}
     for count in CLIPS:
-        for name, (videos, classes) in {"seen": (SEEN * HELD_BACK, SEEN)} | {n: s[:2] for n, s in SETS.items()}.items():
+        for name, (videos, classes, *_) in (SETS | {"seen": (SEEN * HELD_BACK, SEEN)}).items():
             evaluation.save(Path(folder, f"{name}-{count}.npz"), made(videos, classes, rng))
 
     def timed(step, function, *arguments, **options):

@@ -93,6 +93,7 @@ def test_parameters_are_valid_and_the_papers():
         and params.generator.mode == "released"
         and params.text.overlap == 0.05
     )
+    assert params.evaluate.clips == [1, 25]
     assert set(params.sphere.classes) <= set(names.load("kinetics700")[0])
 
 
@@ -104,6 +105,8 @@ def test_whole_pipeline_reports_every_set(project):
         assert (
             metrics["ucf101"]["truze_top1"] == 1 and "truze_top1" not in metrics["kinetics700+activitynet"]
         )  # one of its classes is here
+        assert metrics["ucf101"]["clips3"].keys() == metrics["ucf101"].keys() - {"clips3"}
+        assert (folder / f"build/features/{variant}-0/clips3/ucf101.npz").is_file()
     assert (folder / "reports/tables/ablations.md").read_text().count("\n| ") == 2 * 2  # variants and test sets
     for path in (folder / "reports/notebooks").glob("*.ipynb"):
         outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
