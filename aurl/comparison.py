@@ -50,17 +50,20 @@ def summary(runs, bootstrap, seed=0):
     """`collect`'s rows brought together over seeds: a row per set and variant.
 
     Columns: ``set, variant, seeds`` (their number), ``chance``, ``top1`` in [0, 1] with ``top1_low, top1_high`` (95 %
-    bootstrap interval over videos, of the mean over seeds) and ``top1_std`` (standard deviation over seeds; NaN for
-    one), ``gzsl_harmonic``, ``closeness`` and ``dispersion``. All but the interval and the deviation are means over
-    seeds.
+    bootstrap interval over videos, of the mean over seeds), ``top1_classes_low, top1_classes_high`` (the same over
+    classes) and ``top1_std`` (standard deviation over seeds; NaN for one), ``gzsl_harmonic``, ``closeness`` and
+    ``dispersion``. All but the intervals and the deviation are means over seeds.
     """
     rows = []
     for (name, variant), own in runs.groupby(["set", "variant"], sort=False):
-        low, high = metrics.bootstrap_interval(
-            np.mean([*own["hits"]], axis=0), own["labels"].iloc[0], np.random.default_rng(seed), bootstrap
+        hits, labels = np.mean([*own["hits"]], axis=0), own["labels"].iloc[0]
+        (low, high), over_classes = (
+            metrics.bootstrap_interval(hits, labels, np.random.default_rng(seed), bootstrap, over=over)
+            for over in ("videos", "classes")
         )
         means = dict(own[["chance", "top1", "gzsl_harmonic", "closeness", "dispersion"]].mean())
         spread = {"top1_low": low, "top1_high": high, "top1_std": own["top1"].std()}
+        spread |= dict(zip(("top1_classes_low", "top1_classes_high"), over_classes))
         rows.append({"set": name, "variant": variant, "seeds": len(own)} | evaluation.rounded(means | spread))
     return pd.DataFrame(rows)
 

@@ -251,7 +251,7 @@ class Compute(Section):
 
 
 class Evaluate(Section):
-    clips: Count
+    clips: Annotated[list[Count], Field(min_length=1), AfterValidator(_unique)]
     batch: Count
     processes: Count
     bootstrap: Annotated[int, Field(ge=100)]

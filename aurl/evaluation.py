@@ -1,23 +1,30 @@
-"""Zero-shot evaluation: features once per data set, every figure from them."""
+"""Zero-shot evaluation: features once per data set and number of clips, every protocol from them."""
 
+import hashlib
 import io
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from aurl import UserError, devices, metrics, processes
-from aurl.files import write_bytes
+from aurl import UserError, code, devices, metrics, processes
+from aurl.files import forget_key, is_made_from, key_of, note_key, write_bytes
 from aurl.inference import encode, encode_classes, rank
 
 ARRAYS = {"video", "classes", "labels"}
+CALIBRATED = ["gzsl_gamma", "gzsl_calibrated_seen", "gzsl_calibrated_unseen", "gzsl_calibrated_harmonic"]
+GENERALIZED = ["gzsl_seen", "gzsl_unseen", "gzsl_harmonic", "gzsl_area", *CALIBRATED]
 
 
-def features(model, clips, word_vectors, params, desc=None):
+def features(model, clips, word_vectors, params, desc=None, kept=None):
     """A data set seen by a model: ``video`` (N, D) and ``classes`` (C, D), unit length, and ``labels`` (N,), as a dict.
 
-    ``word_vectors`` (C, W) are those of the classes that the clips' labels are places in; ``params`` has the sections
-    ``evaluate`` and ``compute``. With ``desc`` a progress bar of that name is drawn.
+    ``video`` is the average over a video's clips (`aurl.models.AURL.encode_video`), which is all that any protocol
+    needs: 25 clips of 20,086 videos would be 4 GB, their averages are 165 MB. ``word_vectors`` (C, W) are those of the
+    classes that the clips' labels are places in; ``params`` has the sections ``evaluate`` and ``compute``. With
+    ``desc`` a progress bar of that name is drawn. With ``kept``, a path, the videos' features are kept there, and taken
+    from there if model, videos, clips and arithmetic are the same.
     """
     return processes.together(
         _features,
@@ -26,15 +33,39 @@ def features(model, clips, word_vectors, params, desc=None):
         word_vectors,
         params,
         desc,
+        kept,
         processes=params.evaluate.processes,
         name=desc or "encoding",
     )
 
 
-def _features(model, clips, word_vectors, params, desc):
+def _features(model, clips, word_vectors, params, desc, kept):
     model.to(devices.best_device())  # each process has its own
-    video, labels = encode(model, clips, params.evaluate.batch, params.compute, desc)
-    return {"video": video, "classes": encode_classes(model, word_vectors), "labels": labels}
+    batch = max(1, params.evaluate.batch // clips.count)  # as many clips at a time, however many a video has
+    classes = encode_classes(model, word_vectors)
+    key = kept and _key(model, clips, batch, params.compute)
+    if kept and is_made_from(kept, key):
+        return load(kept) | {"classes": classes}
+    video, labels = encode(model, clips, batch, params.compute, desc)
+    found = {"video": video, "classes": classes, "labels": labels}
+    if kept and processes.rank() == 0:
+        forget_key(kept)
+        save(kept, found)
+        note_key(kept, key)
+    return found
+
+
+def _key(model, clips, batch, compute):
+    """Everything that the videos' features depend on."""
+    weights = model.state_dict()
+    return key_of(
+        code=code.digest("aurl.inference", "aurl.models", "aurl.video.clips"),
+        versions={name: version(name) for name in ("av", "numpy", "torch", "torchvision")},
+        arithmetic=devices.settle(model, clips.clip, batch, compute).facts() | {"processes": processes.count()},
+        batch=batch,
+        weights={name: hashlib.sha256(weight.cpu().numpy().tobytes()).hexdigest() for name, weight in weights.items()},
+        clips=clips.facts(),
+    )
 
 
 def save(path, features):
@@ -136,27 +167,66 @@ def geometry(features):
     return rounded(figures)
 
 
-def report(features, bootstrap, seed=0):
-    """Every figure of one data set, as a dict of floats.
+def report(features, bootstrap, seed=0, truze=()):
+    """Every figure of one data set where only its own classes compete, as a dict of floats in [0, 1].
 
-    ``chance``, ``top1`` with its 95 % interval ``top1_low``, ``top1_high``, ``top5``, ``mean_per_class``;
-    ``half_top1``, the mean over ten draws of half the classes with its standard deviation ``half_top1_std`` (all in
-    [0, 1]); and what `geometry` returns.
+    - All classes: ``chance``, ``top1``, ``top5``, ``mean_per_class``, and the 95 % intervals of ``top1``, of
+      ``bootstrap`` resamples: ``top1_low, top1_high`` over videos, ``top1_classes_low, top1_classes_high`` over
+      classes. The second is what a claim about new classes needs (`aurl.metrics.bootstrap_interval`).
+    - The 50 % protocol: ``half_top1``, ``half_top5``, ``half_mean_per_class``, means over ten draws of half the
+      classes, and the same with ``_std``, their standard deviation.
+    - TruZe, if there are any places of unseen classes ``truze``: ``truze_top1``, ``truze_top5`` and
+      ``truze_mean_per_class`` among these.
+    - What `geometry` returns.
     """
     score, labels = scores(features), features["labels"]
-    low, high = metrics.bootstrap_interval(metrics.hits(score, labels), labels, np.random.default_rng(seed), bootstrap)
-    half = metrics.split_accuracy(score, labels, "half")
+    hits = metrics.hits(score, labels)
+    over_videos, over_classes = (
+        metrics.bootstrap_interval(hits, labels, np.random.default_rng(seed), bootstrap, over=over)
+        for over in ("videos", "classes")
+    )
     figures = {
         "chance": 1 / score.shape[1],
-        "top1": metrics.topk_accuracy(score, labels, 1),
-        "top1_low": low,
-        "top1_high": high,
+        "top1": hits.mean(),
+        "top1_low": over_videos[0],
+        "top1_high": over_videos[1],
+        "top1_classes_low": over_classes[0],
+        "top1_classes_high": over_classes[1],
         "top5": metrics.topk_accuracy(score, labels, min(5, score.shape[1])),
         "mean_per_class": np.nanmean(metrics.per_class_accuracy(score, labels)),
-        "half_top1": half["top1"],
-        "half_top1_std": half["top1_std"],
     }
+    half = metrics.split_accuracy(score, labels, "half")
+    figures |= {f"half_{name}": value for name, value in half.items() if name != "splits"}
+    if len(truze):
+        found = metrics.split_accuracy(score, labels, truze)
+        figures |= {f"truze_{name}": found[name] for name in ("top1", "top5", "mean_per_class")}
     return rounded(figures) | geometry(features)
+
+
+def per_class(features, names):
+    """How well each of the classes ``names`` is told apart, a row each, best first.
+
+    ``videos``, their number; ``top1`` and ``top5``, NaN without videos; ``mistaken for``, the wrong name that most of
+    its videos were given, empty if there are none, and ``share``, that of the videos which were.
+    """
+    score, labels = scores(features), features["labels"]
+    count, k = len(names), min(5, score.shape[1])
+    videos = np.bincount(labels, minlength=count)
+    fifth = np.bincount(labels, metrics.hits(score, labels, k), minlength=count)
+    wrong = metrics.confusion(score, labels) * (1 - np.eye(count, dtype=int))
+    most, worst = wrong.max(axis=1), np.array(names)[wrong.argmax(axis=1)]
+    some = np.where(videos, videos, np.nan)
+    table = pd.DataFrame(
+        {
+            "class": names,
+            "videos": videos,
+            "top1": metrics.per_class_accuracy(score, labels),
+            "top5": fifth / some,
+            "mistaken for": np.where(most, worst, ""),
+            "share": most / some,
+        }
+    )
+    return table.sort_values("top1", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
 
 
 def shared(seen, unseen):
@@ -177,24 +247,42 @@ def generalized(seen, unseen, same):
 
     ``seen`` are the features of held-back videos of training classes, ``unseen`` those of a test set. ``same`` is what
     `shared` returns: both names of such a class count as one class, and the unseen side is measured without it.
-    ``gzsl_seen`` and ``gzsl_unseen`` in [0, 1] are means over the classes of each side, ``gzsl_harmonic`` is their
-    harmonic mean. The last two are NaN where no class of the test set is unseen.
+
+    - ``gzsl_seen`` and ``gzsl_unseen`` in [0, 1] are means over the classes of each side, ``gzsl_harmonic`` is their
+      harmonic mean.
+    - With calibrated stacking, ``gzsl_gamma`` is subtracted from the cosines with seen classes. It is chosen on the
+      videos of ``seen`` alone, some of whose classes play the unseen ones (`aurl.metrics.choose_gamma`).
+      ``gzsl_calibrated_seen``, ``_unseen`` and ``_harmonic`` are the accuracies then.
+    - ``gzsl_area`` in [0, 1], the area under seen over unseen accuracy, needs no such choice.
+
+    All but ``gzsl_seen`` are NaN where no class of the test set is unseen.
     """
     count, own = len(seen["classes"]), [place for place in range(len(unseen["classes"])) if place not in same]
     columns = np.concatenate([seen["classes"], unseen["classes"][own]])
 
-    def accuracy(video, labels):
+    def competing(video):
         score = video @ columns.T
         for place, other in same.items():
             score[:, other] = np.maximum(score[:, other], video @ unseen["classes"][place])
-        return np.nanmean(metrics.per_class_accuracy(score, labels))
+        return score
 
-    found = {"gzsl_seen": accuracy(seen["video"], seen["labels"]), "gzsl_unseen": np.nan, "gzsl_harmonic": np.nan}
-    kept = np.isin(unseen["labels"], own)
-    if kept.any():
-        labels = count + np.searchsorted(own, unseen["labels"][kept])
-        found["gzsl_unseen"] = accuracy(unseen["video"][kept], labels)
-        found["gzsl_harmonic"] = metrics.harmonic_mean(found["gzsl_seen"], found["gzsl_unseen"])
+    found, kept = dict.fromkeys(GENERALIZED, np.nan), np.isin(unseen["labels"], own)
+    if not kept.any():
+        found["gzsl_seen"] = np.nanmean(metrics.per_class_accuracy(competing(seen["video"]), seen["labels"]))
+        return rounded(found)
+    mask = np.arange(len(columns)) < count
+    sides = [
+        (seen["video"], seen["labels"]),
+        (unseen["video"][kept], count + np.searchsorted(own, unseen["labels"][kept])),
+    ]
+    labels = np.concatenate([side for _, side in sides])
+    margins = np.concatenate([metrics.stacking_margins(competing(video), side, mask) for video, side in sides])
+    gamma = metrics.choose_gamma(scores(seen), seen["labels"], len(own) / len(columns))
+    known, new = metrics.stacked_accuracies(margins, labels, mask, [0, gamma])
+    for place, name in enumerate(("gzsl", "gzsl_calibrated")):
+        harmonic = metrics.harmonic_mean(known[place], new[place])
+        found |= {f"{name}_seen": known[place], f"{name}_unseen": new[place], f"{name}_harmonic": harmonic}
+    found |= {"gzsl_area": metrics.area_under_seen_unseen(margins, labels, mask), "gzsl_gamma": gamma}
     return rounded(found)
 
 

@@ -32,8 +32,11 @@ def save(figure, name):
 
 
 SHARES = {
-    "accuracy", "chance", "gain", "gzsl_harmonic", "gzsl_seen", "gzsl_unseen", "half_top1", "half_top1_std",
-    "mean_per_class", "top1", "top1_high", "top1_low", "top1_std", "top5", "truze_top1", "val_top1",
+    "accuracy", "chance", "gain", "gzsl_calibrated_harmonic", "gzsl_calibrated_seen", "gzsl_calibrated_unseen",
+    "gzsl_harmonic", "gzsl_seen", "gzsl_unseen", "half_mean_per_class", "half_mean_per_class_std", "half_top1",
+    "half_top1_std", "half_top5", "half_top5_std", "mean_per_class", "share", "top1", "top1_classes_high",
+    "top1_classes_low", "top1_high", "top1_low", "top1_std", "top5", "truze_mean_per_class", "truze_top1",
+    "truze_top5", "val_top1",
 }  # fmt: skip
 
 
@@ -137,13 +140,12 @@ def per_class(accuracy, names, chance, title):
     return figure
 
 
-def confusion(scores, labels, names, title, most=MOST):
-    """Share of each class's videos (rows) that were given each name (columns).
+def confusion(counts, names, title, most=MOST):
+    """Share of each class's videos (rows) that were given each name (columns); ``counts`` (C, C) are their numbers.
 
     Of more than ``most`` classes, those are shown that take part in the most confusions, in their order.
     """
-    table = pd.crosstab(labels, scores.argmax(axis=1), normalize="index")
-    table = table.reindex(index=range(len(names)), columns=range(len(names)), fill_value=0)
+    table = pd.DataFrame(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
     if len(names) > most:
         wrong = table.to_numpy() * (1 - np.eye(len(names)))
         part = wrong.sum(axis=0) + wrong.sum(axis=1)

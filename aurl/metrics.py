@@ -6,7 +6,7 @@ equal scores earn nothing. Every function raises ValueError for NaN and for shap
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
 Booleans = NDArray[np.bool_]
+BLOCK = 1024  # rows of features that are measured at a time
+GAMMAS = np.arange(-1000, 1001) / 1000  # that `choose_gamma` chooses from
 
 
 def closeness(video: ArrayLike, classes: ArrayLike, labels: ArrayLike, distance: str = "cosine") -> float:
@@ -32,12 +34,15 @@ def closeness(video: ArrayLike, classes: ArrayLike, labels: ArrayLike, distance:
     >>> closeness([[1, 0], [0, 2]], [[1, 0], [1, 0]], [0, 1])
     0.5
     """
-    videos, names = _unit(video, "video"), _unit(classes, "classes")
-    places = _labels(labels, len(videos), len(names))
-    if videos.shape[1] != names.shape[1]:
-        raise ValueError(f"Videos have {videos.shape[1]} dimensions but classes {names.shape[1]}.")
-    distances = _distance((videos * names[places]).sum(axis=1), distance)
-    return float(np.nanmean(_class_means(distances, places, len(names))))
+    rows, names = np.asarray(video), _unit(classes, "classes")
+    places = _labels(labels, len(rows), len(names))
+    if rows.ndim == 2 and rows.shape[1] != names.shape[1]:
+        raise ValueError(f"Videos have {rows.shape[1]} dimensions but classes {names.shape[1]}.")
+    # A block stays in the processor's cache, while all videos in float64 would be twice their size in memory.
+    starts = range(0, max(len(rows), 1), BLOCK)
+    blocks = [(_unit(rows[start : start + BLOCK], "video"), places[start : start + BLOCK]) for start in starts]
+    cosines = np.concatenate([(own * names[at]).sum(axis=1) for own, at in blocks])
+    return float(np.nanmean(_class_means(_distance(cosines, distance), places, len(names))))
 
 
 def dispersion(classes: ArrayLike, distance: str = "cosine") -> float:
@@ -88,6 +93,19 @@ def per_class_accuracy(scores: ArrayLike, labels: ArrayLike) -> Floats:
     return _class_means(correct, np.asarray(labels), np.shape(scores)[1])
 
 
+def confusion(scores: ArrayLike, labels: ArrayLike) -> Integers:
+    """How many videos of each class (rows) were given each name (columns), (C, C).
+
+    Of equal scores the first is the prediction, while `hits` counts a tie as a mistake.
+
+    >>> confusion([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8]], [0, 1, 1]).tolist()
+    [[1, 0], [1, 1]]
+    """
+    table = _finite(scores, "scores")
+    places, count = _labels(labels, *table.shape), table.shape[1]
+    return np.bincount(places * count + table.argmax(axis=1), minlength=count**2).reshape(count, count)
+
+
 def harmonic_mean(seen: float, unseen: float) -> float:
     r"""Generalized zero-shot's summary :math:`2 s u / (s + u)` of accuracies on seen and unseen classes.
 
@@ -102,15 +120,26 @@ def harmonic_mean(seen: float, unseen: float) -> float:
 
 
 def bootstrap_interval(
-    correct: ArrayLike, labels: ArrayLike, rng: np.random.Generator, resamples: int = 1000, level: float = 0.95
+    correct: ArrayLike,
+    labels: ArrayLike,
+    rng: np.random.Generator,
+    resamples: int = 1000,
+    level: float = 0.95,
+    over: str = "videos",
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval ``(low, high)`` of an accuracy, over videos.
+    """Percentile bootstrap interval ``(low, high)`` of an accuracy, over videos or over classes.
 
-    ``correct`` (N,) in [0, 1] is what `hits` returns, or its mean over several training runs. Videos
-    are redrawn within their class, as a dataset fixes its classes and how many videos each has. The
-    interval therefore speaks of other videos of the same classes, not of other classes or other
-    training runs. A class that is all right or all wrong does not vary, so an accuracy of 1 has the
-    interval (1, 1).
+    ``correct`` (N,) in [0, 1] is what `hits` returns, or its mean over several training runs. ``over``
+    says what is redrawn:
+
+    - "videos", within their class, as a dataset fixes its classes and how many videos each has. The
+      interval speaks of other videos of the same classes. A class that is all right or all wrong does
+      not vary, so an accuracy of 1 has the interval (1, 1).
+    - "classes", each with all its videos. The interval speaks of other classes of the same kind, as a
+      claim about classes that no one has seen must. It is wider, as classes differ more than videos
+      of a class do. As many names compete as before. ValueError where only one class has videos.
+
+    Neither speaks of other training runs.
 
     >>> bootstrap_interval([True, True], [0, 1], np.random.default_rng(0))
     (1.0, 1.0)
@@ -118,22 +147,29 @@ def bootstrap_interval(
     right = _finite(correct, "correct", ndim=1)
     if right.min() < 0 or right.max() > 1 or not 0 < level < 1 or resamples < 1:
         raise ValueError("A bootstrap needs correct in [0, 1], a level between 0 and 1, and one or more resamples.")
-    places, accuracies = _labels(labels, len(right)), np.zeros(resamples)
-    for label in np.unique(places):
-        own = right[places == label]
-        accuracies += own[rng.integers(len(own), size=(resamples, len(own)))].sum(axis=1) / len(right)
+    classes, places = np.unique(_labels(labels, len(right)), return_inverse=True)
+    if over == "videos":
+        accuracies = np.zeros(resamples)
+        for place in range(len(classes)):
+            own = right[places == place]
+            accuracies += own[rng.integers(len(own), size=(resamples, len(own)))].sum(axis=1) / len(right)
+    elif over == "classes" and len(classes) > 1:
+        times = rng.multinomial(len(classes), np.full(len(classes), 1 / len(classes)), size=resamples)  # drawn, each
+        accuracies = (times @ np.bincount(places, weights=right)) / (times @ np.bincount(places))
+    else:
+        raise ValueError(f"A bootstrap is over 'videos' or, if there are two or more, over 'classes', not {over!r}.")
     low, high = np.quantile(accuracies, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def split_accuracy(scores: ArrayLike, labels: ArrayLike, protocol: str | Sequence[int] | Integers) -> dict[str, float]:
-    """Top-1 and top-5 where only some of the classes are tested, on their videos and their columns of scores.
+    """Accuracies where only some of the classes are tested, on their videos and their columns of scores.
 
     ``protocol`` is "all" (every class), "half" (the 50 % protocol: for k = 0…9,
     ``numpy.random.seed(k)`` and ``numpy.random.permutation(C)[:C // 2]``), or the indices of the
-    test classes (TruZe's lists). Returns ``top1``, ``top1_std``, ``top5``, ``top5_std``, the mean and
-    the (population) standard deviation over splits, and ``splits``, their number. With C < 5 classes
-    top-5 is top-C. ValueError where a split has no videos.
+    test classes (TruZe's lists). Returns ``top1``, ``top5`` and ``mean_per_class``, means over splits,
+    the same with ``_std``, the (population) standard deviation over splits, and ``splits``, their
+    number. With C < 5 classes top-5 is top-C. ValueError where a split has no videos.
 
     >>> split_accuracy(np.eye(4), np.arange(4), [1, 3])["top1"]
     1.0
@@ -148,9 +184,129 @@ def split_accuracy(scores: ArrayLike, labels: ArrayLike, protocol: str | Sequenc
         if not kept.any():
             raise ValueError(f"No video belongs to the test classes {chosen.tolist()}.")
         part, right = table[np.ix_(kept, chosen)], position[places[kept]]
-        results.append([topk_accuracy(part, right, min(k, len(chosen))) for k in (1, 5)])
-    (top1, top5), (std1, std5) = np.mean(results, axis=0).tolist(), np.std(results, axis=0).tolist()
-    return {"top1": top1, "top1_std": std1, "top5": top5, "top5_std": std5, "splits": len(results)}
+        first, fifth = (hits(part, right, min(k, len(chosen))) for k in (1, 5))
+        results.append([first.mean(), fifth.mean(), np.nanmean(_class_means(first, right, len(chosen)))])
+    found: dict[str, float] = {"splits": len(results)}
+    for name, values in zip(("top1", "top5", "mean_per_class"), np.transpose(results)):
+        found |= {name: float(values.mean()), f"{name}_std": float(values.std())}
+    return found
+
+
+def stacking_margins(scores: ArrayLike, labels: ArrayLike, seen: ArrayLike) -> Floats:
+    r"""At which calibration every video is named right where seen and unseen classes compete, (N,).
+
+    Calibrated stacking (Chao et al., ECCV 2016) subtracts :math:`\gamma` from the scores of the seen
+    classes, for which ``seen`` (C,) is True, so that they win less often. With the best score of each
+    side other than the right class's own,
+
+    .. math:: m_i = \begin{cases}
+        s_{i y_i} - \max_{c \text{ unseen}} s_{ic} & y_i \text{ seen: right where } \gamma < m_i \\
+        \max_{c \text{ seen}} s_{ic} - s_{i y_i} & y_i \text{ unseen: right where } \gamma > m_i
+        \end{cases}
+
+    A video that loses within its own side is right nowhere: :math:`-\infty` and :math:`\infty`. One
+    pass over the scores so gives the accuracies at every :math:`\gamma`. ValueError where one side has
+    no class.
+
+    >>> stacking_margins([[0.9, 0.4], [0.8, 0.5]], [0, 1], [True, False]).round(1).tolist()
+    [0.5, 0.3]
+    """
+    table, mask = _finite(scores, "scores").copy(), np.asarray(seen)
+    places, rows = _labels(labels, *table.shape), np.arange(len(table))
+    if mask.shape != table.shape[1:] or mask.dtype != bool or mask.all() or not mask.any():
+        raise ValueError(f"seen must be ({table.shape[1]},) booleans, some True and some not.")
+    right = table[rows, places]
+    table[rows, places] = -np.inf
+    best_seen, best_unseen = table[:, mask].max(axis=1), table[:, ~mask].max(axis=1)
+    margins: Floats = np.where(
+        mask[places],
+        np.where(right > best_seen, right - best_unseen, -np.inf),
+        np.where(right > best_unseen, best_seen - right, np.inf),
+    )
+    return margins
+
+
+def stacked_accuracies(
+    margins: ArrayLike, labels: ArrayLike, seen: ArrayLike, gammas: ArrayLike
+) -> tuple[Floats, Floats]:
+    r"""Accuracies on seen and on unseen classes at each of the calibrations ``gammas`` (G,), (G,) each.
+
+    Means over the classes of a side that have videos, and NaN where none has. ``margins`` (N,) are
+    those of `stacking_margins`, ``labels`` (N,) and ``seen`` (C,) as there.
+    """
+    known, new = _sides(margins, labels, seen)
+    at = np.asarray(gammas, np.float64)
+    return _share_above(*known, at), _share_below(*new, at)
+
+
+def area_under_seen_unseen(margins: ArrayLike, labels: ArrayLike, seen: ArrayLike) -> float:
+    r"""The area under the curve of seen over unseen accuracy, as :math:`\gamma` runs from
+    :math:`-\infty` to :math:`\infty`; in [0, 1], larger is better, and no :math:`\gamma` is chosen (Chao et
+    al., ECCV 2016). Arguments and means over classes are those of `stacked_accuracies`.
+
+    The curve is exact: it has a corner just after every margin. ValueError where a side has no video.
+
+    >>> area_under_seen_unseen([0.5, 0.3], [0, 1], [True, False])
+    1.0
+    """
+    known, new = _sides(margins, labels, seen)
+    if not (len(known[0]) and len(new[0])):
+        raise ValueError("The area under the curve needs videos of seen and of unseen classes.")
+    every = np.concatenate([known[0], new[0]])
+    gammas = np.concatenate([[-np.inf], np.unique(every[np.isfinite(every)])])
+    return float(np.trapezoid(_share_above(*known, gammas), _share_below(*new, gammas, side="right")))
+
+
+def choose_gamma(scores: ArrayLike, labels: ArrayLike, share: float, draws: int = 10) -> float:
+    r"""Calibration :math:`\gamma` from videos of seen classes alone: the one with the best harmonic mean.
+
+    In each of ``draws`` draws, a ``share`` in (0, 1) of the classes that have videos, one at least, plays
+    the unseen ones: for k = 0, 1, …, ``numpy.random.seed(k)`` and the first of a permutation. Returned is
+    the :math:`\gamma` in -1, -0.999, …, 1 with the best `harmonic_mean` on average over draws, the
+    middle one of equally good ones. ``scores`` (N, C) are cosines of held-back videos with the classes
+    that were trained on.
+
+    ``share`` should be that of the unseen classes among all that will compete: with a half, both sides
+    would be alike, and :math:`\gamma` 0 but for chance. The classes that play the unseen ones were trained
+    on, so that the choice sees that they are few, and not that they are foreign. It therefore errs toward
+    0. ValueError where fewer than two classes have videos.
+    """
+    table = _finite(scores, "scores")
+    places, total = _labels(labels, *table.shape), np.zeros(len(GAMMAS))
+    present = np.unique(places)
+    if not 0 < share < 1 or draws < 1 or len(present) < 2:
+        raise ValueError("Choosing gamma needs a share between 0 and 1, and videos of two or more classes.")
+    count = min(max(round(share * len(present)), 1), len(present) - 1)
+    for k in range(draws):
+        seen = np.full(table.shape[1], True)
+        seen[np.random.RandomState(k).permutation(present)[:count]] = False
+        known, new = stacked_accuracies(stacking_margins(table, places, seen), places, seen, GAMMAS)
+        total += 2 * known * new / np.maximum(known + new, np.finfo(float).tiny)
+    best = np.flatnonzero(total >= total.max() - 1e-12)
+    return float(GAMMAS[best[len(best) // 2]])
+
+
+def _sides(margins: ArrayLike, labels: ArrayLike, seen: ArrayLike) -> list[tuple[Floats, Floats]]:
+    """Of the seen and of the unseen classes: their videos' margins, sorted, and the weight of the first n, (N + 1,)."""
+    values, mask = np.asarray(margins, np.float64), np.asarray(seen, bool)
+    places, sides = _labels(labels, len(values), len(mask)), []
+    if np.isnan(values).any():
+        raise ValueError("Margins must not be NaN.")
+    for side in (True, False):
+        own = mask[places] == side
+        weights = 1 / np.bincount(places[own], minlength=len(mask))[places[own]]
+        order = np.argsort(values[own], kind="stable")
+        sums = np.concatenate([[0.0], np.cumsum(weights[order])])
+        sides.append((values[own][order], sums / sums[-1] if own.any() else np.array([np.nan])))
+    return sides
+
+
+def _share_above(margins: Floats, sums: Floats, gammas: Floats) -> Floats:
+    return 1 - sums[np.searchsorted(margins, gammas, side="right")]
+
+
+def _share_below(margins: Floats, sums: Floats, gammas: Floats, side: Literal["left", "right"] = "left") -> Floats:
+    return sums[np.searchsorted(margins, gammas, side=side)]
 
 
 def _splits(protocol: str | Sequence[int] | Integers, count: int) -> list[Integers]:

@@ -19,6 +19,7 @@ FIGURES = Path("reports/figures")
 FRAMES = Path("build/frames")  # decoded frames
 PROBED = Path("build/probed")  # what probing found
 TRAININGS = Path("build/trainings")  # unfinished trainings, and finished ones to take over
+ENCODED = Path("build/encoded")  # features of videos
 LIVE = Path("build/live")  # curves of trainings, drawn meanwhile
 ARITHMETIC = Path("build/arithmetic")  # measured precision and memory layout
 
@@ -47,14 +48,24 @@ def live(variant, seed):
     return LIVE / f"{variant}-{seed}"
 
 
-def features(variant, seed, name):
-    """04: the features of the data set ``name``."""
-    return Path(f"build/features/{variant}-{seed}/{name}.npz")
+def features(variant, seed, name, clips=None):
+    """04: the features of the data set ``name``, with the first of ``evaluate.clips``, or another number."""
+    return Path(f"build/features/{variant}-{seed}", f"clips{clips}" if clips else "", f"{name}.npz")
+
+
+def encoded(variant, seed, name, clips):
+    """What 04 takes over for `features` if the model is the same."""
+    return ENCODED / f"{variant}-{seed}" / f"clips{clips}" / f"{name}.npz"
 
 
 def predictions(variant, seed, name):
     """04: the five best classes of every video of the data set ``name``."""
     return Path(f"build/predictions/{variant}-{seed}/{name}.csv")
+
+
+def per_class(variant, seed, name):
+    """04: the accuracies of every class of the data set ``name``."""
+    return Path(f"build/predictions/{variant}-{seed}/classes/{name}.csv")
 
 
 def metrics(variant, seed):

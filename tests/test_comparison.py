@@ -39,6 +39,7 @@ def test_summary_is_the_mean_over_seeds_with_an_interval_over_videos(project):
     assert table.loc["aurl", "gzsl_harmonic"] == pytest.approx((0.75 + 0.5) / 4, abs=1e-4)
     assert (table["seeds"] == 2).all() and (table["chance"] == 0.25).all()
     assert (table["top1_low"] < table["top1"]).all() and (table["top1"] < table["top1_high"]).all()
+    assert (table["top1_classes_low"] <= table["top1"]).all() and (table["top1"] <= table["top1_classes_high"]).all()
 
 
 def test_one_seed_has_no_deviation(project):

@@ -204,6 +204,8 @@ def test_unknown_keys(write, place, value, expected):
         ("text.descriptions", "", "at least 1 character"),
         ("text.describe", "data/descriptions.yaml", "valid boolean"),
         ("evaluate.bootstrap", 10, "greater than or equal to 100"),
+        ("evaluate.clips", [], "at least 1 item"),
+        ("evaluate.clips", 25, "valid list"),
     ],
 )
 def test_values_out_of_range(write, place, value, reason):

@@ -33,14 +33,14 @@ def test_report_agrees_with_torchmetrics(features):
         expected = multiclass_accuracy(scores, labels, num_classes=6, top_k=k, average=average).item()
         assert report[name] == pytest.approx(expected, abs=1e-4)
     assert report["chance"] == pytest.approx(1 / 6, abs=1e-4)
-    assert report["top1_low"] < report["top1"] < report["top1_high"]
+    assert report["top1_classes_low"] < report["top1_low"] < report["top1"] < report["top1_high"]
 
 
 def test_report_is_deterministic_and_its_interval_follows_the_seed(features):
     assert evaluation.report(features, 200) == evaluation.report(features, 200)
     first, *others = (evaluation.report(features, 100, seed) for seed in range(5))
     changed = {name for other in others for name in first if first[name] != other[name]}
-    assert changed and changed <= {"top1_low", "top1_high"}
+    assert changed and changed <= {"top1_low", "top1_high", "top1_classes_low", "top1_classes_high"}
 
 
 def test_fewer_than_five_classes_still_have_a_top5(features):
@@ -100,12 +100,17 @@ def test_features_are_the_models(tmp_path):
             return 2 * word_vectors
 
     class Clips:
-        clip = SimpleNamespace(frames=2, size=4)
+        clip, count = SimpleNamespace(frames=2, size=4), 1
+        encoded = 0
+
+        def facts(self):
+            return {}
 
         def __len__(self):
             return 4
 
         def batches(self, size, order, compute):
+            self.encoded += 1
             for places in order:
                 labels = torch.tensor([i if i < 3 else 7 for _, i in places])
                 yield (
@@ -118,6 +123,19 @@ def test_features_are_the_models(tmp_path):
     found = evaluation.features(Model(), Clips(), np.ones((5, 4), np.float32), params)
     assert found["video"].shape == (4, 4) and found["labels"].tolist() == [0, 1, 2, 7]
     assert (found["classes"] == 2).all()
+
+    model, clips, kept = Model(), Clips(), tmp_path / "kept" / "set.npz"
+    words = np.ones((5, 4), np.float32)
+    first = evaluation.features(model, clips, words, params, kept=kept)
+    again = evaluation.features(model, clips, 2 * words, params, kept=kept)
+    assert clips.encoded == 1 and (again["video"] == first["video"]).all() and (again["classes"] == 4).all()
+    with torch.no_grad():
+        model.nothing += 1  # other weights
+    evaluation.features(model, clips, words, params, kept=kept)
+    assert clips.encoded == 2
+    kept.write_bytes(kept.read_bytes()[:100])  # cut short
+    evaluation.features(model, clips, words, params, kept=kept)
+    assert clips.encoded == 3 and evaluation.load(kept)["labels"].tolist() == [0, 1, 2, 7]
 
 
 def test_report_has_both_distances_and_the_half_protocol(features):
@@ -150,6 +168,54 @@ def test_generalized_lets_seen_classes_compete(features):
     assert found["gzsl_unseen"] == pytest.approx(right[3:].mean(), abs=1e-4)
     assert found["gzsl_harmonic"] == pytest.approx(2 / (1 / right[:3].mean() + 1 / right[3:].mean()), abs=1e-4)
     assert found["gzsl_unseen"] < evaluation.report(unseen, 100)["mean_per_class"]
+
+
+def test_calibrated_accuracies_are_those_of_scores_with_gamma_subtracted(features):
+    seen, unseen = halved(features)
+    found = evaluation.generalized(seen, unseen, {})
+    score = evaluation.scores(features) - np.array([found["gzsl_gamma"]] * 3 + [0] * 3)
+    right = (score.argmax(axis=1) == features["labels"]).reshape(6, 10).mean(axis=1)
+    assert found["gzsl_calibrated_seen"] == pytest.approx(right[:3].mean(), abs=1e-4)
+    assert found["gzsl_calibrated_unseen"] == pytest.approx(right[3:].mean(), abs=1e-4)
+    assert found["gzsl_area"] <= right.mean() + 0.5 and list(found)[:3] == ["gzsl_seen", "gzsl_unseen", "gzsl_harmonic"]
+
+
+def test_no_test_class_chooses_gamma(features):
+    seen, unseen = halved(features)
+    other = unseen | {"video": unseen["video"][::-1], "classes": -unseen["classes"]}
+    first, second = (evaluation.generalized(seen, own, {}) for own in (unseen, other))
+    assert first["gzsl_gamma"] == second["gzsl_gamma"] and first["gzsl_area"] != second["gzsl_area"]
+
+
+def test_truze_is_among_its_own_classes(features):
+    report, places = evaluation.report(features, 100, truze=[1, 4]), np.isin(features["labels"], [1, 4])
+    right = evaluation.scores(features)[places][:, [1, 4]].argmax(axis=1) == (features["labels"][places] == 4)
+    assert report["truze_top1"] == pytest.approx(right.mean(), abs=1e-4) == report["truze_mean_per_class"]
+    assert report["truze_top5"] == 1 and "truze_top1" not in evaluation.report(features, 100)
+
+
+def test_table_of_classes_by_loops(features):
+    names = list("abcdef")
+    table = evaluation.per_class(features, names).set_index("class")
+    assert table["top1"].is_monotonic_decreasing and table["top1"].mean() == pytest.approx(
+        evaluation.report(features, 100)["mean_per_class"], abs=1e-4
+    )
+    ranked = np.argsort(-evaluation.scores(features), axis=1)
+    for place, name in enumerate(names):
+        own = ranked[features["labels"] == place]
+        wrong = [names[best] for best in own[:, 0] if best != place]
+        row = table.loc[name]
+        assert row["videos"] == 10 and row["top1"] == (own[:, 0] == place).mean()
+        assert row["top5"] == (own[:, :5] == place).any(axis=1).mean()
+        assert row["share"] == max((wrong.count(other) for other in wrong), default=0) / 10
+        assert wrong.count(row["mistaken for"]) == 10 * row["share"] if wrong else row["mistaken for"] == ""
+
+
+def test_class_without_videos_has_no_accuracy_and_comes_last(features):
+    few = {name: values[:10] if name != "classes" else values for name, values in features.items()}
+    table = evaluation.per_class(few, list("abcdef"))
+    assert table["class"].tolist() == list("abcdef") and table["top1"].isna().tolist() == [False] + [True] * 5
+    assert (table["mistaken for"][1:] == "").all() and table["share"][1:].isna().all()
 
 
 def test_a_class_on_both_sides_counts_once_and_not_as_unseen(features):

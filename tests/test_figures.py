@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from aurl import figures
+from aurl import figures, metrics
 from aurl.video import write_video
 
 
@@ -46,7 +46,7 @@ def draw(name, tmp_path):
     if name == "per_class":
         return figures.per_class(np.array([0.2, 0.9, 0.5]), names, 1 / 3, "title")
     if name == "confusion":
-        return figures.confusion(scores, labels, names, "title")
+        return figures.confusion(metrics.confusion(scores, labels), names, "title")
     if name == "sphere":
         features = {"video": unit(rng.normal(size=(30, 3))), "classes": unit(rng.normal(size=(3, 3))), "labels": labels}
         return figures.sphere({"a": features, "b": features}, names)
@@ -206,7 +206,7 @@ def test_a_class_without_videos_comes_last():
 def test_only_confused_classes_are_shown_of_many():
     scores, labels = np.eye(101), np.arange(101)
     scores[[7, 90]] = scores[[90, 7]]  # the only two that are confused
-    figure = figures.confusion(scores, labels, [f"c{i}" for i in range(101)], "title", most=2)
+    figure = figures.confusion(metrics.confusion(scores, labels), [f"c{i}" for i in range(101)], "title", most=2)
     ax = figure.axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["c7", "c90"]
     assert ax.collections[0].get_array().reshape(2, 2).tolist() == [[0, 1], [1, 0]]

@@ -9,7 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchmetrics.functional.classification import multiclass_accuracy
+from sklearn.metrics import auc, confusion_matrix, recall_score, top_k_accuracy_score
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix
 
 from aurl import metrics
 
@@ -96,6 +97,21 @@ def test_accuracies_are_those_of_torchmetrics(k):
     assert np.isnan(each[5])
 
 
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_accuracies_and_confusions_are_those_of_scikit_learn(k):
+    _, _, labels = draw(n=200)
+    scores = np.random.default_rng(1).normal(size=(200, 6))
+    assert metrics.topk_accuracy(scores, labels, k) == pytest.approx(
+        top_k_accuracy_score(labels, scores, k=k, labels=range(6))
+    )
+    named, counts = scores.argmax(axis=1), metrics.confusion(scores, labels)
+    assert (counts == confusion_matrix(labels, named, labels=range(6))).all()
+    assert (counts == multiclass_confusion_matrix(torch.tensor(named), torch.tensor(labels), 6).numpy()).all()
+    assert np.nanmean(metrics.per_class_accuracy(scores, labels)) == pytest.approx(
+        recall_score(labels, named, labels=range(5), average="macro")
+    )
+
+
 def test_hits_by_loops():
     _, _, labels = draw()
     scores = np.random.default_rng(1).normal(size=(40, 6))
@@ -170,16 +186,139 @@ def test_interval_is_reproducible_and_narrows_with_its_level():
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
 
 
+def test_interval_over_classes_is_that_of_redrawing_classes():
+    rng = np.random.default_rng(0)
+    sizes = np.array([30, 50, 20, 10, 40])
+    labels, truth = np.repeat([0, 1, 4, 5, 7], sizes), np.array([0.9, 0.5, 0.1, 0.6, 0.3])
+    correct = rng.random(150) < np.repeat(truth, sizes)
+    redrawn = []
+    for _ in range(4000):
+        rows = [np.flatnonzero(labels == c) for c in rng.choice([0, 1, 4, 5, 7], size=5)]
+        redrawn.append(correct[np.concatenate(rows)].mean())
+    found = metrics.bootstrap_interval(correct, labels, np.random.default_rng(1), resamples=4000, over="classes")
+    assert found == pytest.approx(tuple(np.quantile(redrawn, [0.025, 0.975])), abs=0.02)
+    videos = metrics.bootstrap_interval(correct, labels, np.random.default_rng(1), resamples=4000)
+    assert found[1] - found[0] > 2 * (videos[1] - videos[0])
+
+
+def test_interval_over_classes_covers_other_classes_and_that_over_videos_does_not():
+    rng, covered = np.random.default_rng(0), {"classes": 0, "videos": 0}
+    for _ in range(200):
+        truth = rng.beta(2, 2, size=30)  # of mean 1/2: each trial meets 30 other classes
+        labels = np.repeat(range(30), 20)
+        correct = rng.random(600) < truth[labels]
+        for over in covered:
+            low, high = metrics.bootstrap_interval(correct, labels, rng, resamples=300, over=over)
+            covered[over] += low <= 0.5 <= high
+    assert 0.88 <= covered["classes"] / 200 <= 0.99 and covered["videos"] / 200 < 0.75
+
+
+@quick
+@given(seed=seeds)
+def test_interval_over_classes_ignores_their_names_and_is_a_point_if_all_are_alike(seed):
+    rng = np.random.default_rng(seed)
+    labels, correct = rng.integers(2, 8, size=40), rng.random(40) < 0.5
+    labels[:2] = 2, 3
+    options = {"resamples": 50, "over": "classes"}
+    found = metrics.bootstrap_interval(correct, labels, np.random.default_rng(seed), **options)
+    assert found == metrics.bootstrap_interval(correct, labels + 5, np.random.default_rng(seed), **options)
+    alike = np.tile([True, False], 10), np.repeat(range(10), 2)
+    assert metrics.bootstrap_interval(*alike, np.random.default_rng(seed), **options) == (0.5, 0.5)
+
+
+# --- seen and unseen classes ------------------------------------------------------------------------
+
+
+def stacked(seed=0, n=60):
+    """Scores (n, 7), labels and which classes are seen, the first four; seen classes win too often."""
+    rng = np.random.default_rng(seed)
+    labels, seen = np.concatenate([np.arange(7), rng.integers(7, size=n - 7)]), np.arange(7) < 4
+    return rng.normal(size=(n, 7)) + 1.5 * np.eye(7)[labels] + 0.7 * seen, labels, seen
+
+
+def by_loops(scores, labels, seen, gamma):
+    """Means over the classes of each side, where gamma is subtracted from the scores of seen ones."""
+    sides = ([], [])
+    for c in range(len(seen)):
+        own = [row - gamma * seen for row, y in zip(scores, labels, strict=True) if y == c]
+        right = [row[c] > max(np.delete(row, c)) for row in own]
+        sides[0 if seen[c] else 1].append(sum(right) / len(right))
+    return tuple(sum(side) / len(side) for side in sides)
+
+
+def test_calibrated_stacking_by_loops():
+    scores, labels, seen = stacked()
+    margins = metrics.stacking_margins(scores, labels, seen)
+    gammas = [-9, -0.5, 0, 0.3, 0.7, 2, 9]
+    found = metrics.stacked_accuracies(margins, labels, seen, gammas)
+    assert np.transpose(found) == pytest.approx(np.array([by_loops(scores, labels, seen, gamma) for gamma in gammas]))
+
+
+def test_area_by_loops_and_scikit_learn():
+    scores, labels, seen = stacked(n=30)
+    margins, gammas = metrics.stacking_margins(scores, labels, seen), np.linspace(-6, 6, 1200)
+    known, new = np.transpose([by_loops(scores, labels, seen, gamma) for gamma in gammas])
+    assert metrics.area_under_seen_unseen(margins, labels, seen) == pytest.approx(auc(new, known), abs=0.005)
+
+
+@quick
+@given(seed=seeds, shift=st.floats(-2, 2))
+def test_area_ignores_a_shift_of_seen_scores_and_accuracies_run_one_way(seed, shift):
+    scores, labels, seen = stacked(seed)
+    margins = metrics.stacking_margins(scores, labels, seen)
+    moved = metrics.stacking_margins(scores + shift * seen, labels, seen)
+    area = metrics.area_under_seen_unseen(margins, labels, seen)
+    assert 0 <= area <= 1 and metrics.area_under_seen_unseen(moved, labels, seen) == pytest.approx(area)
+    known, new = metrics.stacked_accuracies(margins, labels, seen, np.linspace(-3, 3, 50))
+    assert (np.diff(known) <= 0).all() and (np.diff(new) >= 0).all()
+
+
+def test_closed_forms_of_stacking():
+    seen, labels = np.array([True, True, False]), np.arange(3)
+    margins = metrics.stacking_margins(np.eye(3), labels, seen)
+    assert margins.tolist() == [1, 1, -1] and metrics.area_under_seen_unseen(margins, labels, seen) == 1
+    assert metrics.stacked_accuracies(margins, labels, seen, [-2, -1, 0, 1, 2]) == (
+        pytest.approx([1, 1, 1, 0, 0]), pytest.approx([0, 0, 1, 1, 1])
+    )  # fmt: skip
+    never = metrics.stacking_margins(np.zeros((3, 3)), labels, seen)  # ties are mistakes on the seen side
+    assert never.tolist() == [-np.inf, -np.inf, 0]
+    assert np.isnan(metrics.stacked_accuracies(margins[:2], labels[:2], seen, [0])[1]).all()
+
+
+def test_gamma_is_the_best_of_all_on_average_over_draws():
+    scores, labels, _ = stacked(n=90)
+    scores, state, total = scores / 10, np.random.get_state(), 0
+    for k in range(10):
+        np.random.seed(k)
+        seen = ~np.isin(range(7), np.random.permutation(7)[:2])
+        pairs = [by_loops(scores, labels, seen, gamma) for gamma in metrics.GAMMAS[800:1201:20]]
+        total = total + np.array([metrics.harmonic_mean(*pair) for pair in pairs])
+    np.random.set_state(state)
+    best = metrics.GAMMAS[800:1201:20][np.isclose(total, total.max())]
+    assert min(abs(best - metrics.choose_gamma(scores, labels, share=2 / 7))) < 0.03
+
+
+def test_gamma_removes_a_lean_toward_many_classes():
+    """Few classes against many lose by number, which a gamma above 0 makes good."""
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(30), 20)
+    scores = 0.1 * rng.normal(size=(600, 30)) + 0.15 * np.eye(30)[labels]
+    few, many = (metrics.choose_gamma(scores, labels, share) for share in (0.1, 0.9))
+    assert few > 0.02 and many < -0.02 and abs(metrics.choose_gamma(scores, labels, 0.5)) < 0.02
+
+
 # --- class splits ----------------------------------------------------------------------------------
 
 
 def naive_split(scores, labels, test_classes):
-    top1 = top5 = videos = 0
+    """Top-1, top-5 and mean per class by loops."""
+    top1, top5, own = 0, 0, {c: [] for c in test_classes}
     for row, y in zip(scores, labels, strict=True):
         if y in test_classes:
             ranked = sorted(test_classes, key=lambda c: -row[c])
-            videos, top1, top5 = videos + 1, top1 + (y == ranked[0]), top5 + (y in ranked[:5])
-    return top1 / videos, top5 / videos
+            own[y].append(y == ranked[0])
+            top1, top5 = top1 + (y == ranked[0]), top5 + (y in ranked[:5])
+    videos, means = sum(map(len, own.values())), [sum(right) / len(right) for right in own.values() if right]
+    return top1 / videos, top5 / videos, statistics.mean(means)
 
 
 def test_half_of_the_classes_by_loops():
@@ -191,16 +330,10 @@ def test_half_of_the_classes_by_loops():
         np.random.seed(k)
         results.append(naive_split(scores, labels, np.random.permutation(15)[:7].tolist()))
     np.random.set_state(state)
-    top1, top5 = zip(*results, strict=True)
-    assert metrics.split_accuracy(scores, labels, "half") == pytest.approx(
-        {
-            "top1": statistics.mean(top1),
-            "top1_std": statistics.pstdev(top1),
-            "top5": statistics.mean(top5),
-            "top5_std": statistics.pstdev(top5),
-            "splits": 10,
-        }
-    )
+    expected = {"splits": 10}
+    for name, values in zip(("top1", "top5", "mean_per_class"), zip(*results, strict=True), strict=True):
+        expected |= {name: statistics.mean(values), f"{name}_std": statistics.pstdev(values)}
+    assert metrics.split_accuracy(scores, labels, "half") == pytest.approx(expected)
 
 
 def test_half_leaves_global_random_numbers_alone():
@@ -227,7 +360,7 @@ def test_all_and_chosen_classes():
     assert whole["top5"] == metrics.topk_accuracy(scores, labels, 5) and whole["top1_std"] == 0
     chosen = [11, 0, 7, 3, 4, 9]
     found = metrics.split_accuracy(scores, labels, chosen)
-    assert (found["top1"], found["top5"]) == pytest.approx(naive_split(scores, labels, chosen))
+    assert (found["top1"], found["top5"], found["mean_per_class"]) == pytest.approx(naive_split(scores, labels, chosen))
     assert found["splits"] == 1
     assert metrics.split_accuracy(scores, labels, [2, 5])["top5"] == 1
 
@@ -272,6 +405,14 @@ def test_nan_is_refused_everywhere():
         (lambda: metrics.split_accuracy(np.eye(3), [0, 1, 1], [2]), "No video"),
         (lambda: metrics.bootstrap_interval([1.5, 1], [0, 1], np.random.default_rng(0)), "0, 1"),
         (lambda: metrics.bootstrap_interval([-0.5, 1], [0, 1], np.random.default_rng(0)), "0, 1"),
+        (lambda: metrics.bootstrap_interval([0, 1], [0, 1], np.random.default_rng(0), over="runs"), "'runs'"),
+        (lambda: metrics.bootstrap_interval([0, 1], [3, 3], np.random.default_rng(0), over="classes"), "two or more"),
+        (lambda: metrics.stacking_margins(np.eye(3), [0, 1, 2], [True, True, True]), "some True"),
+        (lambda: metrics.stacking_margins(np.eye(3), [0, 1, 2], [1, 1, 0]), "booleans"),
+        (lambda: metrics.stacked_accuracies([np.nan, 1], [0, 1], [True, False], [0]), "NaN"),
+        (lambda: metrics.area_under_seen_unseen([1.0, 1.0], [0, 0], [True, False]), "videos of seen"),
+        (lambda: metrics.choose_gamma(np.eye(3), [0, 1, 2], 1.0), "share between"),
+        (lambda: metrics.choose_gamma(np.eye(3)[:1], [0], 0.5), "two or more classes"),
     ],
 )
 def test_mistakes_are_named(call, message):

@@ -15,7 +15,7 @@ SMALL = {
     "train": {"epochs": 1, "steps": 2, "batch": 4, "lr": 0.005},
     "model": {"width": 4, "depth": 1, "hidden": 8, "word_hidden": 8, "dim": 8},
     "clip": {"frames": 4, "size": 16},
-    "evaluate": {"bootstrap": 100, "clips": 3},
+    "evaluate": {"bootstrap": 100, "clips": [1, 3]},
     "compute": {"threads": 1, "precision": "float32"},
     "text": {"vectors": "data/vectors/glove-6b-100d-actions.bin"},
 }
@@ -93,6 +93,7 @@ def test_parameters_are_valid_and_the_papers():
         and params.generator.mode == "released"
         and params.text.overlap == 0.05
     )
+    assert params.evaluate.clips == [1, 25]
     assert set(params.sphere.classes) <= set(names.load("kinetics700")[0])
 
 
@@ -104,6 +105,8 @@ def test_whole_pipeline_reports_every_set(project):
         assert (
             metrics["ucf101"]["truze_top1"] == 1 and "truze_top1" not in metrics["kinetics700+activitynet"]
         )  # one of its classes is here
+        assert metrics["ucf101"]["clips3"].keys() == metrics["ucf101"].keys() - {"clips3"}
+        assert (folder / f"build/features/{variant}-0/clips3/ucf101.npz").is_file()
     assert (folder / "reports/tables/ablations.md").read_text().count("\n| ") == 2 * 2  # variants and test sets
     for path in (folder / "reports/notebooks").glob("*.ipynb"):
         outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aurl import UserError, config, devices, evaluation, metrics
+from aurl import UserError, config, devices, evaluation
 from aurl.datasets import prepare
 from aurl.datasets.names import truze
 from aurl.files import write_bytes
@@ -32,14 +32,17 @@ LOGS = "Top-1 in the authors' logs of AURL662, 1 clip, all classes: 44.39 % on U
 LINES = {
     "videos": "{videos}",
     "classes": "{classes}",
-    "all classes, top-1 (95 % interval)": "{top1:.1%} ({top1_low:.1%}–{top1_high:.1%})",
+    "all classes, top-1 (95 % interval over videos)": "{top1:.1%} ({top1_low:.1%}–{top1_high:.1%})",
+    "all classes, top-1, 95 % interval over classes": "{top1_classes_low:.1%}–{top1_classes_high:.1%}",
     "all classes, top-5": "{top5:.1%}",
     "all classes, mean per class": "{mean_per_class:.1%}",
     "half of the classes, top-1 (10 draws)": "{half_top1:.1%} ± {half_top1_std:.1%}",
     "half of the classes, top-5 (10 draws)": "{half_top5:.1%} ± {half_top5_std:.1%}",
+    "half of the classes, mean per class (10 draws)": "{half_mean_per_class:.1%} ± {half_mean_per_class_std:.1%}",
     "TruZe's unseen classes": "{truze_classes}",
     "TruZe's unseen classes, top-1": "{truze_top1:.1%}",
     "TruZe's unseen classes, top-5": "{truze_top5:.1%}",
+    "TruZe's unseen classes, mean per class": "{truze_mean_per_class:.1%}",
     "closeness ↓": "{closeness:.3f}",
     "dispersion ↑": "{dispersion:.3f}",
 }
@@ -48,9 +51,9 @@ LINES = {
 def evaluate(checkpoint, path="params.yaml", counts=(1, 25)):
     """Every figure of a released checkpoint, as a table with one row per number of clips and test set.
 
-    Columns are those of `aurl.evaluation.report`, ``half_top5`` with its standard deviation, and, for sets that TruZe
-    splits, ``truze_top1`` and ``truze_top5`` among its ``truze_classes`` unseen ones. The table is written to
-    ``reports/released`` after every row, as CSV and Markdown. Videos that are left out are listed beside it.
+    Columns are those of `aurl.evaluation.report`, those of TruZe among its ``truze_classes`` unseen ones and NaN for
+    sets that it does not split. The table is written to ``reports/released`` after every row, as CSV and Markdown.
+    Videos that are left out are listed beside it.
 
     Args:
         checkpoint: what `aurl.released.load_released` takes.
@@ -113,13 +116,9 @@ def _embedded(videos, vectors):
 
 
 def _figures(features, unseen, bootstrap):
-    """What `aurl.evaluation.report` says, and the rest of the protocols; ``unseen`` are places among the classes."""
-    scores, labels = evaluation.scores(features), features["labels"]
-    half = metrics.split_accuracy(scores, labels, "half")
-    found = metrics.split_accuracy(scores, labels, unseen) if unseen else {"top1": np.nan, "top5": np.nan}
-    more = {"half_top5": half["top5"], "half_top5_std": half["top5_std"]}
-    more |= {"truze_top1": found["top1"], "truze_top5": found["top5"]}
-    return evaluation.report(features, bootstrap) | evaluation.rounded(more) | {"truze_classes": len(unseen)}
+    """What `aurl.evaluation.report` says; ``unseen`` are TruZe's places among the classes."""
+    none = dict.fromkeys(("truze_top1", "truze_top5", "truze_mean_per_class"), np.nan)
+    return {"truze_classes": len(unseen)} | none | evaluation.report(features, bootstrap, truze=unseen)
 
 
 def _clips(count):

@@ -1,0 +1,79 @@
+"""How long every protocol takes from kept features, at the size of UCF101 and HMDB51 with 1 and 25 clips per video.
+
+    python benchmarks/evaluation.py        # half a minute
+
+writes reports/tables/evaluation.csv and .md. 20,086 videos of 101 and 51 classes, and 5 held-back videos of each of 662
+training classes, have random features of 2048 dimensions, as the paper's model has. They are kept before the clock
+starts, averaged over clips as chapter 4 keeps them: what is timed does not depend on how many clips a video has, only
+on how many numbers of clips are reported. The time holds reading the features, every figure of chapter 4's report with
+2000 resamples, predictions and tables of classes, and no drawing. What is reported means nothing.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aurl import devices, evaluation
+from aurl.files import write_bytes
+
+SETS = {"ucf101": (13_320, 101, 31), "hmdb51": (6_766, 51, 22)}  # videos, classes, those that TruZe tests
+SEEN, HELD_BACK, DIM, CLIPS, BOOTSTRAP = 662, 5, 2048, (1, 25), 2000
+TABLE = Path("reports/tables/evaluation.csv")
+
+
+def made(videos, classes, rng):
+    """Features near their class, as far away as makes about half of the answers right."""
+
+    def unit(rows):
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    names = unit(rng.standard_normal((classes, DIM), np.float32))
+    labels = np.sort(np.concatenate([np.arange(classes), rng.integers(classes, size=videos - classes)]))
+    noise = rng.standard_normal((videos, DIM), np.float32) * np.float32(DIM**-0.5)
+    return {"video": unit(names[labels] + 18 * noise), "classes": names, "labels": labels}
+
+
+def measure(folder):
+    """Seconds of each step, by name, over all sets and numbers of clips."""
+    rng, seconds = np.random.default_rng(0), {}
+    for count in CLIPS:
+        for name, (videos, classes, *_) in (SETS | {"seen": (SEEN * HELD_BACK, SEEN)}).items():
+            evaluation.save(Path(folder, f"{name}-{count}.npz"), made(videos, classes, rng))
+
+    def timed(step, function, *arguments, **options):
+        begin = time.perf_counter()
+        found = function(*arguments, **options)
+        seconds[step] = seconds.get(step, 0) + time.perf_counter() - begin
+        return found
+
+    for count in CLIPS:
+        seen = timed("reading features", evaluation.load, Path(folder, f"seen-{count}.npz"))
+        timed("own classes compete", evaluation.report, seen, BOOTSTRAP)
+        for name, (videos, classes, tested) in SETS.items():
+            own = timed("reading features", evaluation.load, Path(folder, f"{name}-{count}.npz"))
+            names = [f"class {place}" for place in range(classes)]
+            timed("own classes compete", evaluation.report, own, BOOTSTRAP, truze=range(tested))
+            timed("seen classes compete, too", evaluation.generalized, seen, own, {})
+            timed("table of classes", evaluation.per_class, own, names)
+            table = timed("predictions", evaluation.predictions, own, range(videos), names)
+            timed("predictions", evaluation.save_predictions, Path(folder, f"{name}-{count}.csv"), table)
+    return seconds | {"all": sum(seconds.values())}
+
+
+def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = measure(folder)
+    table = pd.DataFrame({"step": list(seconds), "seconds": list(seconds.values())})
+    lines = ["| step | seconds |", "|---|---|", *(f"| {step} | {took:.2f} |" for step, took in seconds.items())]
+    write_bytes(TABLE, table.assign(processor=devices.processor()).to_csv(index=False, float_format="%.2f").encode())
+    write_bytes(TABLE.with_suffix(".md"), ("\n".join(lines) + "\n").encode())
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
