@@ -194,6 +194,7 @@ def test_unknown_keys(write, place, value, expected):
         ("train.rendezvous", "node 1", "should match pattern"),
         ("compute.workers", -1, "greater than or equal to 0"),
         ("mocap.size", 97, "multiple of 2"),
+        ("verbs.fold", 5, "less than 5"),
         ("mocap.size", 1000, "less than or equal to 512"),
         ("model.dropout", 1.0, "less than 1"),
         ("data.train", [], "at least 1 item"),
@@ -234,13 +235,19 @@ def test_values_of_the_wrong_type(write, place, value):
     assert f"params.yaml: {place} is {value!r}: input should be a valid " in said(write(place, value))
 
 
+def test_a_verb_keeps_videos_to_train_on(write):
+    assert "verbs holds back all 24 videos of a verb for validation: lower val_videos." in said(
+        write("verbs.val_videos", 24)
+    )
+
+
 def test_wrong_items_of_a_list_are_named(write, raw):
     raw["loss"]["terms"] = ["semantic", "visaul"]
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
     raw["loss"]["terms"] = ["semantic"]
     assert (
         "data.train names 'mocap-sen', which is not under data.datasets; there are mocap-seen, mocap-composed, "
-        "mocap-novel; did you mean mocap-seen?" in said(write("data.train", ["mocap-sen"]))
+        "mocap-novel, verbs-seen, verbs-unseen; did you mean mocap-seen?" in said(write("data.train", ["mocap-sen"]))
     )
     raw["data"]["train"] = ["mocap-seen"]
     assert "run.seeds.1 is -1" in said(write("run.seeds", [0, -1]))
