@@ -66,6 +66,7 @@ Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ra
 Variant = Annotated[
     str, _name("variant", r"[A-Za-z][A-Za-z0-9_]{0,39}", "a letter, then letters, digits and underscores")
 ]
+Study = Annotated[str, _name("study", r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", "letters, digits, underscores and hyphens")]
 SetName = Annotated[
     str,
     _name("data set", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", "a letter or digit, then also dots, hyphens and underscores"),
@@ -86,6 +87,7 @@ class Run(Section):
 class Ablations(Section):
     variants: Names | None
     seeds: Seeds
+    studies: Annotated[dict[Study, dict[str, Any]], Field(min_length=1), AfterValidator(_apart)]
 
 
 class Dataset(Section):
@@ -401,6 +403,22 @@ def load(
 def load_all(path: str | Path = "params.yaml") -> dict[str, Params]:
     """The parameters of every variant in the file. Raises UserError as `load` does."""
     return {variant: load(path, variant) for variant in load(path).variants}
+
+
+def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
+    """The parameters of the study ``name`` of ``ablations``, as a parameter file of its own has them.
+
+    Its lines are laid over the base sections, and it runs the variants and seeds of ``ablations``. Raises UserError as
+    `load` does.
+    """
+    raw = _read(path)
+    ablations, where = _check(raw, path).ablations, f"{path}: ablations.studies.{name}"
+    whole = _overlay(raw, ablations.studies[name], where)
+    variants = ablations.variants or list(whole["variants"])
+    whole["run"] = {"variants": variants, "seeds": ablations.seeds}
+    whole["sphere"] = whole["sphere"] | {"variants": variants[:1]}  # of chapter 6, which is no part of a study
+    _check(whole, where)
+    return whole
 
 
 def enter_project():

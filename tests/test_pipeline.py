@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 from project import ROOT, commit, dvc, environment, lay_out, write
@@ -27,7 +28,7 @@ SMOKE = {
     },
     "sphere": {"variants": ["e2e", "aurl"], "epochs": 1, "batch": 16},
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
-    "ablations": {"variants": ["aurl", "alignment"], "seeds": [0]},
+    "ablations": {"variants": ["aurl", "alignment"], "seeds": [0], "studies": {"small": {}}},
     "data": {"train": ["mocap-seen"], "test": ["mocap-composed", "mocap-novel"]},
 }
 
@@ -234,18 +235,26 @@ def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(re
     options = {"cwd": restored, "capture_output": True, "text": True, "env": environment(restored)}
     done = subprocess.run(command, **options)
     assert done.returncode == 0, done.stderr
-    rows = (restored / "reports/ablations/ablations.md").read_text().splitlines()[2:]
+    rows = (restored / "reports/ablations/small/ablations.md").read_text().splitlines()[2:]
     assert [row.split(" | ")[0:2] for row in rows] == [
         ["| mocap-composed", "aurl"],
         ["| mocap-composed", "alignment"],
         ["| mocap-novel", "aurl"],
         ["| mocap-novel", "alignment"],
     ]
-    again, here = restored / "build/ablations/runs/aurl-0", restored / "runs/aurl-0"
+    again, here = restored / "build/ablations/small/runs/aurl-0", restored / "runs/aurl-0"
     assert (again / "model.safetensors").read_bytes() == (here / "model.safetensors").read_bytes()
     assert stale(restored) == set() and not (restored / "runs/alignment-0").exists()
 
-    write(restored, SMOKE | {"ablations": {"variants": ["aurl"], "seeds": [0]}, "train": {"batch": 5000}})
+    classes = pd.read_csv(restored / "reports/ablations/small/classes.csv")
+    assert classes.groupby(["set", "variant", "seed"]).size().to_dict() == {
+        (name, variant, 0): 24 for name in ("mocap-composed", "mocap-novel") for variant in ("aurl", "alignment")
+    }
+    report = json.loads((restored / "reports/metrics/aurl-0.json").read_text())
+    ours = classes[(classes["set"] == "mocap-novel") & (classes["variant"] == "aurl")]
+    assert ours["top1"].mean() == pytest.approx(report["mocap-novel"]["mean_per_class"], abs=1e-4)
+
+    write(restored, SMOKE | {"ablations": SMOKE["ablations"] | {"variants": ["aurl"]}, "train": {"batch": 5000}})
     done = subprocess.run(command, **options)
     assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(
         "aurl: train.batch is 5000 but there are only"

@@ -1,24 +1,29 @@
-"""``make ablations``: the same pipeline with more variants and seeds, in a workspace of its own.
+"""``make ablations``: the same pipeline with more variants and seeds, once for each study, in workspaces of their own.
 
-    python -m aurl.pipeline.ablations
+    python -m aurl.pipeline.ablations [STUDY ...]
 
-lays the project out anew in ``build/ablations``, with the section ``ablations`` of ``params.yaml`` in place of ``run``,
-and brings chapter 5 back to ``reports/ablations/``. The workspace shares DVC's cache, so a training that was done
-before is not repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run
-continues where it was.
+A study is the project with some parameters changed, such as another fold of the verbs, and with the variants and seeds
+under ``ablations`` in place of those under ``run``. It is laid out anew in ``build/ablations/STUDY``; its chapter 5
+comes back to ``reports/ablations/STUDY``, and every class's accuracy in every run to ``classes.csv`` there. The
+workspaces share DVC's cache, so a training that was done before is not repeated. ``params.yaml``, ``dvc.lock`` and the
+other reports stay as they are. An interrupted run continues where it was.
 """
 
 import os
 import shutil
+import sys
+from itertools import product
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
-from aurl import config, paths
+from aurl import UserError, config, paths
 from aurl.files import write_bytes
+from aurl.pipeline.check import check, known_classes
 from aurl.pipeline.reproduce import Job, at_once, run_as_command, side_by_side
 
-WORKSPACE, RESULTS = Path("build/ablations"), Path("reports/ablations")
+WORKSPACES, RESULTS = Path("build/ablations"), Path("reports/ablations")
 PROJECT = [
     "aurl",
     "notebooks",
@@ -39,47 +44,80 @@ CHAPTER = {
 }
 
 
-def run():
+def run(*studies):
     """Train, evaluate and compare every variant and seed under ``ablations``, as many at a time as there are cores for.
 
-    Raises UserError with the sentence of the first stage that failed.
+    ``studies`` are some of those in ``params.yaml``; all by default. Raises UserError with the sentence of the first
+    stage that failed, and for a mistake in any study before the first one begins.
     """
-    params = config.load(sections=["ablations", "compute", "train", "variants"])
-    ablations = params.ablations.model_copy(update={"variants": params.ablations.variants or list(params.variants)})
-    lay_out(ablations.variants, ablations.seeds)
-    Job(WORKSPACE, "checkout", "--force", "--allow-missing", name="what was made before").run()
-    side_by_side(WORKSPACE, ablations, at_once(params))
-    Job(WORKSPACE, "repro", "05_ablations", name="05_ablations").run()
-    for source, target in CHAPTER.items():
-        write_bytes(RESULTS / target, (WORKSPACE / source).read_bytes())
+    params = config.load(sections=["ablations", "compute", "train"])
+    for name in studies:
+        if name not in params.ablations.studies:
+            raise UserError(f"there is no study {name!r}: ablations.studies has {', '.join(params.ablations.studies)}.")
+    studies = studies or list(params.ablations.studies)
+    for name in studies:
+        lay_out(name)
+    for name in studies:
+        check(WORKSPACES / name / "params.yaml")
+    for name in studies:
+        workspace = WORKSPACES / name
+        own = config.load(workspace / "params.yaml", sections=["run", "data"])
+        Job(workspace, "checkout", "--force", "--allow-missing", name=f"{name}: what was made before").run()
+        side_by_side(workspace, own.run, at_once(params))
+        Job(workspace, "repro", "05_ablations", name=f"{name}: 05_ablations").run()
+        for source, target in CHAPTER.items():
+            write_bytes(RESULTS / name / target, (workspace / source).read_bytes())
+        write_bytes(RESULTS / name / "classes.csv", _classes(workspace, own).to_csv(index=False).encode())
 
 
-def lay_out(variants, seeds):
-    """The project in ``build/ablations``; what earlier runs made there stays, for DVC to judge."""
-    for name in PROJECT if (WORKSPACE / "dvc.lock").exists() else PROJECT + MADE:
-        source, target = Path(name), WORKSPACE / name
+def _classes(workspace, params):
+    """Every class's accuracy in every run of a study: ``set, variant, seed, class, videos, top1, top5``."""
+    parts = []
+    for name, variant, seed in product(params.data.test, params.run.variants, params.run.seeds):
+        table = pd.read_csv(
+            workspace / paths.per_class(variant, seed, name), dtype={"class": str}, keep_default_na=False
+        )
+        table = table[["class", "videos", "top1", "top5"]].sort_values("class")
+        parts.append(table.assign(set=name, variant=variant, seed=seed))
+    return pd.concat(parts)[["set", "variant", "seed", "class", "videos", "top1", "top5"]]
+
+
+def lay_out(name):
+    """The project with a study's parameters, in its workspace; what earlier runs made there stays, for DVC to judge."""
+    workspace, params = WORKSPACES / name, config.study(name)
+    for part in PROJECT if (workspace / "dvc.lock").exists() else PROJECT + MADE:
+        source, target = Path(part), workspace / part
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+            kept = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "ablations")
+            shutil.copytree(source, target, ignore=kept)
         elif source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-    for path in _places():
-        (WORKSPACE / path).parent.mkdir(parents=True, exist_ok=True)
-        if not os.path.lexists(WORKSPACE / path):
-            (WORKSPACE / path).symlink_to(Path(path).resolve())
+    _keep_classes_of_the_sphere(params)
+    write_bytes(workspace / "params.yaml", yaml.safe_dump(params, sort_keys=False).encode())
+    for path in _places(config.load(workspace / "params.yaml")):
+        (workspace / path).parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(workspace / path):
+            (workspace / path).symlink_to(Path(path).resolve())
     for kind in ("plots", "metrics"):  # where dvc.yaml looks for curves
-        (WORKSPACE / paths.LIVE / kind).mkdir(parents=True, exist_ok=True)
+        (workspace / paths.LIVE / kind).mkdir(parents=True, exist_ok=True)
     local = f"[cache]\n    dir = {Path('.dvc/cache').resolve()}\n[core]\n    no_scm = true\n"
-    write_bytes(WORKSPACE / ".dvc/config.local", local.encode())
-    params = yaml.safe_load(Path("params.yaml").read_bytes()) | {"run": {"variants": variants, "seeds": seeds}}
-    params["sphere"]["variants"] = variants[:1]  # of chapter 6, which does not run here
-    write_bytes(WORKSPACE / "params.yaml", yaml.safe_dump(params, sort_keys=False).encode())
+    write_bytes(workspace / ".dvc/config.local", local.encode())
 
 
-def _places():
-    """Files and folders outside of the project proper that its parameters name relative to its root."""
-    params = config.load(sections=["data", "prepare", "text"])
+def _keep_classes_of_the_sphere(params):
+    """Other training sets have other classes, and chapter 2 draws those that ``sphere`` names."""
+    checked = config.Sections.model_validate(params)
+    known = [known_classes("ablations", name, checked) for name in checked.data.train]
+    if None not in known:
+        names = [label.name for own in known for label in own]
+        if not set(params["sphere"]["classes"]) <= set(names):
+            params["sphere"]["classes"] = names[: len(params["sphere"]["classes"])]
+
+
+def _places(params):
+    """Files and folders outside of the project proper that parameters name relative to its root."""
     places = [params.text.vectors, params.text.descriptions]
     for kept in (paths.ARITHMETIC, paths.FRAMES, paths.PROBED, paths.TRAININGS):  # what was done once is not repeated
         kept.mkdir(parents=True, exist_ok=True)
@@ -94,4 +132,4 @@ def _places():
 
 
 if __name__ == "__main__":
-    run_as_command(run)
+    run_as_command(lambda: run(*sys.argv[1:]))

@@ -25,14 +25,16 @@ def check(path: str | Path = "params.yaml") -> None:
     """Check a parameter file, every variant in it included. Raises UserError for the first thing that is amiss."""
     config.load_all(path)
     params = config.load(path)
+    for name in params.ablations.studies:
+        config.study(name, path)
     used = [*params.data.train, *params.data.test]
     for name in used:
         if name in params.data.datasets:
             _has_paths(f"{path}: data.datasets.{name}", params.data.datasets[name])
     for key, file in (("vectors", params.text.vectors), ("descriptions", params.text.descriptions)):
         _is_file(f"{path}: text.{key}", file)
-    classes = {name: _classes(f"{path}: data.datasets.{name}", name, params) for name in params.data.datasets}
-    classes |= {name: _classes(path, name, params) for name in config.EMBEDDED if name in used}
+    classes = {name: known_classes(f"{path}: data.datasets.{name}", name, params) for name in params.data.datasets}
+    classes |= {name: known_classes(path, name, params) for name in config.EMBEDDED if name in used}
     if params.text.describe:
         _are_described(path, params.text.descriptions, {name: classes[name] for name in used})
     _are_classes(f"{path}: sphere.classes", params.sphere.classes, [classes[name] for name in params.data.train])
@@ -51,7 +53,7 @@ def _is_file(where, file):
         raise UserError(f"{where}: there is no file {file}: write the path of one, from the project's root.")
 
 
-def _classes(where, name, params) -> list[Class] | None:
+def known_classes(where, name, params) -> list[Class] | None:
     """The classes of a data set; None where only its folders tell."""
     if name in config.MOCAP:
         from aurl.datasets import mocap  # takes pybullet, which other data sets do without

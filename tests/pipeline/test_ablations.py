@@ -1,13 +1,16 @@
-"""The ablations' workspace is the project with another `run`. test_pipeline runs it."""
+"""A study's workspace is the project with some parameters changed and another `run`. test_pipeline runs one."""
 
 import configparser
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from aurl import UserError, config
+from aurl.datasets import verbs
 from aurl.pipeline import ablations
+from aurl.pipeline.check import check
 from aurl.pipeline.reproduce import Job
 
 ROOT = Path(__file__).parents[2]
@@ -19,15 +22,27 @@ def project(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
-    (tmp_path / "data/vectors").mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/vectors").symlink_to(ROOT / "data/vectors")
     (tmp_path / "data/descriptions.yaml").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+def write(project, **ablations):
+    """params.yaml with other `ablations`."""
+    file = project / "params.yaml"
+    raw = yaml.safe_load(file.read_text())
+    raw["ablations"] |= ablations
+    file.write_text(yaml.safe_dump(raw, sort_keys=False))
+
+
 def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
-    ablations.lay_out(["frozen", "center_loss"], [3, 4])
-    ours, theirs = (config.load(folder / "params.yaml") for folder in (project, project / "build/ablations"))
+    write(project, variants=["frozen", "center_loss"], seeds=[3, 4])
+    ablations.lay_out("mocap")
+    ours, theirs = (
+        config.load(folder / "params.yaml") for folder in (project, project / "build/ablations/mocap")
+    )
     assert (theirs.run.variants, theirs.run.seeds, theirs.sphere.variants) == (
         ["frozen", "center_loss"],
         [3, 4],
@@ -35,9 +50,31 @@ def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
     )
     assert theirs.model_copy(update={"run": ours.run, "sphere": ours.sphere}) == ours
     settings = configparser.ConfigParser()
-    settings.read(project / "build/ablations/.dvc/config.local")
+    settings.read(project / "build/ablations/mocap/.dvc/config.local")
     assert Path(settings["cache"]["dir"]) == project / ".dvc/cache"
-    assert (project / "build/ablations/aurl/losses.py").read_bytes() == (project / "aurl/losses.py").read_bytes()
+    assert (project / "build/ablations/mocap/aurl/losses.py").read_bytes() == (project / "aurl/losses.py").read_bytes()
+
+
+def test_a_study_changes_any_section(project):
+    ablations.lay_out("verbs-3")
+    theirs = config.load(project / "build/ablations/verbs-3/params.yaml")
+    assert (theirs.data.train, theirs.data.test, theirs.verbs.fold) == (["verbs-seen"], ["verbs-unseen"], 3)
+    assert set(theirs.sphere.classes) <= set(verbs.classes(3)["verbs-seen"])
+    check(project / "build/ablations/verbs-3/params.yaml")
+
+
+def test_mistakes_in_any_study_are_said_before_the_first_begins(project):
+    write(project, studies={"good": {}, "bad": {"verbs": {"fodl": 1}}})
+    sentence = r"^params\.yaml: ablations\.studies\.bad\.verbs\.fodl is not a parameter; did you mean fold\?$"
+    with pytest.raises(UserError, match=sentence):
+        ablations.run()
+    with pytest.raises(UserError, match=sentence):
+        check("params.yaml")
+    write(project, studies={"good": {}, "bad": {"data": {"test": ["nowhere"]}}})
+    with pytest.raises(UserError, match=r"ablations\.studies\.bad: data\.test names 'nowhere'"):
+        ablations.run()
+    with pytest.raises(UserError, match=r"^there is no study 'god': ablations\.studies has good, bad\.$"):
+        ablations.run("god")
 
 
 def test_workspace_finds_what_the_parameters_name(project):
@@ -47,33 +84,35 @@ def test_workspace_finds_what_the_parameters_name(project):
     text = file.read_text().replace("datasets: {}", f"datasets: {sets}").replace("proxies: null", f"proxies: {proxies}")
     file.write_text(text)
     for _ in range(2):
-        ablations.lay_out(["aurl"], [0])
+        ablations.lay_out("mocap")
     (project / "sets/own/jump").mkdir(parents=True)
-    (project / "build/ablations/data/proxies/made.mp4").touch()
-    assert (project / "build/ablations/sets/own/jump").is_dir() and (project / "data/proxies/made.mp4").exists()
+    (project / "build/ablations/mocap/data/proxies/made.mp4").touch()
+    assert (project / "build/ablations/mocap/sets/own/jump").is_dir() and (project / "data/proxies/made.mp4").exists()
 
 
 def test_results_stay_and_removed_files_go(project):
     (project / "dvc.lock").write_text("ours")
-    ablations.lay_out(["aurl"], [0])
-    lock = project / "build/ablations/dvc.lock"
+    ablations.lay_out("mocap")
+    lock = project / "build/ablations/mocap/dvc.lock"
     assert lock.read_text() == "ours"
     lock.write_text("theirs")
-    made = project / "build/ablations/runs/aurl-0/model.json"
+    made = project / "build/ablations/mocap/runs/aurl-0/model.json"
     made.parent.mkdir(parents=True)
     made.touch()
     (project / "notebooks/06_paper.ipynb").unlink()
-    ablations.lay_out(["aurl"], [0])
+    ablations.lay_out("mocap")
     assert made.exists() and lock.read_text() == "theirs"
-    assert not (project / "build/ablations/notebooks/06_paper.ipynb").exists()
+    assert not (project / "build/ablations/mocap/notebooks/06_paper.ipynb").exists()
 
 
 def test_failing_stage_gives_its_own_sentence(project, capfd):
-    ablations.lay_out(["aurl"], [0])
-    file = project / "build/ablations/params.yaml"
+    ablations.lay_out("mocap")
+    file = project / "build/ablations/mocap/params.yaml"
     file.write_text(file.read_text().replace("epochs: 7", "epochs: -1"))
     with pytest.raises(UserError, match=r"^params\.yaml: train\.epochs is -1: "):
-        Job(ablations.WORKSPACE, "repro", "check", name="check").run()
-    with pytest.raises(UserError, match=r"`dvc repro no_such_stage` failed in \S*build/ablations, as shown above\.$"):
-        Job(ablations.WORKSPACE, "repro", "no_such_stage", name="none").run()
+        Job(ablations.WORKSPACES / "mocap", "repro", "check", name="check").run()
+    with pytest.raises(
+        UserError, match=r"`dvc repro no_such_stage` failed in \S*build/ablations/mocap, as shown above\.$"
+    ):
+        Job(ablations.WORKSPACES / "mocap", "repro", "no_such_stage", name="none").run()
     assert "no_such_stage" in capfd.readouterr().err
