@@ -105,7 +105,5 @@ def render(video, seed, size, frames, fps):
     motion = rng.choice(ACTIONS[video.action])
     poses = sample_motion(load_motion(motion), frames, fps, rng)
     scene = Scene(video.companion, 2 * size, rng)
-    pictures = np.stack([scene.picture(pose) for pose in poses])
-    if rng.random() < 0.5:
-        pictures = pictures[:, :, ::-1]
-    return str(motion), rendering.smooth(pictures)
+    pictures = rendering.smooth(np.stack([scene.picture(pose) for pose in poses]))
+    return str(motion), pictures[:, :, ::-1] if rng.random() < 0.5 else pictures

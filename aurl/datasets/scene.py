@@ -106,7 +106,7 @@ class _Simulation:
     """pybullet's functions, bound to a simulation of their own."""
 
     def __init__(self, bullet):
-        self.bullet, self.client = bullet, bullet.connect(bullet.DIRECT)
+        self.bullet, self.client, self.shots = bullet, bullet.connect(bullet.DIRECT), 0
         self.setAdditionalSearchPath(_data_folder())
 
     def __getattr__(self, name):
@@ -207,6 +207,10 @@ class Scene:
         )
         self.projection = bullet.computeProjectionMatrixFOV(VIEW, 1, 0.1, 30)
         self.light = [*rng.uniform(-3, 3, 2), rng.uniform(3, 6)]
+        # The renderer rounds every second picture otherwise, so a video begins with an even number of them behind it.
+        for simulation in (self.world.actor, beside):
+            if simulation.shots % 2:
+                self._shoot(simulation)
         self.thing, self.thing_depth = self._shoot(beside)
         self.backdrop = Backdrop(np.reshape(self.view, (4, 4), order="F"), size)
         floor, air = 0.35 + 0.4 * rng.uniform(0, 1, 3), rng.uniform(0.65, 1, 3)
@@ -231,6 +235,7 @@ class Scene:
 
     def _shoot(self, simulation):
         """A simulation's bodies, uint8 ``(size, size, 3)``, and their depth ``(size, size, 1)``, infinite elsewhere."""
+        simulation.shots += 1
         _, _, rgba, depth, bodies = simulation.getCameraImage(
             self.size, self.size, self.view, self.projection, shadow=0, lightDirection=self.light,
             renderer=self.world.bullet.ER_TINY_RENDERER,

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from aurl import UserError, config, paths
+from aurl import UserError, config, figures, folds, paths
 from aurl.files import write_bytes
 from aurl.pipeline.check import check, known_classes
 from aurl.pipeline.reproduce import Job, at_once, run_as_command, side_by_side
@@ -68,6 +68,28 @@ def run(*studies):
         for source, target in CHAPTER.items():
             write_bytes(RESULTS / name / target, (workspace / source).read_bytes())
         write_bytes(RESULTS / name / "classes.csv", _classes(workspace, own).to_csv(index=False).encode())
+    bring_together()
+
+
+def bring_together():
+    """For each test set that several studies share, a table ``SET.md`` and a picture ``SET.png`` over all of them.
+
+    Without a figure of a study that is still to be run, the set is left out.
+    """
+    shared = {}
+    for name in config.load(sections=["ablations"]).ablations.studies:
+        for test in config.study(name)["data"]["test"]:
+            shared.setdefault(test, []).append(RESULTS / name / "classes.csv")
+    for test, files in shared.items():
+        if len(files) == 1 or not all(file.exists() for file in files):
+            continue
+        table = folds.read(files, test)
+        method = table["variant"].iloc[0]
+        write_bytes(RESULTS / f"{test}.md", folds.markdown(table, method).encode())
+        accuracy = folds.per_class(table, method)
+        title = f"{method} on {test}: {len(accuracy)} classes, each unseen in one of {len(files)} studies"
+        figure = figures.per_class(accuracy.to_numpy(), list(accuracy.index), table["chance"].mean(), title)
+        figures.save(figure, f"../{RESULTS.name}/{test}")
 
 
 def _classes(workspace, params):

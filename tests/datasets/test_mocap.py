@@ -160,6 +160,12 @@ def test_a_file_repeats_itself_to_the_byte(tmp_path):
         assert len(found) == 1, (action, companion)
 
 
+def test_pictures_do_not_depend_on_how_many_were_drawn_before():
+    """The renderer rounds every second picture otherwise; in this video it shows."""
+    first, second = (mocap.render(one("punch", "ball", 10), 0, 64, 3, 12)[1] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
 # --- the set as files ------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import configparser
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -40,9 +41,7 @@ def write(project, **ablations):
 def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
     write(project, variants=["frozen", "center_loss"], seeds=[3, 4])
     ablations.lay_out("mocap")
-    ours, theirs = (
-        config.load(folder / "params.yaml") for folder in (project, project / "build/ablations/mocap")
-    )
+    ours, theirs = (config.load(folder / "params.yaml") for folder in (project, project / "build/ablations/mocap"))
     assert (theirs.run.variants, theirs.run.seeds, theirs.sphere.variants) == (
         ["frozen", "center_loss"],
         [3, 4],
@@ -116,3 +115,23 @@ def test_failing_stage_gives_its_own_sentence(project, capfd):
     ):
         Job(ablations.WORKSPACES / "mocap", "repro", "no_such_stage", name="none").run()
     assert "no_such_stage" in capfd.readouterr().err
+
+
+def test_studies_of_one_test_set_are_brought_together(project):
+    write(project, studies={name: {"data": {"test": ["mocap-novel"]}} for name in ("one", "two")} | {"three": {}})
+    for name, label in (("one", "a"), ("two", "b")):
+        rows = [
+            {"set": "mocap-novel", "variant": v, "seed": 0, "class": f"{label}{i}", "videos": 4, "top1": t, "top5": 1.0}
+            for v, t in (("aurl", 0.75), ("e2e", 0.25))
+            for i in range(8)
+        ]
+        (project / f"reports/ablations/{name}").mkdir(parents=True)
+        if name == "two":  # one study is not enough
+            ablations.bring_together()
+            assert not (project / "reports/ablations/mocap-novel.md").exists()
+        pd.DataFrame(rows).to_csv(project / f"reports/ablations/{name}/classes.csv", index=False)
+    write(project, studies={name: {"data": {"test": ["mocap-novel"]}} for name in ("one", "two")})
+    ablations.bring_together()
+    table = (project / "reports/ablations/mocap-novel.md").read_text()
+    assert "| aurl | 1 | 75.0 (75.0–75.0) | 6.0 (6.0–6.0) | 100 |" in table and "above" in table
+    assert (project / "reports/ablations/mocap-novel.png").stat().st_size > 1000

@@ -1,0 +1,132 @@
+"""What several studies say together of one test set, whose classes they share out: folds over classes.
+
+Each class is unseen in one study, and each study has all variants and seeds. So variants are compared class by class,
+and an interval over classes says what to expect of other classes.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aurl import UserError
+
+RUN = ["variant", "seed"]
+
+
+def read(files, name):
+    """The rows of the test set ``name`` in the tables that `aurl.pipeline.ablations` left, one of each study.
+
+    A further column is ``chance``, that of guessing among the classes of a study. Raises UserError for a file that is
+    missing or no such table, for a class that occurs in two studies, and for runs that not all studies have.
+    """
+    parts = []
+    for file in map(Path, files):
+        try:
+            table = pd.read_csv(file, dtype={"set": str, "variant": str, "class": str}, keep_default_na=False)
+            own = table.loc[table["set"] == name, [*RUN, "class", "top1", "top5"]]
+            parts.append(own.assign(chance=1 / own["class"].nunique()))
+        except FileNotFoundError:
+            raise UserError(f"{file} is missing: run `make ablations`.") from None
+        except (KeyError, ValueError, ZeroDivisionError):
+            raise UserError(
+                f"{file} is no table of the classes of {name}: delete it and run `make ablations`."
+            ) from None
+    table = pd.concat(parts, ignore_index=True)
+    twice = table[table.duplicated([*RUN, "class"])]
+    if len(twice):
+        raise UserError(f"the class {twice['class'].iloc[0]!r} is in two of the studies: give folds that share none.")
+    runs = table.groupby("class", sort=False)[RUN].apply(lambda own: frozenset(own.itertuples(index=False, name=None)))
+    if runs.nunique() > 1:
+        raise UserError("the studies do not have the same variants and seeds: run `make ablations` for all of them.")
+    return table
+
+
+def per_class(table, variant):
+    """Top-1 of every class, a mean over seeds, as a series, best first."""
+    own = table[table["variant"] == variant]
+    return own.groupby("class")["top1"].mean().sort_values(ascending=False, kind="stable")
+
+
+def summary(table, resamples=10_000, seed=0):
+    """A row per variant: ``seeds``, ``classes``, ``top1`` with its 95 % interval ``low``, ``high``, ``times`` chance
+    with ``times_low``, ``times_high``, ``above`` (the share of classes above chance), and ``top5``.
+
+    All are means over classes of means over seeds. Intervals are percentile bootstraps over classes.
+    """
+    rows = []
+    for variant, own in table.groupby("variant", sort=False):
+        classes = own.groupby("class")[["top1", "top5", "chance"]].mean()
+        top1, chance = classes["top1"].to_numpy(), classes["chance"].mean()
+        low, high = _interval(top1, resamples, seed)
+        rows.append(
+            {
+                "variant": variant, "seeds": own["seed"].nunique(), "classes": len(classes), "chance": chance,
+                "top1": top1.mean(), "low": low, "high": high, "times": top1.mean() / chance,
+                "times_low": low / chance, "times_high": high / chance,
+                "above": (top1 > classes["chance"]).mean(), "top5": classes["top5"].mean(),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def paired(table, method="aurl", resamples=10_000, seed=0):
+    """``method`` against each other variant, paired by class, a row each.
+
+    ``points`` is the mean difference of top-1 in [-1, 1] with its 95 % interval ``low``, ``high`` over classes; ``p``
+    the two-sided p-value of a test that flips the signs of whole classes at random, corrected by Holm's method for the
+    number of rows; ``verdict`` is "above" or "below" where p < 0.05, else "undecided".
+    """
+    accuracy = table.pivot_table(index="class", columns="variant", values="top1", sort=False)
+    rows = []
+    for variant in accuracy.columns.drop(method):
+        difference = (accuracy[method] - accuracy[variant]).to_numpy()
+        low, high = _interval(difference, resamples, seed)
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], (resamples, len(difference)))
+        extreme = np.abs(signs @ difference) >= abs(difference.sum()) - 1e-12
+        p = (extreme.sum() + 1) / (resamples + 1)
+        rows.append({"against": variant, "points": difference.mean(), "low": low, "high": high, "p": p})
+    found = pd.DataFrame(rows, columns=["against", "points", "low", "high", "p"])
+    found["p"] = _holm(found["p"].to_numpy(float))
+    sure = found["p"] < 0.05
+    found["verdict"] = np.where(~sure, "undecided", np.where(found["points"] > 0, "above", "below"))
+    return found
+
+
+def markdown(table, method="aurl"):
+    """What `summary` and `paired` return, as one Markdown table, accuracies in percent."""
+    versus = paired(table, method).set_index("against")
+    head = "variant | seeds | top-1 % (95 % over classes) | times chance (95 %) | classes above chance % | top-5 %"
+    lines = [f"| {head} | {method} against it, points (95 %) | p | |", "|---" * 9 + "|"]
+    for row in summary(table).itertuples():
+        cells = [
+            row.variant,
+            str(row.seeds),
+            f"{100 * row.top1:.1f} ({100 * row.low:.1f}–{100 * row.high:.1f})",
+            f"{row.times:.1f} ({row.times_low:.1f}–{row.times_high:.1f})",
+            f"{100 * row.above:.0f}",
+            f"{100 * row.top5:.1f}",
+        ]
+        if row.variant in versus.index:
+            other = versus.loc[row.variant]
+            cells += [f"{100 * other.points:+.1f} ({100 * other.low:+.1f} to {100 * other.high:+.1f})"]
+            cells += [f"{other.p:.3f}", other.verdict]
+        else:
+            cells += ["–", "–", ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _interval(values, resamples, seed):
+    rng, count = np.random.default_rng(seed), len(values)
+    means = values[rng.integers(count, size=(resamples, count))].mean(axis=1)
+    return tuple(np.quantile(means, [0.025, 0.975]))
+
+
+def _holm(p):
+    """Holm's step-down correction of several p-values."""
+    order = np.argsort(p)
+    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    result = np.empty_like(p)
+    result[order] = np.minimum(corrected, 1)
+    return result

@@ -1,0 +1,79 @@
+"""Folds over classes: means and intervals as by hand, pairs by class, and p-values as SciPy's permutation test."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from aurl import UserError, folds
+
+
+def study(path, classes, accuracy, variants=("aurl", "e2e"), seeds=(0, 1)):
+    """A study's table, in which a class has the accuracy ``accuracy(variant, seed, class)``."""
+    rows = [
+        {"set": "s", "variant": v, "seed": s, "class": c, "videos": 4, "top1": accuracy(v, s, c), "top5": 0.5}
+        for v in variants for s in seeds for c in classes
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_means_are_over_classes_of_means_over_seeds(tmp_path):
+    one = study(tmp_path / "1.csv", ["a", "b"], lambda v, s, c: 0.5 + 0.5 * s if c == "a" else 0.0)
+    two = study(tmp_path / "2.csv", ["c", "d", "e", "f"], lambda v, s, c: 0.25)
+    table = folds.read([one, two], "s")
+    row = folds.summary(table).iloc[0]
+    assert (row["seeds"], row["classes"]) == (2, 6)
+    assert row["top1"] == pytest.approx((0.75 + 0 + 4 * 0.25) / 6)
+    assert row["chance"] == pytest.approx((2 * 0.5 + 4 * 0.25) / 6) and row["times"] == pytest.approx(
+        row["top1"] / row["chance"]
+    )
+    assert row["above"] == pytest.approx(1 / 6) and row["low"] <= row["top1"] <= row["high"]
+    assert folds.per_class(table, "aurl").to_dict() == {"a": 0.75, "c": 0.25, "d": 0.25, "e": 0.25, "f": 0.25, "b": 0}
+
+
+def test_interval_and_p_value_agree_with_scipy(tmp_path):
+    rng = np.random.default_rng(0)
+    names = [f"c{i}" for i in range(40)]
+    ours, theirs = rng.uniform(size=40), rng.uniform(size=40) * 0.8
+    values = {"aurl": dict(zip(names, ours)), "e2e": dict(zip(names, theirs))}
+    table = folds.read([study(tmp_path / "1.csv", names, lambda v, s, c: values[v][c], seeds=(0,))], "s")
+    row = folds.paired(table).iloc[0]
+    reference = stats.bootstrap((ours - theirs,), np.mean, method="percentile", rng=1, n_resamples=20_000)
+    np.testing.assert_allclose([row["low"], row["high"]], reference.confidence_interval, atol=0.01)
+    test = stats.permutation_test(
+        (ours, theirs), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=20_000, rng=1
+    )
+    assert row["p"] == pytest.approx(test.pvalue, abs=0.01) and row["points"] == pytest.approx((ours - theirs).mean())
+
+
+def test_p_values_are_corrected_for_their_number():
+    p = np.array([0.01, 0.04, 0.03])
+    np.testing.assert_allclose(folds._holm(p), [0.03, 0.06, 0.06])
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(0.2, "above"), (-0.2, "below"), (0.0, "undecided")])
+def test_verdicts(tmp_path, gain, verdict):
+    names = [f"c{i}" for i in range(30)]
+    noise = dict(zip(names, np.random.default_rng(1).normal(0, 0.1, 30)))
+    table = folds.read(
+        [study(tmp_path / "1.csv", names, lambda v, s, c: 0.5 + (v == "aurl") * (gain + noise[c] * (gain != 0)))], "s"
+    )
+    assert folds.paired(table)["verdict"].tolist() == [verdict]
+    text = folds.markdown(table)
+    assert verdict in text and text.count("\n") == 4
+
+
+def test_tables_that_do_not_fit_are_refused(tmp_path):
+    one = study(tmp_path / "1.csv", ["a", "b"], lambda *_: 0.5)
+    with pytest.raises(UserError, match=r"^the class 'a' is in two of the studies"):
+        folds.read([one, study(tmp_path / "2.csv", ["a", "c"], lambda *_: 0.5)], "s")
+    with pytest.raises(UserError, match=r"^the studies do not have the same variants and seeds"):
+        folds.read([one, study(tmp_path / "3.csv", ["c", "d"], lambda *_: 0.5, seeds=(0,))], "s")
+    with pytest.raises(UserError, match=r"4\.csv is missing: run `make ablations`\.$"):
+        folds.read([tmp_path / "4.csv"], "s")
+    with pytest.raises(UserError, match=r"1\.csv is no table of the classes of other: "):
+        folds.read([one], "other")
+    (tmp_path / "5.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match=r"5\.csv is no table of the classes of s: "):
+        folds.read([tmp_path / "5.csv"], "s")
