@@ -93,7 +93,7 @@ def test_a_variant_is_laid_over_the_base(write, raw):
         "aurl": {},
         "short": {"train": {"epochs": 3}, "loss": {"terms": ["semantic"]}, "generator": {"num_classes": 7}},
     }
-    raw["run"]["variants"] = raw["sphere"]["variants"] = ["aurl"]
+    raw["run"]["variants"] = raw["ablations"]["variants"] = raw["sphere"]["variants"] = ["aurl"]
     path = write("variants", variants)
     base, short = config.load(path), config.load(path, "short", seed=5)
     assert short.train.epochs == 3 and short.loss.terms == ["semantic"] and short.generator.num_classes == 7
