@@ -1,5 +1,5 @@
 # make reproduce   the environment, then the whole pipeline (up to date in seconds when nothing changed)
-# make ablations   every variant with several seeds
+# make ablations   more variants and seeds, on every study under `ablations`
 # make test        the tests
 # make lint        formatting, common mistakes, and the types of the method
 # make lab         JupyterLab on the notebooks

@@ -233,14 +233,17 @@ VERBNET = {  # class -> gerund of its member -> motion
         "turning": lambda p: p.yaw(p.rng.choice([-1, 1]) * 1.8 * p.part(0.2, 0.8)),
         "twirling": lambda p: (p.yaw(15 * p.t), p.up(0.3 * p.hops(2, 3))),
         "whirling": lambda p: (p.yaw(14 * p.t), p.go(0.3 * np.cos(11 * p.t)), p.go(0.3 * np.sin(11 * p.t), p.across())),
-        "spiraling": lambda p: (p.go(0.5 * np.cos(11 * p.t)), p.go(0.5 * np.sin(11 * p.t), p.across()),
-            p.up(1.3 * p.t)),
-        "revolving": lambda p: (p.go(0.55 * np.cos(6.3 * p.t)), p.go(0.55 * np.sin(6.3 * p.t), p.across()),
-            p.yaw(6.3 * p.t)),
+        "spiraling": lambda p: (
+            p.go(0.5 * np.cos(11 * p.t)), p.go(0.5 * np.sin(11 * p.t), p.across()), p.up(1.3 * p.t),
+        ),
+        "revolving": lambda p: (
+            p.go(0.55 * np.cos(6.3 * p.t)), p.go(0.55 * np.sin(6.3 * p.t), p.across()), p.yaw(6.3 * p.t),
+        ),
         "twisting": lambda p: p.yaw(1.3 * p.wave(1.5, 2.5)),
         "swinging": lambda p: (p.stand(5), p.up(np.full(p.frames, 0.25)), p.pitch(0.55 * p.wave(1, 2))),
-        "undulating": lambda p: (p.go(1.4 * (p.t - 0.5)), p.up(0.15 + 0.15 * p.wave(2, 3)), p.pitch(0.3 * p.wave(2,
-            3))),
+        "undulating": lambda p: (
+            p.go(1.4 * (p.t - 0.5)), p.up(0.15 + 0.15 * p.wave(2, 3)), p.pitch(0.3 * p.wave(2, 3)),
+        ),
         "moving": lambda p: p.go(1.4 * (p.t - 0.5)),
         "sliding": lambda p: p.go(1.7 * (1 - (1 - p.t) ** 2) - 0.9),
         "rolling": lambda p: (p.go(1.8 * (p.t - 0.5)), p.pitch(5.5 * p.t)),
@@ -255,8 +258,9 @@ VERBNET = {  # class -> gerund of its member -> motion
         "launching": lambda p: p.up(2.6 * p.part(0.35) ** 2),
         "tipping": lambda p: (p.stand(0), p.pitch(0.9 * p.part(0.2, 0.8) ** 2)),
         "flipping": lambda p: (p.up(0.9 * p.hops(1, 1)), p.pitch(2 * np.pi * p.ease)),
-        "kicking": lambda p: _strike(p, lambda s: (p.go(1.6 * s, body=p.other), p.up(2.4 * s * (1 - s), p.other)),
-            hit=0.3, recoil=0.1),
+        "kicking": lambda p: _strike(
+            p, lambda s: (p.go(1.6 * s, body=p.other), p.up(2.4 * s * (1 - s), p.other)), hit=0.3, recoil=0.1,
+        ),
         "throwing": lambda p: _throw(p, 0.7, 1.2, 4),
         "tossing": lambda p: _throw(p, 0.9, 0.4, 3),
         "hurling": lambda p: _throw(p, 0.5, 2.4, 8),
@@ -267,8 +271,9 @@ VERBNET = {  # class -> gerund of its member -> motion
         "growing": lambda p: p.grow(0.45 + 1.0 * p.t),
         "swelling": lambda p: p.grow(0.8 + 0.9 * p.ease, 0.8 + 0.9 * p.ease, 1 + 0.1 * p.t),
         "dwindling": lambda p: (p.grow(1.2 - 1.1 * p.t), setattr(p.thing, "alpha", 1 - 0.6 * p.t)),
-        "multiplying": lambda p: p.split(5, 0.5, lambda k: np.multiply.outer(0.7 * np.clip(5 * p.t - k, 0, 1),
-            p.outward(k, 5))),
+        "multiplying": lambda p: p.split(
+            5, 0.5, lambda k: np.multiply.outer(0.7 * np.clip(5 * p.t - k, 0, 1), p.outward(k, 5)),
+        ),
     },
     "meander-47.7": {
         "diving": lambda p: (p.up(0.5 + 1.5 * p.t - 3.0 * p.t**2), p.go(1.2 * (p.t - 0.5)), p.pitch(2.4 * p.ease)),
@@ -282,8 +287,9 @@ VERBNET = {  # class -> gerund of its member -> motion
         "hopping": lambda p: (p.up(0.35 * p.hops(4, 5)), p.go(1.2 * (p.t - 0.5))),
         "leaping": lambda p: (p.up(0.9 * p.hops(1, 1)), p.go(1.6 * (p.t - 0.5))),
         "skipping": lambda p: (p.up(0.25 * p.hops(3, 4)), p.go(1.5 * (p.t - 0.5)), p.yaw(0.4 * p.wave(2, 3))),
-        "vaulting": lambda p: (p.towards(), p.go(2.0 * (p.t - 0.03)), p.up(1.1 * p.hops(1, 1)), p.go(np.full(p.frames,
-            -0.1))),
+        "vaulting": lambda p: (
+            p.towards(), p.go(2.0 * (p.t - 0.03)), p.up(1.1 * p.hops(1, 1)), p.go(np.full(p.frames, -0.1)),
+        ),
         "flying": lambda p: (p.up(0.95 + 0.15 * p.wave(1, 2)), p.go(2.0 * (p.t - 0.5))),
         "somersaulting": lambda p: (p.go(1.4 * (p.t - 0.5)), p.pitch(4 * np.pi * p.t), p.up(0.3 * p.hops(2, 2))),
         "racing": lambda p: p.go(4.0 * (p.t - 0.5)),
@@ -299,10 +305,14 @@ VERBNET = {  # class -> gerund of its member -> motion
         "wandering": lambda p: p.thing.place.__iadd__(0.75 * p.noise(4) * (1, 1, 0)),
         "meandering": lambda p: (p.go(1.4 * (p.t - 0.5)), p.go(0.4 * p.wave(1, 1.5), p.across())),
         "zigzagging": lambda p: (p.go(1.6 * (p.t - 0.5)), p.go(0.6 * np.arcsin(p.wave(2, 3)) / np.pi * 2, p.across())),
-        "swerving": lambda p: (p.go(2.0 * (p.t - 0.5)), p.go(0.8 * p.rng.choice([-1, 1]) * p.part(0.4, 0.7),
-            p.across()), p.yaw(0.8 * p.part(0.4, 0.6))),
-        "staggering": lambda p: (p.go(0.9 * (p.t - 0.5)), p.thing.place.__iadd__(0.2 * p.noise(6) * (1, 1, 0)),
-            p.stand(0), p.roll(0.35 * p.wave(2, 3))),
+        "swerving": lambda p: (
+            p.go(2.0 * (p.t - 0.5)), p.go(0.8 * p.rng.choice([-1, 1]) * p.part(0.4, 0.7), p.across()),
+            p.yaw(0.8 * p.part(0.4, 0.6)),
+        ),
+        "staggering": lambda p: (
+            p.go(0.9 * (p.t - 0.5)), p.thing.place.__iadd__(0.2 * p.noise(6) * (1, 1, 0)), p.stand(0),
+            p.roll(0.35 * p.wave(2, 3)),
+        ),
         "limping": lambda p: (p.go(1.0 * (p.steps(4) - 0.5)), p.stand(0), p.roll(0.3 * np.abs(p.wave(2, 2)))),
         "lurching": lambda p: (p.go(1.3 * (p.steps(3) - 0.5)), p.stand(0), p.pitch(0.4 * p.wave(3, 3))),
     },
@@ -310,13 +320,15 @@ VERBNET = {  # class -> gerund of its member -> motion
         "bobbing": lambda p: p.up(0.25 + 0.16 * p.wave(2, 3)),
         "hovering": lambda p: (p.up(np.full(p.frames, 0.8)), p.go(0.03 * p.wave(2, 3))),
         "fluttering": lambda p: (p.up(1.2 * (1 - p.t)), p.go(0.3 * p.wave(2.5, 3.5)), p.pitch(0.7 * p.wave(2.5, 3.5))),
-        "swirling": lambda p: (p.go(0.75 * (1 - p.t) * np.cos(13 * p.t)), p.go(0.75 * (1 - p.t) * np.sin(13 * p.t),
-            p.across())),
+        "swirling": lambda p: (
+            p.go(0.75 * (1 - p.t) * np.cos(13 * p.t)), p.go(0.75 * (1 - p.t) * np.sin(13 * p.t), p.across()),
+        ),
         "bowing": lambda p: (p.stand(0), p.pitch(0.9 * np.sin(np.pi * p.ease))),
         "rocking": lambda p: (p.stand(0), p.pitch(0.4 * p.wave(2, 3))),
         "swaying": lambda p: (p.stand(0), p.roll(0.3 * p.wave(1, 1.5))),
-        "teetering": lambda p: (p.stand(0), p.pitch(0.3 * p.wave(1, 2) + 0.25 * p.wave(3, 4)), p.go(0.05 * p.wave(1,
-            2))),
+        "teetering": lambda p: (
+            p.stand(0), p.pitch(0.3 * p.wave(1, 2) + 0.25 * p.wave(3, 4)), p.go(0.05 * p.wave(1, 2)),
+        ),
         "wobbling": lambda p: (p.stand(0), p.pitch(0.3 * p.wave(2, 3)), p.roll(0.3 * p.wave(2, 3))),
         "oscillating": lambda p: p.go(0.5 * p.wave(1.5, 2.5)),
         "waving": lambda p: (p.stand(0), p.roll(0.6 * p.wave(2.5, 3.5)), p.grow(0.8, 0.8, 1.2)),
@@ -334,17 +346,22 @@ VERBNET = {  # class -> gerund of its member -> motion
         "lengthening": lambda p: p.grow(0.8 + 1.3 * p.t, 0.8, 0.8),
         "widening": lambda p: p.grow(1, 0.6 + 1.2 * p.t, 1),
         "flattening": lambda p: p.grow(1 + 0.4 * p.ease, 1 + 0.4 * p.ease, 1 - 0.85 * p.ease),
-        "collapsing": lambda p: ((s := p.part(0.4, 0.65)), p.grow(1 + 0.4 * s, 1 + 0.4 * s, 1.3 - 1.1 * s),
-            p.yaw(0.6 * s)),
+        "collapsing": lambda p: (
+            (s := p.part(0.4, 0.65)), p.grow(1 + 0.4 * s, 1 + 0.4 * s, 1.3 - 1.1 * s), p.yaw(0.6 * s),
+        ),
         "brightening": lambda p: setattr(p.thing, "light", 0.3 + 1.3 * p.t),
         "darkening": lambda p: setattr(p.thing, "light", 1.3 - 1.2 * p.t),
         "fading": lambda p: setattr(p.thing, "alpha", 1 - 0.9 * p.t),
-        "exploding": lambda p: p.split(5, 0.45, lambda k: np.multiply.outer(0.1 + 1.7 * (s := p.part(0.35, 0.8)),
-            p.outward(k, 5)) + np.multiply.outer(2.4 * s * (1 - s) + 0.3 * (k % 2) * s, (0, 0, 1))),
+        "exploding": lambda p: p.split(
+            5, 0.45,
+            lambda k: np.multiply.outer(0.1 + 1.7 * (s := p.part(0.35, 0.8)), p.outward(k, 5))
+            + np.multiply.outer(2.4 * s * (1 - s) + 0.3 * (k % 2) * s, (0, 0, 1)),
+        ),
     },
     "contiguous_location-47.8": {
-        "circling": lambda p: (p.other.place.__imul__(0), p.go(0.85 * np.cos(6 * p.t)), p.go(0.85 * np.sin(6 * p.t),
-            p.across())),
+        "circling": lambda p: (
+            p.other.place.__imul__(0), p.go(0.85 * np.cos(6 * p.t)), p.go(0.85 * np.sin(6 * p.t), p.across()),
+        ),
     },
     "stop-55.4": {
         "stopping": lambda p: p.go(2.0 * np.minimum(p.t, 0.5) - 1.0),
@@ -373,12 +390,16 @@ VERBNET = {  # class -> gerund of its member -> motion
     },
     "bump-18.4": {
         "bumping": lambda p: _strike(p, lambda s: p.go(0.12 * s, body=p.other), hit=0.5),
-        "crashing": lambda p: _strike(p, lambda s: (p.go(0.7 * s, body=p.other), p.pitch(4 * s, body=p.other),
-            p.pitch(-2 * s)), hit=0.3, recoil=0.5),
-        "colliding": lambda p: (p.towards(), (s := np.abs(p.t - 0.5) * 1.1), p.go(0.25 - s), p.go(s - 0.25,
-            body=p.other)),
-        "knocking": lambda p: (setattr(p.other, "pivot", 0), _strike(p, lambda s: p.pitch(1.5 * np.clip(2 * s, 0,
-            1) ** 2, body=p.other))),
+        "crashing": lambda p: _strike(
+            p, lambda s: (p.go(0.7 * s, body=p.other), p.pitch(4 * s, body=p.other), p.pitch(-2 * s)), hit=0.3,
+            recoil=0.5,
+        ),
+        "colliding": lambda p: (
+            p.towards(), (s := np.abs(p.t - 0.5) * 1.1), p.go(0.25 - s), p.go(s - 0.25, body=p.other),
+        ),
+        "knocking": lambda p: (
+            setattr(p.other, "pivot", 0), _strike(p, lambda s: p.pitch(1.5 * np.clip(2 * s, 0, 1) ** 2, body=p.other)),
+        ),
     },
     "bend-45.2": {
         "inflating": lambda p: p.grow(0.8 + 0.5 * p.ease, 0.8 + 0.5 * p.ease, 0.2 + 1.2 * p.ease),
@@ -409,22 +430,31 @@ VERBNET = {  # class -> gerund of its member -> motion
         "separating": lambda p: p.split(2, 0.8, lambda k: np.multiply.outer(0.3 + 0.7 * p.t, p.outward(k, 2))),
     },
     "spray-9.7": {
-        "scattering": lambda p: p.split(5, 0.45, lambda k: np.multiply.outer(0.15 + 1.0 * p.rng.uniform(0.6,
-            1.1) * p.part(0.2), p.outward(k, 5))),
+        "scattering": lambda p: p.split(
+            5, 0.45, lambda k: np.multiply.outer(0.15 + 1.0 * p.rng.uniform(0.6, 1.1) * p.part(0.2), p.outward(k, 5)),
+        ),
     },
     "break-45.1": {
-        "shattering": lambda p: p.split(5, 0.45, lambda k: np.multiply.outer(0.12 + 0.4 * p.part(0.5, 0.7),
-            p.outward(k, 5)) + np.multiply.outer((1.0 if k else 1.2) * (1 - p.part(0.1, 0.5) ** 2), (0, 0, 1))),
+        "shattering": lambda p: p.split(
+            5, 0.45,
+            lambda k: np.multiply.outer(0.12 + 0.4 * p.part(0.5, 0.7), p.outward(k, 5))
+            + np.multiply.outer((1.0 if k else 1.2) * (1 - p.part(0.1, 0.5) ** 2), (0, 0, 1)),
+        ),
     },
     "herd-47.5.2": {
-        "gathering": lambda p: p.split(5, 0.45, lambda k: np.multiply.outer(0.25 + 0.8 * (1 - p.ease), p.outward(k,
-            5))),
-        "assembling": lambda p: p.split(4, 0.5, lambda k: np.multiply.outer(1.1 * (1 - p.part(k / 5, k / 5 + 0.3)),
-            p.outward(k, 4)) + np.multiply.outer(0.42 * k * p.part(k / 5, k / 5 + 0.3), (0, 0, 1))),
+        "gathering": lambda p: p.split(
+            5, 0.45, lambda k: np.multiply.outer(0.25 + 0.8 * (1 - p.ease), p.outward(k, 5)),
+        ),
+        "assembling": lambda p: p.split(
+            4, 0.5,
+            lambda k: np.multiply.outer(1.1 * (1 - p.part(k / 5, k / 5 + 0.3)), p.outward(k, 4))
+            + np.multiply.outer(0.42 * k * p.part(k / 5, k / 5 + 0.3), (0, 0, 1)),
+        ),
     },
     "mix-22.1": {
-        "joining": lambda p: p.split(2, 0.7, lambda k: np.multiply.outer(0.27 + 0.8 * (1 - p.part(0, 0.7)),
-            p.outward(k, 2))),
+        "joining": lambda p: p.split(
+            2, 0.7, lambda k: np.multiply.outer(0.27 + 0.8 * (1 - p.part(0, 0.7)), p.outward(k, 2)),
+        ),
         "mixing": lambda p: p.split(5, 0.45, lambda k: 0.6 * p.noise(6) * (1, 1, 0)),
     },
 }  # fmt: skip

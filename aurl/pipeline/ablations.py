@@ -72,18 +72,23 @@ def run(*studies):
 
 
 def bring_together():
-    """For each test set that several studies share, a table ``SET.md`` and a picture ``SET.png`` over all of them.
+    """For each test set whose classes several studies share out, a table ``SET.md`` and a picture ``SET.png``.
 
-    Without a figure of a study that is still to be run, the set is left out.
+    A set is left out while one of its studies has not been run, and where studies test the same classes with other
+    parameters: these are compared study by study. Says so where the studies were run with different variants or seeds.
     """
-    shared = {}
+    tested = {}
     for name in config.load(sections=["ablations"]).ablations.studies:
         for test in config.study(name)["data"]["test"]:
-            shared.setdefault(test, []).append(RESULTS / name / "classes.csv")
-    for test, files in shared.items():
-        if len(files) == 1 or not all(file.exists() for file in files):
+            tested.setdefault(test, []).append(RESULTS / name / "classes.csv")
+    for test, files in tested.items():
+        if len(files) == 1 or not all(file.exists() for file in files) or not folds.share_out(files, test):
             continue
-        table = folds.read(files, test)
+        try:
+            table = folds.read(files, test)
+        except UserError as error:  # what was run is not lost, only not brought together
+            print(f"aurl: no table of {test} over all studies: {error}", file=sys.stderr)
+            continue
         method = table["variant"].iloc[0]
         write_bytes(RESULTS / f"{test}.md", folds.markdown(table, method).encode())
         accuracy = folds.per_class(table, method)

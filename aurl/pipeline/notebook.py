@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aurl import UserError
@@ -41,25 +41,27 @@ def run(name, parameters):
     Raises UserError with the notebook's own sentence if a cell raised one, and for an interruption; papermill's error
     otherwise.
     """
-    import papermill
-    from traitlets.config import Config
-
     notebook = STAGED / f"{name}.ipynb"
     _read(notebook)
-    with tempfile.TemporaryDirectory() as folder, _progress(Path(folder, "progress")):
+    with tempfile.TemporaryDirectory() as folder, _progress(Path(folder, "progress")), _Interruption() as interruption:
+        import papermill
+        from traitlets.config import Config
+
         executed = Path(folder, "executed.ipynb")
         try:
             papermill.execute_notebook(
                 notebook, executed, parameters, kernel_name="python3", language="python", progress_bar=False,
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
                 config=Config(KernelManager={"shutdown_wait_time": PATIENCE}),
+                kernel_manager_class=interruption.manager(), on_cell_start=interruption.check,
             )  # fmt: skip
-        except KeyboardInterrupt:  # papermill has passed it on to the notebook and waited
-            raise UserError(f"{name} was interrupted: the same command goes on where it was.") from None
-        except papermill.PapermillExecutionError as error:
-            if error.ename in ("UserError", "VideoError"):
+        except Exception as error:
+            if getattr(error, "ename", None) in ("UserError", "VideoError"):
                 raise UserError(error.evalue) from None
-            raise
+            if not interruption.asked:
+                raise
+        if interruption.asked:
+            raise UserError(f"{name} was interrupted: the same command goes on where it was.")
         target = "-".join([name, *map(str, parameters.values())])
         _write(EXECUTED / f"{target}.ipynb", _read(executed), keep_output=True)
 
@@ -86,6 +88,56 @@ def _write(path, notebook, keep_output):
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
         cell["id"] = f"cell-{number}"  # papermill draws a random id for the cell that it injects
     write_bytes(path, (nbformat.writes(notebook) + "\n").encode())
+
+
+class _Interruption:
+    """Passes SIGINT and SIGTERM on to the notebook's process, the kernel, which has `PATIENCE` seconds to save and end.
+
+    An exception from the signal's handler would come out anywhere in papermill's event loop, which now and then loses
+    it. So nothing is raised there: the cell ends, or the next one does not begin.
+    """
+
+    def __init__(self):
+        self.asked, self.kernel, self.timer = False, None, None
+
+    def __enter__(self):
+        self.before = {sent: signal.signal(sent, self._pass_on) for sent in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_):
+        if self.timer is not None:
+            self.timer.cancel()
+        for sent, handler in self.before.items():
+            signal.signal(sent, handler)
+
+    def manager(self):
+        """The class of kernel managers that tells which process the kernel is."""
+        from jupyter_client import AsyncKernelManager
+
+        interruption = self
+
+        class Manager(AsyncKernelManager):
+            async def start_kernel(self, **options):
+                await super().start_kernel(**options)
+                interruption.kernel = self.provisioner.pid
+
+        return Manager
+
+    def check(self, **_):
+        """Before a cell: a kernel that is between two of them does not hear the signal."""
+        if self.asked:
+            raise InterruptedError
+
+    def _pass_on(self, *_):
+        if not self.asked and self.kernel is not None:
+            self.timer = threading.Timer(PATIENCE, self._signal, [signal.SIGKILL])
+            self.timer.start()
+            self._signal(signal.SIGINT)
+        self.asked = True
+
+    def _signal(self, sent):
+        with suppress(ProcessLookupError):
+            os.kill(self.kernel, sent)
 
 
 @contextmanager
@@ -120,7 +172,6 @@ def main():
     )
     parser.add_argument("--strip", action="store_true", help="only make the stage's copy")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments.strip:
             strip(arguments.name)

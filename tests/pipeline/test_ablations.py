@@ -133,5 +133,25 @@ def test_studies_of_one_test_set_are_brought_together(project):
     write(project, studies={name: {"data": {"test": ["mocap-novel"]}} for name in ("one", "two")})
     ablations.bring_together()
     table = (project / "reports/ablations/mocap-novel.md").read_text()
-    assert "| aurl | 1 | 75.0 (75.0–75.0) | 6.0 (6.0–6.0) | 100 |" in table and "above" in table
+    assert "| aurl | 1 | 75.0 (75.0–75.0) | 6.0 (6.0–6.0) | 100.0 |" in table and "above" in table
     assert (project / "reports/ablations/mocap-novel.png").stat().st_size > 1000
+
+
+def test_studies_of_the_same_classes_are_not_brought_together(project, capsys):
+    """Such as the same set with other word vectors; nor are folds that were run with other variants."""
+    write(project, studies={name: {"data": {"test": ["mocap-novel"]}} for name in ("one", "two")})
+
+    def classes(name, labels, variant="aurl"):
+        row = {"set": "mocap-novel", "variant": variant, "seed": 0, "videos": 4, "top1": 0.5, "top5": 1.0}
+        (project / f"reports/ablations/{name}").mkdir(parents=True, exist_ok=True)
+        table = pd.DataFrame([row | {"class": label} for label in labels])
+        table.to_csv(project / f"reports/ablations/{name}/classes.csv", index=False)
+
+    classes("one", "abc")
+    classes("two", "abc")
+    ablations.bring_together()
+    assert capsys.readouterr().err == ""
+    classes("two", "def", variant="e2e")
+    ablations.bring_together()
+    assert "no table of mocap-novel over all studies: the studies do not have the same" in capsys.readouterr().err
+    assert not (project / "reports/ablations/mocap-novel.md").exists()

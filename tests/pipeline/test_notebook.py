@@ -83,6 +83,38 @@ def test_an_interruption_lets_the_notebook_save_and_is_one_sentence(project, tmp
     assert (tmp_path / "saved").exists() and not (tmp_path / "reports").exists()
 
 
+@pytest.mark.parametrize(
+    ("on_interrupt", "said"),
+    [
+        ("raise UserError('step 7 was saved')", "step 7 was saved"),  # the notebook's own sentence
+        ("time.sleep(60)", "demo was interrupted: the same command goes on where it was."),  # its patience is over
+    ],
+)
+def test_a_notebook_that_is_interrupted_ends_in_any_case(project, tmp_path, on_interrupt, said):
+    project(
+        "import time\nfrom pathlib import Path\nfrom aurl import UserError\nPath('begun').touch()\n"
+        f"try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    {on_interrupt}"
+    )
+    script = "from aurl.pipeline import notebook\nnotebook.PATIENCE = 1\nnotebook.main()"
+    process = subprocess.Popen([sys.executable, "-c", script, "demo"], stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, found = process.communicate(timeout=30)
+    assert (process.returncode, found.splitlines()[-1]) == (1, f"aurl: {said}")  # a killed kernel is said to be so
+    assert not (tmp_path / "reports").exists()
+
+
+def test_an_interruption_before_the_first_cell_is_heard(project, tmp_path, monkeypatch):
+    project("open('begun', 'w')")
+    interruption = notebook._Interruption()
+    monkeypatch.setattr(notebook, "_Interruption", lambda: interruption)
+    interruption.asked = True
+    with pytest.raises(UserError, match=r"^demo was interrupted"):
+        notebook.run("demo", {})
+    assert not (tmp_path / "begun").exists()
+
+
 def test_programming_error_keeps_its_traceback_and_leaves_no_file(project, tmp_path):
     import papermill
 
