@@ -246,10 +246,10 @@ def test_wrong_items_of_a_list_are_named(write, raw):
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
     raw["loss"]["terms"] = ["semantic"]
     assert (
-        "data.train names 'mocap-sen', which is not under data.datasets; there are mocap-seen, mocap-composed, "
-        "mocap-novel, verbs-seen, verbs-unseen; did you mean mocap-seen?" in said(write("data.train", ["mocap-sen"]))
+        "data.train names 'verbs-sen', which is not under data.datasets; there are verbs-seen, verbs-unseen, "
+        "mocap-seen, mocap-composed; did you mean verbs-seen?" in said(write("data.train", ["verbs-sen"]))
     )
-    raw["data"]["train"] = ["mocap-seen"]
+    raw["data"]["train"] = ["verbs-seen"]
     assert "run.seeds.1 is -1" in said(write("run.seeds", [0, -1]))
 
 
@@ -384,8 +384,8 @@ def test_a_misspelled_key_of_an_optional_section(write):
 
 
 def test_a_set_is_not_trained_and_tested_on(write):
-    assert "data.train and data.test both name mocap-novel: its classes" in said(
-        write("data.train", ["mocap-novel", "mocap-seen"])
+    assert "data.train and data.test both name verbs-unseen: its classes" in said(
+        write("data.train", ["verbs-unseen", "verbs-seen"])
     )
 
 
@@ -402,7 +402,7 @@ def test_a_variant_keeps_to_its_sections(write):
         ("run.seeds", [1, 1]),
         ("ablations.variants", ["e2e", "e2e"]),
         ("loss.terms", ["semantic", "semantic"]),
-        ("data.train", ["mocap-seen"] * 2),
+        ("data.train", ["verbs-seen"] * 2),
         ("sphere.classes", ["roll ball", "roll ball", "walk box"]),
         ("sphere.variants", ["e2e", "e2e"]),
     ],
