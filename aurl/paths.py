@@ -16,6 +16,7 @@ GAINS = Path("reports/tables/gains.csv")  # 06: AURL against the baseline
 FIGURES = Path("reports/figures")
 
 # Kept between runs and made again where missing; no stage depends on them.
+RENDERED = Path("build/rendered")  # videos of the embedded benchmarks
 FRAMES = Path("build/frames")  # decoded frames
 PROBED = Path("build/probed")  # what probing found
 TRAININGS = Path("build/trainings")  # unfinished trainings, and finished ones to take over

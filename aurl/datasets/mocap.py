@@ -86,7 +86,7 @@ def build(folder, params):
     """
     todo = videos(params.train_videos, params.val_videos, params.test_videos)
     todo.sort(key=lambda video: video.companion)  # a process loads a companion once, not for every video
-    return rendering.build(folder, SETS, todo, _pictures, params)
+    return rendering.build(folder, SETS, todo, _pictures, params, "pybullet")
 
 
 def _pictures(*arguments):

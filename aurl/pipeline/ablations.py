@@ -146,7 +146,7 @@ def _keep_classes_of_the_sphere(params):
 def _places(params):
     """Files and folders outside of the project proper that parameters name relative to its root."""
     places = [params.text.vectors, params.text.descriptions]
-    for kept in (paths.ARITHMETIC, paths.FRAMES, paths.PROBED, paths.TRAININGS):  # what was done once is not repeated
+    for kept in (paths.ARITHMETIC, paths.RENDERED, paths.FRAMES, paths.PROBED, paths.TRAININGS):  # what was done once is not repeated
         kept.mkdir(parents=True, exist_ok=True)
         places.append(str(kept))
     if params.prepare.proxies:
