@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import signal
 import threading
 import time
@@ -67,6 +68,7 @@ class Progress:
     def __init__(self, folder, key, train, writes=True):
         self.folder, self.key, self.train, self.writes = Path(f"{folder}-{key[:16]}"), key, train, writes
         self.kept = (time.monotonic(), 0)  # when, and after which step
+        self.begun = time.monotonic()
 
     @contextlib.contextmanager
     def alone(self, name, target):
@@ -97,7 +99,7 @@ class Progress:
         for name, data in files.items():
             write_bytes(self.folder / name, data)
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        about = {"key": self.key, "digests": digests, "history": history}
+        about = {"key": self.key, "digests": digests, "history": history, "seconds": self._seconds()}
         write_bytes(self.folder / FINISHED, json.dumps(about).encode())  # last: without it there is no result
         for path in self._states():
             path.unlink()
@@ -109,6 +111,7 @@ class Progress:
                 data = path.read_bytes()
                 state = torch.load(io.BytesIO(data), "cpu", weights_only=True)
                 if (state["key"], _digest(data)) == (self.key, path.stem.rpartition("-")[2]):
+                    self.begun -= state["seconds"]
                     return state
             except Exception:  # torch has many ways to say that a file is not its own
                 continue
@@ -139,15 +142,32 @@ class Progress:
 
     def _write(self, step, state):
         buffer = io.BytesIO()
-        torch.save({"key": self.key} | state, buffer)
+        torch.save({"key": self.key, "seconds": self._seconds()} | state, buffer)
         data = buffer.getvalue()
         write_bytes(self.folder / f"state-{step:09d}-{_digest(data)}.pt", data)
         for path in self._states()[2:]:
             path.unlink()
 
+    def _seconds(self):
+        """How long the training has taken, up to the states that it went on from."""
+        return round(time.monotonic() - self.begun, 1)
+
     def _states(self):
         """The files of states, the last one first."""
         return sorted(self.folder.glob("state-*.pt"), reverse=True)
+
+
+def seconds(folder, scratch):
+    """How long the finished training took whose checkpoint is in ``folder``; NaN if that is not known.
+
+    ``scratch`` is what `aurl.training.train` was given.
+    """
+    digest = hashlib.sha256(Path(folder, WEIGHTS).read_bytes()).hexdigest()
+    for path in Path(scratch).glob(f"{Path(folder).name}-*/{FINISHED}"):
+        about = json.loads(path.read_text())
+        if about["digests"][WEIGHTS] == digest:
+            return about.get("seconds", math.nan)
+    return math.nan
 
 
 def _digest(data):

@@ -294,11 +294,7 @@ def tradeoff(runs):
         1, len(sets), figsize=(6 * len(sets), 5.6), sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
     for ax, name in zip(axes[0], sets):
-        for _, rows in runs[runs["set"] == name].groupby("variant", sort=False):
-            points = rows[["closeness", "dispersion"]].to_numpy()
-            for point in points:
-                ax.plot(*np.stack([point, points.mean(axis=0)]).T, color="C0", linewidth=1, zorder=2)
-            ax.scatter(*points.T, color="C0", s=36, edgecolor="white", linewidth=0.6, zorder=3)
+        _joined(ax, runs[runs["set"] == name], ["closeness", "dispersion"])
         ax.set(title=name, xlabel="closeness: video to its class name\n(cosine distance, smaller is better aligned)")
         ax.margins(0.15)
     axes[0][0].set_ylabel("dispersion: class name to the nearest other\n(cosine distance, larger is more uniform)")
@@ -308,6 +304,41 @@ def tradeoff(runs):
         means = own.groupby("variant", sort=False)[["closeness", "dispersion"]].mean()
         _label_points(ax, means.to_numpy(), means.index, own[["closeness", "dispersion"]].to_numpy())
     return figure
+
+
+def metrics_and_accuracy(runs, chance, name):
+    """Accuracy against dispersion and against closeness: a dot per training, joined to the mean of its variant.
+
+    ``runs`` has a row per training: ``variant``, ``top1``, ``dispersion`` and ``closeness``.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(12, 5.6), sharey=True, layout="constrained")
+    labels = {
+        "dispersion": "dispersion: class name to the nearest other\n(cosine distance, larger is more uniform)",
+        "closeness": "closeness: video to its class name\n(cosine distance, smaller is better aligned)",
+    }
+    for ax, (metric, label) in zip(axes, labels.items()):
+        _joined(ax, runs, [metric, "top1"])
+        ax.axhline(chance, color="0.3", linestyle="--")
+        ax.annotate(f"chance, {chance:.1%}", (1, chance), (-3, 3), xycoords=("axes fraction", "data"), ha="right",
+                    textcoords="offset points", color="0.3")  # fmt: skip
+        ax.set(xlabel=label)
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        ax.margins(0.15)
+    axes[0].set_ylabel(f"zero-shot top-1 on {name}")
+    figure.canvas.draw()
+    for ax, metric in zip(axes, labels):
+        means = runs.groupby("variant", sort=False)[[metric, "top1"]].mean()
+        _label_points(ax, means.to_numpy(), means.index, runs[[metric, "top1"]].to_numpy())
+    return figure
+
+
+def _joined(ax, runs, columns):
+    """A dot for every training, joined to the mean of its variant."""
+    for _, rows in runs.groupby("variant", sort=False):
+        points = rows[columns].to_numpy()
+        for point in points:
+            ax.plot(*np.stack([point, points.mean(axis=0)]).T, color="C0", linewidth=1, zorder=2)
+        ax.scatter(*points.T, color="C0", s=36, edgecolor="white", linewidth=0.6, zorder=3)
 
 
 def spread(panels, xlabel):

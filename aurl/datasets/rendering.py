@@ -21,10 +21,10 @@ HARMLESS = ("aurl", "aurl.code", "aurl.config", "aurl.files", "aurl.paths", "aur
 def build(folder, sets, videos, render, params, renderer):
     """Render ``videos`` below ``folder`` in parallel and return their rows of the manifest, sorted by ``id``.
 
-    ``render(video, seed, size, frames, fps)`` returns a video's pictures, with the package ``renderer``. Whatever else lies in the folders of ``sets``
-    is removed, as it was made with other parameters. A video that was rendered before, by the same code and with the
-    same parameters, is copied: folds share theirs. The columns are `aurl.datasets.COLUMNS`; ``path`` begins with
-    ``folder``.
+    ``render(video, seed, size, frames, fps)`` returns a video's pictures, with the package ``renderer``. Whatever else
+    lies in the folders of ``sets`` is removed, as it was made with other parameters. A video that was rendered before,
+    by the same code and with the same parameters, is copied: folds share theirs. The columns are
+    `aurl.datasets.COLUMNS`; ``path`` begins with ``folder``.
     """
     for name in sets:
         shutil.rmtree(Path(folder, name), ignore_errors=True)

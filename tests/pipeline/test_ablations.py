@@ -140,11 +140,18 @@ def test_studies_of_one_test_set_are_brought_together(project):
             ablations.bring_together()
             assert not (project / "reports/ablations/mocap-composed.md").exists()
         pd.DataFrame(rows).to_csv(project / f"reports/ablations/{name}/classes.csv", index=False)
+        figures = {"top5": 1.0, "gzsl_harmonic": 0.1, "closeness": 0.5, "dispersion": 0.2, "seconds": 90}
+        runs = [rows[0] | figures, rows[-1] | figures]
+        pd.DataFrame(runs).to_csv(project / f"reports/ablations/{name}/runs.csv", index=False)
     write(project, studies={name: {"data": {"test": ["mocap-composed"]}} for name in ("one", "two")})
     ablations.bring_together()
     table = (project / "reports/ablations/mocap-composed.md").read_text()
-    assert "| aurl | 1 | 75.0 (75.0–75.0) | 6.0 (6.0–6.0) | 100.0 |" in table and "above" in table
-    assert (project / "reports/ablations/mocap-composed.png").stat().st_size > 1000
+    assert "| aurl | 1 | 75.0 (75.0–75.0) | 6.0 (6.0–6.0) | 100.0 | 1.5 | –" in table
+    assert "| +50.0 (+50.0 to +50.0) | 0.500 | undecided |" in table  # two trainings cannot decide
+    claims = (project / "reports/ablations/mocap-composed-claims.md").read_text()
+    assert "| AURL beats E2E | aurl − e2e: +50.0 points (+50.0 to +50.0) |" in claims
+    for picture in ("mocap-composed.png", "mocap-composed-metrics.png"):
+        assert (project / "reports/ablations" / picture).stat().st_size > 1000
 
 
 def test_studies_of_the_same_classes_are_not_brought_together(project, capsys):
