@@ -83,8 +83,8 @@ def paired(table, pairs, resamples=10_000, seed=0):
     ``points`` is the mean difference of top-1 in [-1, 1]. For its 95 % interval, ``low`` to ``high``, classes
     and seeds are drawn anew together. Two tests flip signs at random: ``p_classes`` those of whole classes, which says
     whether the difference would be there with other classes, and ``p_trainings`` those of whole trainings, a seed in a
-    study, which says the same of other trainings. ``p`` is the larger one, corrected by Holm's method for the number of rows;
-    ``verdict`` is "above" or "below" where p < 0.05, else "undecided".
+    study, which says the same of other trainings. ``p`` is the larger one, corrected by Holm's method for the number of
+    rows; ``verdict`` is "above" or "below" where p < 0.05, else "undecided".
     """
     rows = []
     for ours, theirs in pairs:
