@@ -100,9 +100,7 @@ def test_classes_of_a_set_without_names_are_for_chapter_2_to_check(project):
 
 
 def test_classes_without_a_description(project):
-    captured = {"train": ["mocap-seen"], "test": ["mocap-composed"]}
-    pairs = {"classes": ["walk box", "roll ball", "spin box"]}
-    assert project(data=captured, sphere=pairs, text={"describe": True}) is None
+    assert project(text={"describe": True}) is None
     found = project({}, text={"describe": True})
     assert found.startswith("params.yaml: text.describe is true, but for the set kin there is no description of ")
     Path("own.yaml").write_text("- a\n")
