@@ -63,6 +63,9 @@ NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # strict, as the pipeline writes it into file names as it is
 Place = Annotated[str, Field(min_length=1)]  # a path
 Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center"]
+Backbone = Literal[
+    "r2plus1d", "r3d_18", "mc3_18", "r2plus1d_18", "s3d", "mvit_v1_b", "mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b"
+]
 Variant = Annotated[
     str, _name("variant", r"[A-Za-z][A-Za-z0-9_]{0,39}", "a letter, then letters, digits and underscores")
 ]
@@ -174,6 +177,8 @@ class Text(Section):
 
 
 class Model(Section):
+    backbone: Backbone
+    weights: Place | None
     width: Annotated[int, Field(ge=4)]
     depth: Count
     projection: Literal["mlp", "linear"]

@@ -1,52 +1,32 @@
 """The two encoders that AURL trains together.
 
-Videos go through R(2+1)D-18, built here from torchvision's own blocks so that its width and depth
-can shrink, and a projection. Class names, as word vectors, go through one linear layer and a projection
-of the same shape. Sizes are those of the released code at width 64, depth 2, hidden 2048, dim 2048,
-word_hidden 512. ``build`` makes such a pair from the ``model`` section of params.yaml.
+Videos go through a backbone (`aurl.backbones`), R(2+1)D-18 in the paper, and a projection. Class names, as word
+vectors, go through one linear layer and a projection of the same shape. Sizes are those of the released code at
+width 64, depth 2, hidden 2048, dim 2048, word_hidden 512. ``build`` makes such a pair from the ``model`` section of
+params.yaml.
 """
 
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D
 
-from aurl import UserError
+from aurl import UserError, backbones
 from aurl.losses import unit
 
 
 class Settings(Protocol):
     """The ``model`` section of params.yaml, as far as `build` reads it."""
 
-    width: int  # channels of the first stage; later ones have 2, 4 and 8 times as many
-    depth: int  # residual blocks per stage
+    backbone: str  # one of `aurl.backbones.NAMES`
+    width: int  # channels of the first stage of r2plus1d; later ones have 2, 4 and 8 times as many
+    depth: int  # residual blocks per stage of r2plus1d
     hidden: int  # width of both MLPs
     dim: int  # D, the dimension of the features
     word_hidden: int  # width of the class encoder's first layer
     dropout: float  # share of backbone features dropped in training
     projection: str  # the video head: "mlp", or "linear" as E2E's
     semantic: str  # class features: "learned", or "fixed", the word vectors themselves
-
-
-class _TemporalConv(nn.Conv3d):
-    """torchvision's (3, 1, 1) convolution, padded beforehand where a clip has only two frames left.
-
-    There, oneDNN never writes the bfloat16 weight gradient of the padded convolution: torch 2.14 on the
-    CPU gives a relative error of 1 and sometimes NaN. Two frames with padding are the only such case.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[2] != 2:
-            return super().forward(x)
-        return F.conv3d(F.pad(x, (0, 0, 0, 0, 1, 1)), self.weight, stride=self.stride)
-
-
-class _Conv2Plus1D(Conv2Plus1D):  # type: ignore[misc]  # torchvision has no types
-    def __init__(self, *sizes: int) -> None:
-        super().__init__(*sizes)
-        self[3].__class__ = _TemporalConv  # same parameters under the same names
 
 
 class BatchDropout(nn.Dropout):
@@ -64,47 +44,6 @@ class BatchDropout(nn.Dropout):
             return super().forward(x)
         mask = super().forward(x.new_ones(self.whole, *x.shape[1:]))
         return x * mask[self.first : self.first + len(x)]
-
-
-class Backbone(nn.Module):
-    """R(2+1)D of any width and depth: clips (N, 3, T, H, W) -> features (N, 8 * width).
-
-    Width 64 and depth 2 are torchvision's ``r2plus1d_18`` without its classifier, name for name.
-    """
-
-    def __init__(self, width: int, depth: int) -> None:
-        super().__init__()
-        middle = max(1, 45 * width // 64)  # torchvision's stem has 45 for 64
-        self.stem = nn.Sequential(
-            nn.Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
-            nn.BatchNorm3d(middle),
-            nn.ReLU(inplace=True),
-            nn.Conv3d(middle, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
-            nn.BatchNorm3d(width),
-            nn.ReLU(inplace=True),
-        )
-        self.layer1 = self._stage(width, width, depth, stride=1)
-        self.layer2 = self._stage(width, 2 * width, depth, stride=2)
-        self.layer3 = self._stage(2 * width, 4 * width, depth, stride=2)
-        self.layer4 = self._stage(4 * width, 8 * width, depth, stride=2)
-        self.avgpool = nn.AdaptiveAvgPool3d(1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    @staticmethod
-    def _stage(before: int, after: int, depth: int, stride: int) -> nn.Sequential:
-        shortcut = (
-            None
-            if stride == 1
-            else nn.Sequential(nn.Conv3d(before, after, 1, stride, bias=False), nn.BatchNorm3d(after))
-        )
-        first = BasicBlock(before, after, _Conv2Plus1D, stride, shortcut)
-        return nn.Sequential(first, *(BasicBlock(after, after, _Conv2Plus1D) for _ in range(depth - 1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
-        return torch.flatten(self.avgpool(x), 1)
 
 
 def mlp(before: int, hidden: int, after: int) -> nn.Sequential:
@@ -133,8 +72,8 @@ class AURL(nn.Module):
         super().__init__()
         _check(model, num_classes, word_dim)
         learned = model.semantic == "learned"
-        features, self.dim = 8 * model.width, model.dim if learned else word_dim
-        self.backbone = Backbone(model.width, model.depth)
+        self.dim = model.dim if learned else word_dim
+        self.backbone, features = backbones.build(model.backbone, model.width, model.depth)
         self.dropout = BatchDropout(model.dropout)
         self.projection = (
             mlp(features, model.hidden, self.dim) if model.projection == "mlp" else nn.Linear(features, self.dim)
@@ -182,10 +121,10 @@ def build(model: Settings, num_classes: int, word_dim: int) -> AURL:
     """An AURL with fresh weights from torch's global random numbers.
 
     With ``model.semantic`` "fixed", D is ``word_dim``, and ``dim`` and ``word_hidden`` are not read.
-    Raises UserError for a size below 1 and for an unknown ``projection`` or ``semantic``.
+    Raises UserError for a size below 1 and for an unknown ``backbone``, ``projection`` or ``semantic``.
 
     >>> from types import SimpleNamespace
-    >>> tiny = SimpleNamespace(width=4, depth=1, hidden=8, dim=6, word_hidden=5, dropout=0.0,
+    >>> tiny = SimpleNamespace(backbone="r2plus1d", width=4, depth=1, hidden=8, dim=6, word_hidden=5, dropout=0.0,
     ...                        projection="mlp", semantic="learned")
     >>> build(tiny, num_classes=3, word_dim=7).encode_video(torch.rand(2, 1, 3, 4, 16, 16)).shape
     torch.Size([2, 6])

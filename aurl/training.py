@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import aurl.losses
 import aurl.models
-from aurl import UserError, checkpoints, code, devices, metrics, processes
+from aurl import UserError, backbones, checkpoints, code, devices, metrics, processes
 from aurl.files import key_of, write_bytes
 from aurl.generator import ClassGenerator
 from aurl.inference import encode, encode_classes, to_device
@@ -51,7 +51,7 @@ def train(params, clips, val, names, word_vectors, folder, scratch, start=None, 
         folder: where ``model.safetensors`` and ``model.json`` go.
         scratch: where the states of unfinished trainings are kept, and the results of finished ones.
         start: a folder that `aurl.checkpoints.save` wrote, whose video backbone the run begins with instead of random
-            weights.
+            weights or those of ``model.weights``.
         live: a folder for curves that can be watched meanwhile (`aurl.watching`).
 
     Raises UserError for a batch larger than the training set, a loss that is not finite, another training in the same
@@ -110,14 +110,17 @@ class Run:
 
     def __init__(self, params, clips, names, word_vectors, start=None):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA refuses to be deterministic
-        torch.use_deterministic_algorithms(True)
         torch.manual_seed(params.seed)
         self.params, self.name = params, f"training of {params.variant} seed {params.seed}"
         device = devices.best_device()
         self.word_vectors = torch.as_tensor(word_vectors, dtype=torch.float32, device=device)
         model = aurl.models.build(params.model, len(names), self.word_vectors.shape[1]).to(device)
+        # What cannot be deterministic still trains, and PyTorch then warns.
+        torch.use_deterministic_algorithms(True, warn_only=not backbones.is_deterministic(model.backbone))
         if start is not None:
             model.backbone.load_state_dict(checkpoints.load(start)[0].backbone.state_dict())
+        elif params.model.weights is not None:
+            checkpoints.load_backbone(model.backbone, params.model.weights)
         self.arithmetic = devices.settle(
             model, clips.clip, params.train.micro_batch or params.train.batch, params.compute
         )

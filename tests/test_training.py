@@ -329,6 +329,16 @@ def test_a_run_can_start_from_the_backbone_of_another(run, data, tmp_path):
     assert not torch.allclose(first.projection[0].weight, second.projection[0].weight, atol=1e-3)
 
 
+def test_a_run_can_start_from_a_file_of_weights(run, tmp_path):
+    run(name="first")
+    first = checkpoints.load(tmp_path / "first")[0].backbone.cpu()
+    torch.save(first.state_dict(), tmp_path / "weights.pth")
+    run(settings(lr=1e-12, epochs=1, model={"weights": str(tmp_path / "weights.pth")}), "second")
+    second = checkpoints.load(tmp_path / "second")[0].backbone.cpu()
+    for (name, weight), other in zip(first.named_parameters(), second.parameters(), strict=True):
+        assert torch.allclose(weight, other, atol=1e-6), name
+
+
 def test_epochs_of_fewer_steps_see_other_videos_each_time(data, run):
     clips, seen = copy.copy(data[0]), []
 

@@ -23,8 +23,10 @@ class Class(NamedTuple):
 
 def check(path: str | Path = "params.yaml") -> None:
     """Check a parameter file, every variant in it included. Raises UserError for the first thing that is amiss."""
-    config.load_all(path)
+    variants = config.load_all(path)
     params = config.load(path)
+    for where, own in [(path, params), *((f"{path}: variants.{name}", own) for name, own in variants.items())]:
+        _suits_the_backbone(where, own)
     for name in params.ablations.studies:
         config.study(name, path)
     used = [*params.data.train, *params.data.test]
@@ -38,6 +40,20 @@ def check(path: str | Path = "params.yaml") -> None:
     if params.text.describe:
         _are_described(path, params.text.descriptions, {name: classes[name] for name in used})
     _are_classes(f"{path}: sphere.classes", params.sphere.classes, [classes[name] for name in params.data.train])
+
+
+def _suits_the_backbone(where, params):
+    """Whether the video backbone can take the clips, and its weights are there."""
+    name, frames, size = params.model.backbone, params.clip.frames, params.clip.size
+    need = None
+    if name.startswith("mvit") and (frames, size) != (16, 224):  # its positions are learned, one by one
+        need = "clip.frames 16 and clip.size 224 exactly"
+    elif name == "s3d" and (frames < 13 or size < 209):  # its last average is over 2 x 7 x 7 places, each 8 x 32 x 32
+        need = "clip.frames 13 and clip.size 209 or more"
+    if need:
+        raise UserError(f"{where}: model.backbone {name} needs {need}, not {frames} and {size}: change one of these.")
+    if params.model.weights is not None:
+        _is_file(f"{where}: model.weights", params.model.weights)
 
 
 def _has_paths(where, about):

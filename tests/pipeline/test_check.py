@@ -52,6 +52,23 @@ def test_the_default_and_the_papers_sets_pass(project):
     assert project(kinetics={"annotations": "kinetics.csv"}) is None
 
 
+def test_backbones_that_cannot_take_the_clips(project):
+    assert project(model={"backbone": "r3d_18"}) is None
+    said = project(variants={"big": {"model": {"backbone": "mvit_v2_s"}}})
+    assert said.startswith(
+        "params.yaml: variants.big: model.backbone mvit_v2_s needs clip.frames 16 and clip.size 224 "
+    )
+    exact = {"model": {"backbone": "mvit_v2_s"}, "clip": {"frames": 16, "size": 224}}
+    assert project(variants={"big": exact}) is None
+    said = "params.yaml: model.backbone s3d needs clip.frames 13 and clip.size 209 or more, not 13 and 208: "
+    assert project(model={"backbone": "s3d"}, clip={"frames": 13, "size": 208}).startswith(said)
+    assert project(clip={"size": 209}) is None
+
+
+def test_weights_that_do_not_exist(project):
+    assert project(model={"weights": "r.pth"}).startswith("params.yaml: model.weights: there is no file r.pth: ")
+
+
 def test_paths_that_do_not_exist(project):
     assert project(kinetics={"root": "kinetic"}).startswith(
         "params.yaml: data.datasets.kin.root: there is no folder kinetic: "
