@@ -19,7 +19,7 @@ from aurl.files import locked, write_bytes
 from aurl.progress import say
 
 # What checkpoints are that were written before these could be chosen.
-BEFORE = {"backbone": "r2plus1d", "weights": None}
+BEFORE = {"backbone": "r2plus1d", "weights": None, "pooling": "mean"}
 WEIGHTS, ABOUT, FINISHED = "model.safetensors", "model.json", "finished.json"
 
 

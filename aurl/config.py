@@ -164,6 +164,7 @@ class Verbs(Section):
 
 class Clip(Section):
     frames: Count
+    segments: Count
     stride: Count
     size: Annotated[int, Field(ge=16)]
     crop: Literal["squash", "crop"]
@@ -181,6 +182,7 @@ class Model(Section):
     weights: Place | None
     width: Annotated[int, Field(ge=4)]
     depth: Count
+    pooling: Literal["mean", "attention", "recurrent", "instances"]
     projection: Literal["mlp", "linear"]
     semantic: Literal["learned", "fixed"]
     hidden: Count

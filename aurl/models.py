@@ -6,6 +6,7 @@ width 64, depth 2, hidden 2048, dim 2048, word_hidden 512. ``build`` makes such 
 params.yaml.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -25,6 +26,7 @@ class Settings(Protocol):
     dim: int  # D, the dimension of the features
     word_hidden: int  # width of the class encoder's first layer
     dropout: float  # share of backbone features dropped in training
+    pooling: str  # how a video's clips become one: "mean", "attention", "recurrent" or "instances"
     projection: str  # the video head: "mlp", or "linear" as E2E's
     semantic: str  # class features: "learned", or "fixed", the word vectors themselves
 
@@ -44,6 +46,62 @@ class BatchDropout(nn.Dropout):
             return super().forward(x)
         mask = super().forward(x.new_ones(self.whole, *x.shape[1:]))
         return x * mask[self.first : self.first + len(x)]
+
+
+class Attention(nn.Module):
+    """Soft attention over the K clips of a video: features (N, K, F) -> their weighted mean (N, 1, F).
+
+    The weights of a video's clips are the softmax of what two small layers say of each.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(features, features // 2), nn.Tanh(), nn.Linear(features // 2, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights: Tensor = self.score(x).softmax(dim=1)  # (N, K, 1)
+        return (weights * x).sum(dim=1, keepdim=True)
+
+
+class Recurrent(nn.Module):
+    """Two LSTM layers over the K clips in their order, then soft attention: features (N, K, F) -> (N, 1, F).
+
+    After Action2Vec's encoder, whose second layer and attention also follow a first one.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(features, features, num_layers=2, batch_first=True)
+        self.attention = Attention(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):  # which would mix bfloat16 features and float32 weights
+            attended: Tensor = self.attention(self.lstm(x.to(torch.promote_types(x.dtype, torch.float32)))[0])
+        return attended
+
+
+class Instances(nn.Module):
+    """A video as a bag of its K clips: features (N, K, F) -> how much of each learned part is in it, (N, 1, F).
+
+    A part is in a video as far as it is in the clip that has most of it, which is the rule of multiple instances.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.parts = nn.Linear(features, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts: Tensor = self.parts(x).relu()
+        return parts.amax(dim=1, keepdim=True)
+
+
+# "mean" leaves the clips apart, as `AURL.project` averages their projections.
+POOLINGS: dict[str, Callable[[int], nn.Module]] = {
+    "mean": nn.Identity,
+    "attention": Attention,
+    "recurrent": Recurrent,
+    "instances": Instances,
+}
 
 
 def mlp(before: int, hidden: int, after: int) -> nn.Sequential:
@@ -75,6 +133,7 @@ class AURL(nn.Module):
         self.dim = model.dim if learned else word_dim
         self.backbone, features = backbones.build(model.backbone, model.width, model.depth)
         self.dropout = BatchDropout(model.dropout)
+        self.pooling = POOLINGS[model.pooling](features)
         self.projection = (
             mlp(features, model.hidden, self.dim) if model.projection == "mlp" else nn.Linear(features, self.dim)
         )
@@ -98,11 +157,14 @@ class AURL(nn.Module):
 
         The average is over raw projections, as the released code normalizes only inside the cosine.
         E2E averages the backbone's features before its regressor. This is the same here, as the
-        regressor (``projection: linear``) is affine. Raises ValueError for other shapes.
+        regressor (``projection: linear``) is affine. Any ``pooling`` but "mean" makes one feature of the K clips'
+        before the projection, which then projects a video once. Raises ValueError for other shapes.
         """
         if clips.ndim != 6 or clips.shape[2] != 3 or not clips.shape[1]:
             raise ValueError(f"Clips must be (N, K, 3, T, H, W), not {tuple(clips.shape)}.")
-        x: Tensor = self.projection(self.dropout(self.backbone(clips.flatten(0, 1))))  # (N * K, D)
+        features = self.dropout(self.backbone(clips.flatten(0, 1)))  # (N * K, F)
+        pooled = self.pooling(features.unflatten(0, clips.shape[:2]))  # (N, K, F), or (N, 1, F)
+        x: Tensor = self.projection(pooled.flatten(0, 1))
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         return x.reshape(len(clips), -1, self.dim).mean(dim=1)  # over the clips of a video
 
@@ -121,11 +183,12 @@ def build(model: Settings, num_classes: int, word_dim: int) -> AURL:
     """An AURL with fresh weights from torch's global random numbers.
 
     With ``model.semantic`` "fixed", D is ``word_dim``, and ``dim`` and ``word_hidden`` are not read.
-    Raises UserError for a size below 1 and for an unknown ``backbone``, ``projection`` or ``semantic``.
+    Raises UserError for a size below 1 and for an unknown ``backbone``, ``projection``, ``semantic`` or
+    ``pooling``.
 
     >>> from types import SimpleNamespace
     >>> tiny = SimpleNamespace(backbone="r2plus1d", width=4, depth=1, hidden=8, dim=6, word_hidden=5, dropout=0.0,
-    ...                        projection="mlp", semantic="learned")
+    ...                        projection="mlp", semantic="learned", pooling="mean")
     >>> build(tiny, num_classes=3, word_dim=7).encode_video(torch.rand(2, 1, 3, 4, 16, 16)).shape
     torch.Size([2, 6])
     """
@@ -137,6 +200,7 @@ def _check(model: Settings, num_classes: int, word_dim: int) -> None:
     for name, size in (sizes | {"num_classes": num_classes, "word_dim": word_dim}).items():
         if size < 1:
             raise UserError(f"The model's {name} must be 1 or more, not {size}.")
-    for name, choices in (("projection", ("mlp", "linear")), ("semantic", ("learned", "fixed"))):
-        if getattr(model, name) not in choices:
-            raise UserError(f"The model's {name} must be {' or '.join(choices)}, not {getattr(model, name)!r}.")
+    choices = {"projection": ("mlp", "linear"), "semantic": ("learned", "fixed"), "pooling": tuple(POOLINGS)}
+    for name, known in choices.items():
+        if getattr(model, name) not in known:
+            raise UserError(f"The model's {name} must be {' or '.join(known)}, not {getattr(model, name)!r}.")

@@ -96,4 +96,5 @@ def _sizes(weights):
         dropout=0.05,
         projection="mlp",
         semantic="learned",
+        pooling="mean",
     )

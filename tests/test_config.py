@@ -279,7 +279,7 @@ def test_a_misspelled_key_is_named_rather_than_the_missing_one(write, raw):
 
 def test_unknown_variants(write, raw):
     assert re.search(
-        r"no variant 'contrastiv' .*there are aurl, .*contrastive, .*e2e, e2e_linear; did you mean contrastive\?",
+        r"no variant 'contrastiv' .*there are aurl, .*contrastive, .*e2e, e2e_linear, .*; did you mean contrastive\?",
         said(PARAMS, "contrastiv"),
     )
     assert "ablations.variants names 'alignmnt', which is not under `variants`" in said(

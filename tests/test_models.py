@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from aurl import UserError, losses, models
 
-HEADS = dict(dropout=0.05, projection="mlp", semantic="learned")
+HEADS = dict(dropout=0.05, projection="mlp", semantic="learned", pooling="mean")
 PAPER = dict(backbone="r2plus1d", width=64, depth=2, hidden=2048, dim=2048, word_hidden=512) | HEADS
 TINY = dict(backbone="r2plus1d", width=4, depth=1, hidden=12, dim=10, word_hidden=6) | HEADS
 
@@ -93,6 +93,79 @@ def test_linear_projection_averages_as_e2e_does():
         averaged = torch.stack([model.backbone(own).mean(dim=0) for own in video])
         assert torch.allclose(model.project(video), model.projection(averaged), atol=1e-5)
     assert isinstance(model.projection, torch.nn.Linear) and model.dim == 7
+
+
+def pooled(pooling, **changes):
+    """A model, its backbone's features of 2 x 3 clips, and the one feature that it makes of each three."""
+    model = tiny(pooling=pooling, **changes).eval()
+    with torch.no_grad():
+        features = model.backbone(clips(2, 3).flatten(0, 1)).unflatten(0, (2, 3))
+        one = model.pooling(features)
+        assert torch.allclose(model.project(clips(2, 3)), model.projection(one[:, 0]), atol=1e-5)
+    return model, features, one
+
+
+def test_attention_is_a_weighted_mean_by_hand():
+    model, features, one = pooled("attention")
+    first, _, second = model.pooling.score
+    for video, found in zip(features, one, strict=True):
+        said = torch.stack(
+            [(first.weight @ clip + first.bias).tanh() @ second.weight[0] + second.bias for clip in video]
+        )
+        weights = said.exp() / said.exp().sum()
+        assert torch.allclose(found[0], sum(w * clip for w, clip in zip(weights, video, strict=True)), atol=1e-5)
+    order = [2, 0, 1]
+    assert torch.allclose(model.pooling(features[:, order]), one, atol=1e-6)  # in any order of clips
+
+
+def test_recurrence_is_two_cells_and_attention_by_hand():
+    model, features, one = pooled("recurrent")
+    lstm, size = model.pooling.lstm, features.shape[2]
+    for video, found in zip(features, one, strict=True):
+        states = [(torch.zeros(size), torch.zeros(size))] * 2
+        outputs = []
+        for x in video:
+            for layer in (0, 1):
+                hidden, cell = states[layer]
+                named = {
+                    kind: getattr(lstm, f"{kind}_l{layer}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                }
+                gates = named["weight_ih"] @ x + named["weight_hh"] @ hidden + named["bias_ih"] + named["bias_hh"]
+                into, forget, new, out = gates.chunk(4)
+                cell = forget.sigmoid() * cell + into.sigmoid() * new.tanh()
+                x = out.sigmoid() * cell.tanh()
+                states[layer] = x, cell
+            outputs.append(x)
+        assert torch.allclose(found, model.pooling.attention(torch.stack(outputs)[None])[0], atol=1e-5)
+    assert not torch.allclose(model.pooling(features.flip(1)), one, atol=1e-4)  # the order of clips matters
+
+
+def test_instances_are_the_most_of_each_part_by_hand():
+    model, features, one = pooled("instances")
+    weight, bias = model.pooling.parts.weight, model.pooling.parts.bias
+    for video, found in zip(features, one, strict=True):
+        parts = torch.stack([(weight @ clip + bias).clamp(min=0) for clip in video])
+        assert torch.allclose(found[0], torch.stack([column.max() for column in parts.T]), atol=1e-5)
+    again = torch.cat([features, features[:, :1]], dim=1)  # an instance twice adds nothing
+    assert torch.equal(model.pooling(again), one)
+
+
+@pytest.mark.parametrize("pooling", [name for name in models.POOLINGS if name != "mean"])
+def test_a_pooling_learns_and_works_in_rough_arithmetic(pooling):
+    model = tiny(pooling=pooling)
+    model.project(clips(4, 2)).square().sum().backward()
+    assert not [name for name, weight in model.pooling.named_parameters() if weight.grad is None]
+    model.eval()
+    with torch.no_grad():
+        exact = model.encode_video(clips(2, 2))
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = model.encode_video(clips(2, 2))
+    assert (exact - rough).abs().max() < 0.1 and rough.dtype == torch.float32
+    assert model.double().encode_video(clips(1, 1).double()).dtype == torch.float64
+
+
+def test_the_mean_of_clips_adds_no_weights():
+    assert not list(tiny().pooling.parameters()) and not [name for name in tiny().state_dict() if "pooling" in name]
 
 
 def test_words_as_class_features_stay_fixed():
@@ -180,6 +253,7 @@ def test_words_that_do_not_fit():
         (dict(depth=0), "depth"),
         (dict(backbone="r3d"), "r3d_18"),
         (dict(projection="deep"), "mlp or linear"),
+        (dict(pooling="max"), "mean or attention or recurrent or instances"),
         (dict(semantic="bert"), "learned or fixed"),
         (dict(num_classes=0), "num_classes"),
     ],

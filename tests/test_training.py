@@ -71,8 +71,10 @@ def states(tmp_path):
         dict(loss=dict(terms=["semantic"])),
         dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.01),
         dict(loss=dict(terms=["regression"]), model=dict(projection="linear", semantic="fixed")),
+        dict(loss=dict(terms=["ranking", "visual"]), model=dict(pooling="recurrent", semantic="fixed")),
+        dict(loss=dict(terms=["semantic"]), model=dict(pooling="instances")),
     ],
-    ids=["aurl", "contrastive", "sgd", "e2e"],
+    ids=["aurl", "contrastive", "sgd", "e2e", "action2vec", "url"],
 )
 def test_it_learns(run, change, tmp_path):
     history = run(settings(**dict(epochs=12, batch=8) | change))
@@ -387,7 +389,7 @@ def test_a_finished_training_of_something_else_is_not(run, data, steps, monkeypa
     run(settings(epochs=1))
     before = len(steps)
     clips, val = data
-    other = config.Clip(frames=4, stride=2, size=16, crop="squash")
+    other = config.Clip(frames=4, segments=1, stride=2, size=16, crop="squash")
     options = {
         "lr": dict(params=settings(epochs=1, lr=5e-3)),
         "seed": dict(params=settings(epochs=1, seed=1)),

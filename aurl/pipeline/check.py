@@ -25,8 +25,8 @@ def check(path: str | Path = "params.yaml") -> None:
     """Check a parameter file, every variant in it included. Raises UserError for the first thing that is amiss."""
     variants = config.load_all(path)
     params = config.load(path)
-    for where, own in [(path, params), *((f"{path}: variants.{name}", own) for name, own in variants.items())]:
-        _suits_the_backbone(where, own)
+    for name in params.run.variants:  # a study of `ablations` has its own under run
+        _suits_the_backbone(f"{path}: in variant {name}", variants[name])
     for name in params.ablations.studies:
         config.study(name, path)
     used = [*params.data.train, *params.data.test]
@@ -51,9 +51,9 @@ def _suits_the_backbone(where, params):
     elif name == "s3d" and (frames < 13 or size < 209):  # its last average is over 2 x 7 x 7 places, each 8 x 32 x 32
         need = "clip.frames 13 and clip.size 209 or more"
     if need:
-        raise UserError(f"{where}: model.backbone {name} needs {need}, not {frames} and {size}: change one of these.")
+        raise UserError(f"{where}, model.backbone {name} needs {need}, not {frames} and {size}: change one of these.")
     if params.model.weights is not None:
-        _is_file(f"{where}: model.weights", params.model.weights)
+        _is_file(f"{where}, model.weights", params.model.weights)
 
 
 def _has_paths(where, about):
