@@ -27,7 +27,7 @@ def save(folder, weights, model, names, word_dim, **facts):
     """Write ``model.safetensors`` and ``model.json`` (what is needed to build the model again, and ``facts``).
 
     ``weights`` is a state dict on the CPU, ``model`` the section of that name, ``names`` the C class names,
-    ``word_dim`` W.
+    ``word_dim`` W. A model that tells words in a video has them as the fact ``vocabulary``.
     """
     about = {"model": model.model_dump(), "word_dim": word_dim, "classes": list(names)} | facts
     write_bytes(Path(folder, WEIGHTS), safetensors.torch.save(weights))
@@ -41,7 +41,8 @@ def load(folder):
     """
     try:
         about = json.loads(Path(folder, ABOUT).read_text())
-        model = aurl.models.build(Model(**BEFORE | about["model"]), len(about["classes"]), about["word_dim"])
+        sizes = len(about["classes"]), about["word_dim"], len(about.get("vocabulary", []))
+        model = aurl.models.build(Model(**BEFORE | about["model"]), *sizes)
         model.load_state_dict(safetensors.torch.load_file(Path(folder, WEIGHTS)))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or folder} is missing: train the variant first, with `dvc repro`.") from None

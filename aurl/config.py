@@ -183,12 +183,20 @@ class Model(Section):
     width: Annotated[int, Field(ge=4)]
     depth: Count
     pooling: Literal["mean", "attention", "recurrent", "instances"]
-    projection: Literal["mlp", "linear"]
+    projection: Literal["mlp", "linear", "attributes"]
     semantic: Literal["learned", "fixed"]
     hidden: Count
     word_hidden: Count
     dim: Annotated[int, Field(ge=2)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @pydantic.model_validator(mode="after")
+    def _attributes_are_words(self):
+        if self.projection == "attributes" and self.semantic != "fixed":
+            raise _refusal(
+                "has the projection attributes, whose features are means of word vectors: set semantic to fixed."
+            )
+        return self
 
 
 class Loss(Section):

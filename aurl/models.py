@@ -27,7 +27,7 @@ class Settings(Protocol):
     word_hidden: int  # width of the class encoder's first layer
     dropout: float  # share of backbone features dropped in training
     pooling: str  # how a video's clips become one: "mean", "attention", "recurrent" or "instances"
-    projection: str  # the video head: "mlp", or "linear" as E2E's
+    projection: str  # the video head: "mlp", "linear" as E2E's, or "attributes"
     semantic: str  # class features: "learned", or "fixed", the word vectors themselves
 
 
@@ -118,6 +118,25 @@ def mlp(before: int, hidden: int, after: int) -> nn.Sequential:
     )
 
 
+class Attributes(nn.Module):
+    """A video as the words that are seen in it: features (N, F) -> the weighted mean of V words' vectors (N, W).
+
+    The weights of a video are scores, a softmax over the words. Their ``vectors`` (V, W) are no parameters; they are
+    zero until they are set, and are kept with the weights.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, features: int, words: int, word_dim: int) -> None:
+        super().__init__()
+        self.scores = nn.Linear(features, words)
+        self.register_buffer("vectors", torch.zeros(words, word_dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.scores(x).softmax(dim=1)  # (N, V)
+        return scores @ self.vectors.to(scores.dtype)
+
+
 class AURL(nn.Module):
     """Video encoder, class encoder and visual centers; made by `build`.
 
@@ -126,17 +145,20 @@ class AURL(nn.Module):
     The model works under ``torch.autocast`` and in ``channels_last_3d``; features come out in float32.
     """
 
-    def __init__(self, model: Settings, num_classes: int, word_dim: int) -> None:
+    def __init__(self, model: Settings, num_classes: int, word_dim: int, words: int) -> None:
         super().__init__()
-        _check(model, num_classes, word_dim)
+        _check(model, num_classes, word_dim, words)
         learned = model.semantic == "learned"
         self.dim = model.dim if learned else word_dim
         self.backbone, features = backbones.build(model.backbone, model.width, model.depth)
         self.dropout = BatchDropout(model.dropout)
         self.pooling = POOLINGS[model.pooling](features)
-        self.projection = (
-            mlp(features, model.hidden, self.dim) if model.projection == "mlp" else nn.Linear(features, self.dim)
-        )
+        heads: dict[str, Callable[[], nn.Module]] = {
+            "mlp": lambda: mlp(features, model.hidden, self.dim),
+            "linear": lambda: nn.Linear(features, self.dim),
+            "attributes": lambda: Attributes(features, words, self.dim),
+        }
+        self.projection = heads[model.projection]()
         self.class_encoder = (
             nn.Sequential(nn.Linear(word_dim, model.word_hidden), *mlp(model.word_hidden, model.hidden, self.dim))
             if learned
@@ -179,12 +201,13 @@ class AURL(nn.Module):
         return unit(self.class_encoder(word_vectors))
 
 
-def build(model: Settings, num_classes: int, word_dim: int) -> AURL:
+def build(model: Settings, num_classes: int, word_dim: int, words: int = 0) -> AURL:
     """An AURL with fresh weights from torch's global random numbers.
 
-    With ``model.semantic`` "fixed", D is ``word_dim``, and ``dim`` and ``word_hidden`` are not read.
-    Raises UserError for a size below 1 and for an unknown ``backbone``, ``projection``, ``semantic`` or
-    ``pooling``.
+    With ``model.semantic`` "fixed", D is ``word_dim``, and ``dim`` and ``word_hidden`` are not read. With
+    ``model.projection`` "attributes", which needs these fixed word vectors, a video is told by ``words`` words, whose
+    vectors are then set (`Attributes`). Raises UserError for a size below 1 and for an unknown ``backbone``,
+    ``projection``, ``semantic`` or ``pooling``.
 
     >>> from types import SimpleNamespace
     >>> tiny = SimpleNamespace(backbone="r2plus1d", width=4, depth=1, hidden=8, dim=6, word_hidden=5, dropout=0.0,
@@ -192,15 +215,21 @@ def build(model: Settings, num_classes: int, word_dim: int) -> AURL:
     >>> build(tiny, num_classes=3, word_dim=7).encode_video(torch.rand(2, 1, 3, 4, 16, 16)).shape
     torch.Size([2, 6])
     """
-    return AURL(model, num_classes, word_dim)
+    return AURL(model, num_classes, word_dim, words)
 
 
-def _check(model: Settings, num_classes: int, word_dim: int) -> None:
+def _check(model: Settings, num_classes: int, word_dim: int, words: int) -> None:
     sizes = {name: getattr(model, name) for name in ("width", "depth", "hidden", "dim", "word_hidden")}
     for name, size in (sizes | {"num_classes": num_classes, "word_dim": word_dim}).items():
         if size < 1:
             raise UserError(f"The model's {name} must be 1 or more, not {size}.")
-    choices = {"projection": ("mlp", "linear"), "semantic": ("learned", "fixed"), "pooling": tuple(POOLINGS)}
+    choices = {
+        "projection": ("mlp", "linear", "attributes"),
+        "semantic": ("learned", "fixed"),
+        "pooling": tuple(POOLINGS),
+    }
     for name, known in choices.items():
         if getattr(model, name) not in known:
             raise UserError(f"The model's {name} must be {' or '.join(known)}, not {getattr(model, name)!r}.")
+    if model.projection == "attributes" and (model.semantic != "fixed" or words < 1):
+        raise UserError("The model's projection attributes needs semantic fixed and a vocabulary of one word or more.")

@@ -58,7 +58,8 @@ def measure(variant, lr):
     params = config.load(variant=variant)
     params.train = params.train.model_copy(update={"lr": lr})
     folder = TRAININGS / f"{variant}-{lr:g}"
-    history = training.train(params, *dataset(params), folder / "run", folder)
+    vocabulary = text.load_classes(paths.CLASS_VECTORS, paths.WORDS)
+    history = training.train(params, *dataset(params), folder / "run", folder, vocabulary=vocabulary)
     top1 = round(history["val_top1"].max(), 4)
     return {"variant": variant, "lr": lr, "epochs": params.train.epochs, "val_top1": top1}
 

@@ -18,9 +18,9 @@ TINY = dict(backbone="r2plus1d", width=4, depth=1, hidden=12, dim=10, word_hidde
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def tiny(num_classes=5, word_dim=7, seed=0, **changes):
+def tiny(num_classes=5, word_dim=7, seed=0, vocabulary=0, **changes):
     torch.manual_seed(seed)
-    return models.build(SimpleNamespace(**TINY | changes), num_classes, word_dim)
+    return models.build(SimpleNamespace(**TINY | changes), num_classes, word_dim, vocabulary)
 
 
 def clips(*batch, seed=0):
@@ -168,6 +168,24 @@ def test_the_mean_of_clips_adds_no_weights():
     assert not list(tiny().pooling.parameters()) and not [name for name in tiny().state_dict() if "pooling" in name]
 
 
+def test_attributes_are_scored_words_by_hand():
+    model = tiny(projection="attributes", semantic="fixed", vocabulary=9).eval()
+    spoken = F.normalize(words(9), dim=1)
+    model.projection.vectors.copy_(spoken)
+    video, scores = clips(2, 3), model.projection.scores
+    with torch.no_grad():
+        for own, found in zip(video, model.project(video), strict=True):
+            said = [(scores.weight @ model.backbone(clip[None])[0] + scores.bias).exp() for clip in own]
+            means = [
+                sum(weight * vector for weight, vector in zip(one, spoken, strict=True)) / one.sum() for one in said
+            ]
+            assert torch.allclose(found, sum(means) / 3, atol=1e-5)
+        scores.weight.zero_()
+        scores.bias.copy_(torch.tensor([50.0, 50, 0, 0, 0, 0, 0, 0, 0]))  # both words of a class, and no other
+        assert torch.allclose(model.encode_video(video) @ F.normalize(spoken[:2].mean(dim=0), dim=0), torch.ones(2))
+    assert "projection.vectors" in model.state_dict() and not model.projection.vectors.requires_grad
+
+
 def test_words_as_class_features_stay_fixed():
     model = tiny(semantic="fixed")
     assert model.dim == 7 and model.centers.shape == (5, 7) and count(model.class_encoder) == 0
@@ -252,7 +270,9 @@ def test_words_that_do_not_fit():
         (dict(width=0), "width"),
         (dict(depth=0), "depth"),
         (dict(backbone="r3d"), "r3d_18"),
-        (dict(projection="deep"), "mlp or linear"),
+        (dict(projection="deep"), "mlp or linear or attributes"),
+        (dict(projection="attributes", vocabulary=9), "semantic fixed"),
+        (dict(projection="attributes", semantic="fixed"), "a vocabulary of one word or more"),
         (dict(pooling="max"), "mean or attention or recurrent or instances"),
         (dict(semantic="bert"), "learned or fixed"),
         (dict(num_classes=0), "num_classes"),

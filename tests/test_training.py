@@ -30,7 +30,9 @@ def data():
 
 @pytest.fixture
 def run(data, tmp_path):
-    def train(params=None, name="run", words=WORDS, clips=None, val=None, names=NAMES, scratch=None, start=None):
+    def train(
+        params=None, name="run", words=WORDS, clips=None, val=None, names=NAMES, scratch=None, start=None, **options
+    ):
         return training.train(
             params or settings(),
             clips or data[0],
@@ -40,6 +42,7 @@ def run(data, tmp_path):
             tmp_path / name,
             tmp_path / f"scratch-{scratch or name}",
             start and tmp_path / start,
+            **options,
         )
 
     return train
@@ -281,6 +284,19 @@ def test_it_learns_in_rough_arithmetic(run):
 
 
 # --- mistakes --------------------------------------------------------------------------------------
+
+
+def test_words_that_a_model_tells_are_kept_with_it(run, tmp_path):
+    changes = dict(model=dict(projection="attributes", semantic="fixed"), loss=dict(terms=["semantic"]))
+    attributes = settings(epochs=12, batch=8, **changes)
+    spoken = ["red", "blue", "grün", "dark", "bright"], np.eye(5, 6, dtype=np.float32)
+    history = run(attributes, vocabulary=spoken)
+    assert history["total"].iloc[-1] < 0.9 * history["total"].iloc[0]
+    model, facts = checkpoints.load(tmp_path / "run")
+    assert facts["vocabulary"] == spoken[0]
+    np.testing.assert_array_equal(model.projection.vectors.cpu(), spoken[1])
+    with pytest.raises(UserError, match="needs semantic fixed and a vocabulary of one word or more"):
+        run(attributes)
 
 
 def test_a_batch_above_the_number_of_videos_is_said(run, tmp_path):

@@ -27,6 +27,9 @@ def check(path: str | Path = "params.yaml") -> None:
     params = config.load(path)
     for name in params.run.variants:  # a study of `ablations` has its own under run
         _suits_the_backbone(f"{path}: in variant {name}", variants[name])
+    for name in params.sphere.variants:
+        if variants[name].model.projection == "attributes":
+            raise UserError(f"{path}: sphere.variants names {name}, whose features are among all words: leave it out.")
     for name in params.ablations.studies:
         config.study(name, path)
     used = [*params.data.train, *params.data.test]

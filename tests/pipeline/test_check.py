@@ -67,6 +67,12 @@ def test_backbones_that_cannot_take_the_clips(project):
     assert project(variants={"aurl": {}}, clip={"frames": 13, "size": 209}) is None
 
 
+def test_words_in_videos_cannot_be_drawn_on_a_sphere(project):
+    words = {"model": {"projection": "attributes", "semantic": "fixed"}}
+    said = "params.yaml: sphere.variants names aurl, whose features are among all words: leave it out."
+    assert project(variants={"aurl": words}) == said
+
+
 def test_weights_that_do_not_exist(project):
     said = "params.yaml: in variant aurl, model.weights: there is no file r.pth: "
     assert project(model={"weights": "r.pth"}).startswith(said)

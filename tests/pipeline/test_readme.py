@@ -73,7 +73,7 @@ TOOLS = {"bash", "git", "make", "torchrun"}
 OTHERS = {  # what is named and is no part of the project
     "AURL662_checkpoint.pth.tar", "class/video", "source .venv/bin/activate", ".venv", "aurl_…",
     "pipx run pre-commit install", "--clips", "auto", "dvc exp show", "dvc plots show",
-    "dvc commit", "torch.compile",
+    "dvc commit", "torch.compile", "model.json",
     "NAME: {reader: folders, root: ...}", "reports/released/", *backbones.NAMES, "mvit", "swin3d",
 }  # fmt: skip
 
