@@ -19,7 +19,7 @@ from aurl.files import locked, write_bytes
 from aurl.progress import say
 
 # What checkpoints are that were written before these could be chosen.
-BEFORE = {"backbone": "r2plus1d", "weights": None, "pooling": "mean"}
+BEFORE = {"backbone": "r2plus1d", "weights": None, "pooling": "mean", "describe": False}
 WEIGHTS, ABOUT, FINISHED = "model.safetensors", "model.json", "finished.json"
 
 
@@ -41,8 +41,9 @@ def load(folder):
     """
     try:
         about = json.loads(Path(folder, ABOUT).read_text())
+        about["model"] = BEFORE | about["model"]
         sizes = len(about["classes"]), about["word_dim"], len(about.get("vocabulary", []))
-        model = aurl.models.build(Model(**BEFORE | about["model"]), *sizes)
+        model = aurl.models.build(Model(**about["model"]), *sizes)
         model.load_state_dict(safetensors.torch.load_file(Path(folder, WEIGHTS)))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or folder} is missing: train the variant first, with `dvc repro`.") from None

@@ -185,6 +185,7 @@ class Model(Section):
     pooling: Literal["mean", "attention", "recurrent", "instances"]
     projection: Literal["mlp", "linear", "attributes"]
     semantic: Literal["learned", "fixed"]
+    describe: bool
     hidden: Count
     word_hidden: Count
     dim: Annotated[int, Field(ge=2)]
@@ -196,6 +197,8 @@ class Model(Section):
             raise _refusal(
                 "has the projection attributes, whose features are means of word vectors: set semantic to fixed."
             )
+        if self.projection == "attributes" and self.describe:
+            raise _refusal("has the projection attributes, whose words are not described: set describe to false.")
         return self
 
 

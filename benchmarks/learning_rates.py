@@ -66,7 +66,8 @@ def measure(variant, lr):
 
 def dataset(params):
     """Training clips, validation clips, class names and their vectors."""
-    names, word_vectors = text.load_classes(paths.CLASS_VECTORS, paths.merged(params.data.train))
+    seen = paths.merged(params.data.train)
+    names, word_vectors = text.load_classes(paths.CLASS_VECTORS, seen, params.model.describe)
     clips = open_set(params, params.data.train, "train", names, seed=params.seed)
     return clips, open_set(params, params.data.train, "val", names), names, word_vectors
 

@@ -13,7 +13,7 @@ COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])
 WORDS = np.eye(4, 6, dtype=np.float32) + 0.3
 MODEL = dict(
     backbone="r2plus1d", weights=None, width=4, depth=1, pooling="mean", projection="mlp", semantic="learned",
-    hidden=8, word_hidden=8, dim=8, dropout=0.05,
+    describe=False, hidden=8, word_hidden=8, dim=8, dropout=0.05,
 )  # fmt: skip
 LOSS = dict(terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1)
 TRAIN = dict(

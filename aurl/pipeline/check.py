@@ -40,8 +40,10 @@ def check(path: str | Path = "params.yaml") -> None:
         _is_file(f"{path}: text.{key}", file)
     classes = {name: known_classes(f"{path}: data.datasets.{name}", name, params) for name in params.data.datasets}
     classes |= {name: known_classes(path, name, params) for name in config.EMBEDDED if name in used}
-    if params.text.describe:
-        _are_described(path, params.text.descriptions, {name: classes[name] for name in used})
+    describing = [f"model.describe of variant {name}" for name in params.run.variants if variants[name].model.describe]
+    if params.text.describe or describing:
+        what = f"{path}: {'text.describe' if params.text.describe else describing[0]}"
+        _are_described(what, params.text.descriptions, {name: classes[name] for name in used})
     _are_classes(f"{path}: sphere.classes", params.sphere.classes, [classes[name] for name in params.data.train])
 
 
@@ -97,7 +99,7 @@ def known_classes(where, name, params) -> list[Class] | None:
     return [Class(label, " ".join(words(label, rules))) for label in labels]
 
 
-def _are_described(path, file, classes: Mapping[str, list[Class] | None]):
+def _are_described(what, file, classes: Mapping[str, list[Class] | None]):
     from aurl.text import describe, load_sentences
 
     sentences = load_sentences(file)
@@ -106,7 +108,7 @@ def _are_described(path, file, classes: Mapping[str, list[Class] | None]):
             try:
                 describe(label.words, sentences)
             except UserError as error:
-                raise UserError(f"{path}: text.describe is true, but for the set {name} {error}") from None
+                raise UserError(f"{what} is true, but for the set {name} {error}") from None
 
 
 def _are_classes(where, wanted, sets: list[list[Class] | None]):

@@ -129,6 +129,9 @@ def test_classes_without_a_description(project):
     assert project(text={"describe": True}) is None
     found = project({}, text={"describe": True})
     assert found.startswith("params.yaml: text.describe is true, but for the set kin there is no description of ")
+    found = project({}, text={"describe": False}, variants={"aurl": {"model": {"describe": True}}})
+    said = "params.yaml: model.describe of variant aurl is true, but for the set kin there is no description of "
+    assert found.startswith(said)
     Path("own.yaml").write_text("- a\n")
     assert "own.yaml are not `name: sentence`" in project(text={"descriptions": "own.yaml"})
 
