@@ -66,7 +66,7 @@ class R2Plus1D(nn.Module):
             nn.Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
             nn.BatchNorm3d(middle),
             nn.ReLU(inplace=True),
-            nn.Conv3d(middle, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
+            _TemporalConv(middle, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
             nn.BatchNorm3d(width),
             nn.ReLU(inplace=True),
         )
