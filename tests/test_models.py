@@ -107,6 +107,7 @@ def pooled(pooling, **changes):
 
 def test_attention_is_a_weighted_mean_by_hand():
     model, features, one = pooled("attention")
+    assert isinstance(model.pooling, models.Attention)
     first, _, second = model.pooling.score
     for video, found in zip(features, one, strict=True):
         said = torch.stack(
@@ -120,6 +121,7 @@ def test_attention_is_a_weighted_mean_by_hand():
 
 def test_recurrence_is_two_cells_and_attention_by_hand():
     model, features, one = pooled("recurrent")
+    assert isinstance(model.pooling, models.Recurrent)
     lstm, size = model.pooling.lstm, features.shape[2]
     for video, found in zip(features, one, strict=True):
         states = [(torch.zeros(size), torch.zeros(size))] * 2
@@ -142,6 +144,7 @@ def test_recurrence_is_two_cells_and_attention_by_hand():
 
 def test_instances_are_the_most_of_each_part_by_hand():
     model, features, one = pooled("instances")
+    assert isinstance(model.pooling, models.Instances)
     weight, bias = model.pooling.parts.weight, model.pooling.parts.bias
     for video, found in zip(features, one, strict=True):
         parts = torch.stack([(weight @ clip + bias).clamp(min=0) for clip in video])
@@ -170,6 +173,7 @@ def test_the_mean_of_clips_adds_no_weights():
 
 def test_attributes_are_scored_words_by_hand():
     model = tiny(projection="attributes", semantic="fixed", vocabulary=9).eval()
+    assert isinstance(model.projection, models.Attributes)
     spoken = F.normalize(words(9), dim=1)
     model.projection.vectors.copy_(spoken)
     video, scores = clips(2, 3), model.projection.scores
