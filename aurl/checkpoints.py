@@ -14,11 +14,13 @@ import safetensors.torch
 import torch
 
 import aurl.models
-from aurl import UserError, devices
+from aurl import UserError, backbones, devices
 from aurl.config import Model
 from aurl.files import locked, write_bytes
 from aurl.progress import say
 
+# What checkpoints are that were written before these could be chosen.
+BEFORE = {"backbone": "r2plus1d", "weights": None, "pooling": "mean", "describe": False}
 WEIGHTS, ABOUT, FINISHED = "model.safetensors", "model.json", "finished.json"
 
 
@@ -26,7 +28,7 @@ def save(folder, weights, model, names, word_dim, **facts):
     """Write ``model.safetensors`` and ``model.json`` (what is needed to build the model again, and ``facts``).
 
     ``weights`` is a state dict on the CPU, ``model`` the section of that name, ``names`` the C class names,
-    ``word_dim`` W.
+    ``word_dim`` W. A model that tells words in a video has them as the fact ``vocabulary``.
     """
     about = {"model": model.model_dump(), "word_dim": word_dim, "classes": list(names)} | facts
     write_bytes(Path(folder, WEIGHTS), safetensors.torch.save(weights))
@@ -40,7 +42,9 @@ def load(folder):
     """
     try:
         about = json.loads(Path(folder, ABOUT).read_text())
-        model = aurl.models.build(Model(**about["model"]), len(about["classes"]), about["word_dim"])
+        about["model"] = BEFORE | about["model"]
+        sizes = len(about["classes"]), about["word_dim"], len(about.get("vocabulary", []))
+        model = aurl.models.build(Model(**about["model"]), *sizes)
         model.load_state_dict(safetensors.torch.load_file(Path(folder, WEIGHTS)))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or folder} is missing: train the variant first, with `dvc repro`.") from None
@@ -49,6 +53,42 @@ def load(folder):
             f"{folder} holds no checkpoint of this project ({type(error).__name__}): train the variant again."
         ) from error
     return model.to(devices.best_device()).eval(), about
+
+
+def load_backbone(backbone, path):
+    """Give ``backbone``, a network of `aurl.backbones`, the weights of a file.
+
+    The file is a state dict as torchvision's network of that name has it: ``.safetensors``, or what `torch.save` wrote,
+    of which nothing is executed. The classifier's weights are passed over. Raises UserError for a file that is missing
+    or is no state dict, and for a weight that is missing, foreign, of another shape or not finite.
+    """
+    try:
+        found = (
+            safetensors.torch.load_file(path)
+            if Path(path).suffix == ".safetensors"
+            else dict(torch.load(path, map_location="cpu", weights_only=True))
+        )
+        found = {name: w for name, w in found.items() if name.partition(".")[0] not in backbones.CLASSIFIERS}
+        shapes = {name: tuple(weight.shape) for name, weight in found.items()}
+    except FileNotFoundError:
+        raise UserError(f"model.weights: there is no file {path}: write the path of one, or null.") from None
+    except Exception as error:  # torch and safetensors have many ways to say that a file is not their own
+        raise UserError(
+            f"model.weights: {path} is no state dict ({type(error).__name__}): save `network.state_dict()` alone."
+        ) from error
+    own, fault = backbone.state_dict(), None
+    for name in [*own, *shapes]:
+        if name not in shapes:
+            fault = f"lacks {name}"
+        elif name not in own:
+            fault = f"has {name}, which the backbone has not"
+        elif shapes[name] != tuple(own[name].shape):
+            fault = f"has {name} of shape {shapes[name]}, and the backbone of {tuple(own[name].shape)}"
+        elif not found[name].isfinite().all():
+            fault = f"has a weight in {name} that is not finite"
+        if fault:
+            raise UserError(f"model.weights: {path} {fault}: take weights of the network that model.backbone names.")
+    backbone.load_state_dict(found)
 
 
 def copy_of(model):

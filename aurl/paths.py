@@ -4,6 +4,7 @@ from pathlib import Path
 
 MANIFEST = Path("data/manifest.csv")  # 01: one row per video
 CLASS_VECTORS = Path("data/class_vectors.npz")  # 02: class names and their vectors, by data set
+WORDS = "words of the training classes"  # 02: these words and their vectors, among those of the data sets
 MOCAP = Path("data/mocap")  # 01: the videos of the embedded benchmark of motion capture
 VERBS = Path("data/verbs")  # 01: and of the one of verbs
 REJECTED = Path("reports/tables/rejected.csv")  # 01: videos left out, each with its reason

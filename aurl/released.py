@@ -87,6 +87,7 @@ def _rename(name, weight):
 
 def _sizes(weights):
     return SimpleNamespace(
+        backbone="r2plus1d",
         width=weights["backbone.stem.3.weight"].shape[0],
         depth=len({name.split(".")[2] for name in weights if name.startswith("backbone.layer1.")}),
         hidden=weights["projection.0.weight"].shape[0],
@@ -95,4 +96,5 @@ def _sizes(weights):
         dropout=0.05,
         projection="mlp",
         semantic="learned",
+        pooling="mean",
     )

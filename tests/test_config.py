@@ -241,6 +241,21 @@ def test_a_verb_keeps_videos_to_train_on(write):
     )
 
 
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"projection": "attributes"}, "whose features are means of word vectors: set semantic to fixed."),
+        (
+            {"projection": "attributes", "semantic": "fixed", "describe": True},
+            "whose words are not described: set describe to false.",
+        ),
+    ],
+)
+def test_attributes_are_words(write, raw, change, reason):
+    path = write("variants.e2e", {"model": {"semantic": "learned"} | change})
+    assert f"model has the projection attributes, {reason}" in said(path, "e2e")
+
+
 def test_wrong_items_of_a_list_are_named(write, raw):
     raw["loss"]["terms"] = ["semantic", "visaul"]
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
@@ -279,7 +294,7 @@ def test_a_misspelled_key_is_named_rather_than_the_missing_one(write, raw):
 
 def test_unknown_variants(write, raw):
     assert re.search(
-        r"no variant 'contrastiv' .*there are aurl, .*contrastive, .*e2e, e2e_linear; did you mean contrastive\?",
+        r"no variant 'contrastiv' .*there are aurl, .*contrastive, .*e2e, e2e_linear, .*; did you mean contrastive\?",
         said(PARAMS, "contrastiv"),
     )
     assert "ablations.variants names 'alignmnt', which is not under `variants`" in said(

@@ -27,7 +27,8 @@ from aurl.text import WordVectors
 from aurl.video.clips import Clips
 
 RESULTS = Path("reports/released")
-CLIP = config.Clip(frames=16, stride=1, size=112, crop="squash")  # as released: resized, neither cropped nor flipped
+# As released: resized, neither cropped nor flipped.
+CLIP = config.Clip(frames=16, segments=1, stride=1, size=112, crop="squash")
 LOGS = "Top-1 in the authors' logs of AURL662, 1 clip, all classes: 44.39 % on UCF101, 27.37 % on HMDB51."
 LINES = {
     "videos": "{videos}",

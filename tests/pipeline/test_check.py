@@ -52,6 +52,32 @@ def test_the_default_and_the_papers_sets_pass(project):
     assert project(kinetics={"annotations": "kinetics.csv"}) is None
 
 
+def test_backbones_that_cannot_take_the_clips(project):
+    assert project(model={"backbone": "r3d_18"}) is None
+    big = {"model": {"backbone": "mvit_v2_s"}}
+    assert project(variants={"big": big}) is None  # it is not run
+    said = (
+        "params.yaml: in variant aurl, model.backbone mvit_v2_s needs clip.frames 16 and clip.size 224 exactly, not 8 "
+    )
+    assert project(variants={"aurl": big}).startswith(said)
+    assert project(variants={"aurl": big | {"clip": {"frames": 16, "size": 224}}}) is None
+    said = "params.yaml: in variant aurl, model.backbone s3d needs clip.frames 13 and clip.size 209 or more, not 13 and"
+    small = {"clip": {"frames": 13, "size": 208}}
+    assert project(variants={"aurl": small}, model={"backbone": "s3d"}).startswith(said)
+    assert project(variants={"aurl": {}}, clip={"frames": 13, "size": 209}) is None
+
+
+def test_words_in_videos_cannot_be_drawn_on_a_sphere(project):
+    words = {"model": {"projection": "attributes", "semantic": "fixed"}}
+    said = "params.yaml: sphere.variants names aurl, whose features are among all words: leave it out."
+    assert project(variants={"aurl": words}) == said
+
+
+def test_weights_that_do_not_exist(project):
+    said = "params.yaml: in variant aurl, model.weights: there is no file r.pth: "
+    assert project(model={"weights": "r.pth"}).startswith(said)
+
+
 def test_paths_that_do_not_exist(project):
     assert project(kinetics={"root": "kinetic"}).startswith(
         "params.yaml: data.datasets.kin.root: there is no folder kinetic: "
@@ -103,6 +129,9 @@ def test_classes_without_a_description(project):
     assert project(text={"describe": True}) is None
     found = project({}, text={"describe": True})
     assert found.startswith("params.yaml: text.describe is true, but for the set kin there is no description of ")
+    found = project({}, text={"describe": False}, variants={"aurl": {"model": {"describe": True}}})
+    said = "params.yaml: model.describe of variant aurl is true, but for the set kin there is no description of "
+    assert found.startswith(said)
     Path("own.yaml").write_text("- a\n")
     assert "own.yaml are not `name: sentence`" in project(text={"descriptions": "own.yaml"})
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from aurl import config, generator, losses, metrics, paths
+from aurl import backbones, config, generator, losses, metrics, paths
 from aurl.pipeline import readme
 
 ROOT = Path(__file__).parents[2]
@@ -64,17 +64,17 @@ def test_pages_hold_nothing_left_to_do(page):
 
 # --- what the README and its neighbors say ---------------------------------------------------------
 
-GUIDES = ["README.md", "CONTRIBUTING.md", "docs/learning-rates.md", "docs/pipeline.md"]
+GUIDES = ["README.md", "CONTRIBUTING.md", "docs/learning-rates.md", "docs/pipeline.md", "docs/rivals.md"]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
 TOOLS = {"bash", "git", "make", "torchrun"}
 OTHERS = {  # what is named and is no part of the project
-    "AURL662_checkpoint.pth.tar", "class/video", "r2plus1d_18", "source .venv/bin/activate", ".venv", "aurl_…",
+    "AURL662_checkpoint.pth.tar", "class/video", "source .venv/bin/activate", ".venv", "aurl_…",
     "pipx run pre-commit install", "--clips", "auto", "dvc exp show", "dvc plots show",
-    "dvc commit", "torch.compile",
-    "NAME: {reader: folders, root: ...}", "reports/released/",
+    "dvc commit", "torch.compile", "model.json",
+    "NAME: {reader: folders, root: ...}", "reports/released/", *backbones.NAMES, "mvit", "swin3d",
 }  # fmt: skip
 
 

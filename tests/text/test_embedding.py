@@ -164,6 +164,16 @@ def test_saved_classes_come_back(tmp_path):
         np.testing.assert_array_equal(numbers, vectors)
 
 
+def test_descriptions_lie_beside_the_names(tmp_path):
+    about = np.float32([[0, 1, 0], [1, 0, 1]])
+    text.save_classes(tmp_path / "classes.npz", SETS, {"seen": about})
+    names, vectors = text.load_classes(tmp_path / "classes.npz", "seen", describe=True)
+    assert names == SETS["seen"][0] and vectors.tolist() == [[1, 2, 3, 0, 1, 0], [4, 5, 6, 1, 0, 1]]
+    np.testing.assert_array_equal(text.load_classes(tmp_path / "classes.npz", "seen")[1], SETS["seen"][1])
+    with pytest.raises(UserError, match="^model.describe is true, but not every class of novel is described: complete"):
+        text.load_classes(tmp_path / "classes.npz", "novel", describe=True)
+
+
 def test_the_same_classes_give_the_same_bytes(tmp_path, monkeypatch):
     text.save_classes(tmp_path / "a.npz", SETS)
     now = time.time()

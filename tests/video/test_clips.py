@@ -27,8 +27,8 @@ CLASSES = ["run ball", "walk duck", "walk box"]
 pytestmark = pytest.mark.usefixtures("in_process")
 
 
-def clip(frames=4, stride=2, size=16, crop="squash"):
-    return config.Clip(frames=frames, stride=stride, size=size, crop=crop)
+def clip(frames=4, stride=2, size=16, crop="squash", segments=1):
+    return config.Clip(frames=frames, segments=segments, stride=stride, size=size, crop=crop)
 
 
 def movie(path, count, shade=0):
@@ -482,6 +482,16 @@ def test_open_set(project, manifest):
     assert kept() == ["mocap-composed-test-16", "mocap-seen-train-16"]
     project.compute.cache_gb = 0
     assert clips.open_set(project, "mocap-seen", "val", CLASSES).cache is None
+
+
+def test_segments_multiply_the_clips(project):
+    project.clip = clip(segments=3)
+    for count in (1, 2):
+        items = clips.open_set(project, "mocap-seen", "train", CLASSES, count=count)
+        assert numbers(items[0][0]) == video.clip_indices(24, 4, 2, 3 * count).tolist()
+    train = clips.open_set(project, "mocap-seen", "train", CLASSES, seed=1)
+    starts = np.array([numbers(train.item(epoch, 0)[0][:, 0]) for epoch in range(60)])  # of segments of 8 frames
+    assert [set(column) for column in starts.T] == [{0, 1}, {8, 9}, {16, 17}]  # a clip spans 7
 
 
 def test_several_sets_are_one_with_their_classes_merged_by_name(project, manifest):
