@@ -100,6 +100,7 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
                     raise UserError(f"{run.name} was interrupted {at} and saved: the same command goes on from there.")
         if first:
             facts = {"epoch": run.best["epoch"], "val_top1": run.best["val_top1"], "arithmetic": run.facts()}
+            facts["clip"] = clips.clip.model_dump()  # so that the checkpoint alone names videos (aurl.classify)
             checkpoints.save(folder, run.best["weights"], params.model, names, run.word_vectors.shape[1], **facts)
             progress.finish(folder, run.history)
     return pd.DataFrame(run.history)
