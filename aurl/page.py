@@ -31,7 +31,7 @@ def page(classifier, classes, clips=1, top=5):
     button, output = ipywidgets.Button(description="Classify"), ipywidgets.Output()
 
     def classify(_):
-        output.clear_output()
+        output.outputs = ()
         with output, tempfile.TemporaryDirectory() as folder:
             wanted = [line.strip() for line in names.value.splitlines() if line.strip()]
             if not videos.value:

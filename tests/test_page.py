@@ -1,4 +1,4 @@
-"""The page of the last notebook: a dropped video and edited names give a strip and a ranking, and mistakes a sentence."""
+"""The page of the last notebook: dropped videos and edited names give strips and rankings, and mistakes a sentence."""
 
 import ipywidgets
 import matplotlib.pyplot as plt
