@@ -13,7 +13,7 @@ from mpl_toolkits.mplot3d.proj3d import proj_transform
 
 from aurl import paths
 from aurl.files import write_bytes
-from aurl.video.decoding import pick, upright
+from aurl.video.decoding import frame_count, pick, upright
 
 MOST = 40  # classes whose names can be read beside a map that fills the page
 
@@ -24,10 +24,16 @@ sns.set_theme(
 
 def save(figure, name):
     """Write ``reports/figures/NAME.png``, close the figure and return the picture, which a notebook shows."""
+    image = picture(figure)
+    write_bytes(paths.FIGURES / f"{name}.png", image.data)
+    return image
+
+
+def picture(figure):
+    """Close the figure and return its picture, which a notebook shows; nothing is written."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
-    write_bytes(paths.FIGURES / f"{name}.png", buffer.getvalue())
     return Image(buffer.getvalue())
 
 
@@ -64,6 +70,29 @@ def contact_sheet(manifest, columns=8):
             sns.despine(ax=ax, left=True, bottom=True)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     figure.subplots_adjust(0, 0, 1, 1, wspace=0.03, hspace=0.03)
+    return figure
+
+
+def ranking(video, table, title):
+    """A film strip of a video, time running to the right, above its best classes, whose scores are bars.
+
+    ``video`` is a path, and ``table`` has the columns ``class`` and ``score``, best first. Raises VideoError.
+    """
+    total = frame_count(video)
+    places = np.linspace(0, total - 1, 8).round().astype(int)
+    pictures = pick(video, places, lambda frame: upright(frame.to_ndarray(format="rgb24"), frame), total)
+    figure = plt.figure(figsize=(9.6, 1.9 + 0.35 * len(table)), layout="constrained")
+    strip, chart = figure.subfigures(2, 1, height_ratios=[1.3, 0.6 + 0.35 * len(table)])
+    strip.suptitle(title, parse_math=False)  # a class name may hold dollar signs
+    for ax, place in zip(strip.subplots(1, len(places)), places):
+        ax.imshow(pictures[place])
+        ax.axis("off")
+    ax = chart.subplots()
+    ax.barh(range(len(table)), table["score"])
+    ax.set_yticks(range(len(table)), [name[:60] for name in table["class"]], parse_math=False)
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("cosine with the class name")
     return figure
 
 

@@ -102,6 +102,7 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
         if first:
             facts = {"epoch": run.best["epoch"], "val_top1": run.best["val_top1"], "arithmetic": run.facts()}
             facts |= {"vocabulary": list(run.vocabulary)} if run.vocabulary else {}
+            facts["clip"] = clips.clip.model_dump()  # so that the checkpoint alone names videos (aurl.classify)
             checkpoints.save(folder, run.best["weights"], params.model, names, run.word_vectors.shape[1], **facts)
             progress.finish(folder, run.history)
     return pd.DataFrame(run.history)

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+import shlex
 import subprocess
 import tomllib
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from aurl import backbones, config, generator, losses, metrics, paths
-from aurl.pipeline import readme
+from aurl.pipeline import classify, readme
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
@@ -125,7 +126,7 @@ def is_module(name):
 
 def is_command(line):
     """One whose module, script, flags, make target, stages, parameters and extras exist."""
-    tool, *words = line.split()
+    tool, *words = shlex.split(line) or [""]
     if tool == "make":
         return set(words) <= TARGETS
     if tool == "pip":
@@ -140,6 +141,11 @@ def is_command(line):
             for word in words[1:]
             if not word.startswith("-") and word not in ("run",)
         )
+    if tool == "aurl":  # by its own parser, which ends with an error for an option that it does not have
+        try:
+            return bool(classify.parser().parse_args(words))
+        except SystemExit as ended:  # without a fault after --help
+            return not ended.code
     if tool == "python" and words[0] == "-m":
         if words[1] == "pytest":
             return all(map(is_file, (word for word in words if "/" in word)))
