@@ -156,9 +156,10 @@ def _open(path):
             f"there is no model {plain(path)}: run `make reproduce`, which trains runs/aurl-0, or name another one."
         )
     model, about = checkpoints.load(path)
-    if "clip" not in about:
-        raise UserError(f"{path} does not say which clips its model takes: train it again, with `dvc repro`.")
-    return model, config.Clip(**about["clip"]), about["word_dim"]
+    try:
+        return model, config.Clip(**about["clip"]), about["word_dim"]
+    except (KeyError, TypeError, ValueError):  # pydantic's is a ValueError
+        raise UserError(f"{path} does not say which clips its model takes: train it again, with `dvc repro`.") from None
 
 
 def _knows(vectors, word):

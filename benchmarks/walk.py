@@ -41,7 +41,9 @@ def commands_of(block):
 def run(command, folder):
     """What a command prints in ``folder``, where the project's environment is active once it is there."""
     shell = f"set -o pipefail; export PATH={folder}/.venv/bin:$PATH COLUMNS=200 PYTHONWARNINGS=ignore\n{command}"
-    done = subprocess.run(["bash", "-c", shell], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        ["bash", "-c", shell], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     if done.returncode:
         sys.exit(f"{done.stdout}\n{command}: exit status {done.returncode}")
     lines = [line.rstrip().replace(str(folder), "aurl") for line in done.stdout.splitlines()]

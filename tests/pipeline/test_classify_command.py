@@ -16,7 +16,8 @@ from aurl import checkpoints, config, paths
 from aurl.pipeline import classify
 
 MODEL = config.Model(
-    width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=6, dim=5, dropout=0.0
+    **checkpoints.BEFORE,
+    width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=6, dim=5, dropout=0.0,
 )  # fmt: skip
 VECTORS = project.ROOT / "data/vectors/glove-6b-100d-actions.bin"
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -28,7 +29,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     project.write(tmp_path, {"text": {"vectors": str(VECTORS)}})
     torch.manual_seed(0)
-    clip = {"frames": 4, "stride": 2, "size": 16, "crop": "squash"}
+    clip = {"frames": 4, "segments": 1, "stride": 2, "size": 16, "crop": "squash"}
     network = aurl.models.build(MODEL, 2, 100)
     checkpoints.save(paths.run("aurl", 0), network.state_dict(), MODEL, ["one", "two"], 100, clip=clip)
     for color, name in enumerate("ab"):
