@@ -294,14 +294,5 @@ def test_examples_are_the_furthest_ahead_and_behind():
     table = evaluation.predictions(features, list("abcde"), ["x", "y"])
     shown = evaluation.examples(features, table, count=2)
     assert list(shown["id"]) == ["a", "b", "c", "d"] and list(shown.index) == ["best"] * 2 + ["worst"] * 2
+    assert shown[["place", "score"]].to_numpy().tolist() == [[1, 1.0], [1, 0.8], [2, 0.6], [2, 0.0]]
     assert len(evaluation.examples(features, table, count=9)) == 4
-
-
-def test_halves_of_a_name_are_told_apart():
-    parts = {"run box": ("run", "box"), "run cup": ("run", "cup"), "hop box": ("hop", "box")}
-    features = {"video": np.eye(3)[[1, 1, 2, 2]], "classes": np.eye(3), "labels": np.array([0, 1, 0, 2])}
-    table = evaluation.halves({"s": features, "t": features}, {"s": list(parts), "t": ["a", "b", "run box"]}, parts)
-    assert table.loc[("s", "action")].to_list() == [0.75, 0.5]
-    assert table.loc[("s", "companion")].to_list() == [0.75, 0.5]
-    assert set(table.index.get_level_values("set")) == {"s"}
-    assert evaluation.halves({"t": features}, {"t": ["a", "b", "c"]}, parts).empty
