@@ -226,6 +226,26 @@ def shared(seen, unseen):
     return {place: other for place, other in nearest if cosines[place, other] > 1 - 1e-6}
 
 
+def semantic_distance(features, seen, unseen):
+    """How far each unseen class of a test set lies from the seen ones in language, and how well it is recognized.
+
+    ``features`` are the test set's; ``seen`` and ``unseen`` are names and word vectors (C, W), as for `shared`, whose
+    classes are left out, and so are those without videos. Returns a row per class: ``class``; ``nearest``, the seen
+    class whose word vector is nearest to its own; ``distance`` in [0, 2], the cosine distance between these; ``top1``.
+    """
+    (names, vectors), (other_names, other_vectors) = seen, unseen
+    cosines = _unit(other_vectors) @ _unit(vectors).T
+    table = pd.DataFrame(
+        {
+            "class": other_names,
+            "nearest": np.array(names)[cosines.argmax(axis=1)],
+            "distance": 1 - cosines.max(axis=1),
+            "top1": metrics.per_class_accuracy(scores(features), features["labels"]),
+        }
+    )
+    return table.drop(index=list(shared(seen, unseen))).dropna(subset="top1").reset_index(drop=True)
+
+
 def generalized(seen, unseen, same):
     """Generalized zero-shot accuracies, where seen and unseen classes compete for every video, as a dict of floats.
 

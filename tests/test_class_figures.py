@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
@@ -49,3 +50,26 @@ def test_film_strips_span_the_segment_and_mark_the_right_class(videos):
 def test_film_strips_repeat(videos):
     shown = figures.save(class_figures.film_strips(videos), "strips").data
     assert figures.save(class_figures.film_strips(videos), "strips").data == shown
+
+
+def distances(top1):
+    names = [f"${i} <b>" for i in range(len(top1))]
+    return pd.DataFrame({"class": names, "nearest": "x_$", "distance": np.linspace(0.1, 0.5, len(top1)), "top1": top1})
+
+
+def test_a_class_far_from_the_seen_ones_is_named_with_its_nearest():
+    tables = {"s": distances([0.9, 0.8, 0.7, 0.6, 0.3, 0.35, 0.2, 0.1, 0.0, 0.05]), "$t": distances([0.0, 0.0, 0.0])}
+    figure = class_figures.semantic_distance(tables, {"s": 0.1, "$t": 1 / 3})
+    first, second = figure.axes
+    assert first.get_title() == "s: Spearman's ρ = -0.98, p = 1.5e-06, 10 classes"
+    assert second.get_title() == "$t: 3 classes, too alike for a rank correlation"
+    texts = {text.get_text() for text in first.texts} - {""}
+    assert texts == {f"${i} <b> (x_$)" for i in (0, 1, 2, 3, 8, 9)} | {"chance\n10.0%"}
+    assert len(first.collections[0].get_offsets()) == 10
+    shown = figures.save(figure, "distance").data
+    assert shown == figures.save(class_figures.semantic_distance(tables, {"s": 0.1, "$t": 1 / 3}), "distance").data
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_unseen_classes_are_still_drawn(count):
+    figures.save(class_figures.semantic_distance({"s": distances([0.5] * count)}, {"s": 0.5}), "distance")

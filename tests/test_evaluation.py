@@ -296,3 +296,12 @@ def test_examples_are_the_furthest_ahead_and_behind():
     assert list(shown["id"]) == ["a", "b", "c", "d"] and list(shown.index) == ["best"] * 2 + ["worst"] * 2
     assert shown[["place", "score"]].to_numpy().tolist() == [[1, 1.0], [1, 0.8], [2, 0.6], [2, 0.0]]
     assert len(evaluation.examples(features, table, count=9)) == 4
+
+
+def test_semantic_distance_is_that_of_word_vectors_to_the_nearest_seen_class():
+    seen = ["run", "swim"], np.array([[2.0, 0, 0], [0, 3, 0]])
+    unseen = ["jog", "run", "dive", "nod"], np.array([[3.0, 4, 0], [0, 0, 1], [0, 0, 5], [1, 1, 1]])
+    features = {"video": np.eye(4)[[0, 1, 1, 2]], "classes": np.eye(4), "labels": np.array([0, 1, 2, 2])}
+    table = evaluation.semantic_distance(features, seen, unseen)  # "run" was seen, and "nod" has no videos
+    assert table[["class", "nearest"]].to_numpy().tolist() == [["jog", "swim"], ["dive", "run"]]
+    np.testing.assert_allclose(table[["distance", "top1"]], [[0.2, 1], [1, 0.5]])
