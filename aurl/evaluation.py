@@ -130,32 +130,16 @@ def to_csv(table):
 def examples(features, table, count=3):
     """The ``count`` best and worst rows of `predictions`, best first, indexed by "best" and "worst".
 
-    A prediction is the better the further the right class's cosine lies above the best of the others.
+    A prediction is the better the further the right class's cosine lies above the best of the others. Two columns are
+    about the right class: ``place``, 1 if it is the prediction, and ``score``, its cosine.
     """
     score, labels = scores(features), features["labels"]
     right = np.take_along_axis(score, labels[:, None], axis=1)[:, 0]
     others = np.where(np.arange(score.shape[1]) == labels[:, None], -np.inf, score).max(axis=1)
+    table = table.assign(place=1 + (score > right[:, None]).sum(axis=1), score=right.astype(float).round(4) + 0)
     order, count = np.argsort(others - right, kind="stable"), min(count, len(labels) // 2)
     rows = pd.concat({"best": table.iloc[order[:count]], "worst": table.iloc[order[len(order) - count :]]})
     return rows.droplevel(1)
-
-
-def halves(features, names, parts):
-    """Which half of a two-part class name is understood, for each data set whose classes are such names.
-
-    ``features`` and ``names`` map data sets to what `features` returns and to class names; ``parts`` maps a class name
-    to its (action, companion). Returns a table indexed by ``set`` and ``part``: ``accuracy``, the share of videos whose
-    predicted class has the right part, and ``chance``, that of guessing one of the parts there are.
-    """
-    rows = []
-    for name, own in features.items():
-        if not set(names[name]) <= parts.keys():
-            continue
-        predicted = scores(own).argmax(axis=1)
-        for part, values in zip(("action", "companion"), np.array([parts[label] for label in names[name]]).T):
-            right = values[predicted] == values[own["labels"]]
-            rows.append((name, part, right.mean(), 1 / len(set(values))))
-    return pd.DataFrame(rows, columns=["set", "part", "accuracy", "chance"]).set_index(["set", "part"])
 
 
 def geometry(features):
@@ -245,6 +229,26 @@ def shared(seen, unseen):
     cosines[np.array(other_names)[:, None] == np.array(names)] = np.inf
     nearest = enumerate(cosines.argmax(axis=1).tolist())
     return {place: other for place, other in nearest if cosines[place, other] > 1 - 1e-6}
+
+
+def semantic_distance(features, seen, unseen):
+    """How far each unseen class of a test set lies from the seen ones in language, and how well it is recognized.
+
+    ``features`` are the test set's; ``seen`` and ``unseen`` are names and word vectors (C, W), as for `shared`, whose
+    classes are left out, and so are those without videos. Returns a row per class: ``class``; ``nearest``, the seen
+    class whose word vector is nearest to its own; ``distance`` in [0, 2], the cosine distance between these; ``top1``.
+    """
+    (names, vectors), (other_names, other_vectors) = seen, unseen
+    cosines = _unit(other_vectors) @ _unit(vectors).T
+    table = pd.DataFrame(
+        {
+            "class": other_names,
+            "nearest": np.array(names)[cosines.argmax(axis=1)],
+            "distance": 1 - cosines.max(axis=1),
+            "top1": metrics.per_class_accuracy(scores(features), features["labels"]),
+        }
+    )
+    return table.drop(index=list(shared(seen, unseen))).dropna(subset="top1").reset_index(drop=True)
 
 
 def generalized(seen, unseen, same):

@@ -62,15 +62,23 @@ def contact_sheet(manifest, columns=8):
     """One row of pictures per video of the manifest, time running to the right, the class at the left."""
     figure, axes = plt.subplots(len(manifest), columns, figsize=(1.2 * columns, 1.2 * len(manifest)), squeeze=False)
     for row, video, name in zip(axes, manifest.itertuples(), manifest["class"], strict=True):
-        places = video.first + np.linspace(0, video.frames - 1, columns).round().astype(int)
-        pictures = pick(video.path, places, lambda frame: upright(frame.to_ndarray(format="rgb24"), frame))
-        for ax, place in zip(row, places):
-            ax.imshow(pictures[place])
-            ax.set(xticks=[], yticks=[])
-            sns.despine(ax=ax, left=True, bottom=True)
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        strip(row, video.path, video.first, video.frames)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center", parse_math=False)
     figure.subplots_adjust(0, 0, 1, 1, wspace=0.03, hspace=0.03)
     return figure
+
+
+def strip(axes, video, first, frames, total=None):
+    """Pictures of a video's segment, one in each of ``axes``, evenly spaced in time. Raises VideoError.
+
+    The segment has ``frames`` frames from number ``first`` on; ``total`` is the number of the file's, if it is known.
+    """
+    places = first + np.linspace(0, frames - 1, len(axes)).round().astype(int)
+    pictures = pick(video, places, lambda frame: upright(frame.to_ndarray(format="rgb24"), frame), total)
+    for ax, place in zip(axes, places):
+        ax.imshow(pictures[place])
+        ax.set(xticks=[], yticks=[])
+        sns.despine(ax=ax, left=True, bottom=True)
 
 
 def ranking(video, table, title):
@@ -78,22 +86,23 @@ def ranking(video, table, title):
 
     ``video`` is a path, and ``table`` has the columns ``class`` and ``score``, best first. Raises VideoError.
     """
-    total = frame_count(video)
-    places = np.linspace(0, total - 1, 8).round().astype(int)
-    pictures = pick(video, places, lambda frame: upright(frame.to_ndarray(format="rgb24"), frame), total)
     figure = plt.figure(figsize=(9.6, 1.9 + 0.35 * len(table)), layout="constrained")
-    strip, chart = figure.subfigures(2, 1, height_ratios=[1.3, 0.6 + 0.35 * len(table)])
-    strip.suptitle(title, parse_math=False)  # a class name may hold dollar signs
-    for ax, place in zip(strip.subplots(1, len(places)), places):
-        ax.imshow(pictures[place])
-        ax.axis("off")
-    ax = chart.subplots()
-    ax.barh(range(len(table)), table["score"])
-    ax.set_yticks(range(len(table)), [name[:60] for name in table["class"]], parse_math=False)
+    top, chart = figure.subfigures(2, 1, height_ratios=[1.3, 0.6 + 0.35 * len(table)])
+    top.suptitle(title, parse_math=False)  # a class name may hold dollar signs
+    total = frame_count(video)
+    strip(top.subplots(1, 8), video, 0, total, total)
+    bars(chart.subplots(), table["class"], table["score"])
+    return figure
+
+
+def bars(ax, names, scores):
+    """A bar for each class name, the first at the top, as long as the cosine; returns the bars."""
+    drawn = ax.barh(range(len(names)), scores)
+    ax.set_yticks(range(len(names)), [name[:60] for name in names], parse_math=False)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("cosine with the class name")
-    return figure
+    return drawn
 
 
 def similarity(names, vectors, title):
@@ -232,11 +241,11 @@ def sphere(panels, names):
     figure.canvas.draw()
     for ax, features in zip(figure.axes, panels.values()):
         flat = [np.column_stack(proj_transform(*features[side].T, ax.get_proj())[:2]) for side in ("classes", "video")]
-        _label_points(ax, flat[0], names, np.concatenate(flat), gap=8)
+        label_points(ax, flat[0], names, np.concatenate(flat), gap=8)
     return figure
 
 
-def _label_points(ax, points, texts, others, gap=4):
+def label_points(ax, points, texts, others, gap=4):
     """Write each text ``gap`` points or more beside its point, where it hides no other text and none of ``others``.
 
     ``points`` and ``others`` (N, 2) are in data coordinates, after the figure was laid out. A thin line leads to a text
@@ -244,7 +253,8 @@ def _label_points(ax, points, texts, others, gap=4):
     """
     dots, taken, scale = ax.transData.transform(others), [], ax.figure.dpi / 72
     for at, place, text in zip(points, ax.transData.transform(points), texts):
-        note = ax.annotate(text, at, (0, 0), textcoords="offset points", ha="center", va="center", fontsize=9, zorder=9)
+        note = ax.annotate(text, at, (0, 0), textcoords="offset points", ha="center", va="center", fontsize=9, zorder=9,
+                           parse_math=False)  # fmt: skip
         note.set_in_layout(False)
         size = np.array(note.get_window_extent().size)
         options = []
@@ -331,7 +341,7 @@ def tradeoff(runs):
     for ax, name in zip(axes[0], sets):
         own = runs[runs["set"] == name]
         means = own.groupby("variant", sort=False)[["closeness", "dispersion"]].mean()
-        _label_points(ax, means.to_numpy(), means.index, own[["closeness", "dispersion"]].to_numpy())
+        label_points(ax, means.to_numpy(), means.index, own[["closeness", "dispersion"]].to_numpy())
     return figure
 
 
@@ -357,7 +367,7 @@ def metrics_and_accuracy(runs, chance, name):
     figure.canvas.draw()
     for ax, metric in zip(axes, labels):
         means = runs.groupby("variant", sort=False)[[metric, "top1"]].mean()
-        _label_points(ax, means.to_numpy(), means.index, runs[[metric, "top1"]].to_numpy())
+        label_points(ax, means.to_numpy(), means.index, runs[[metric, "top1"]].to_numpy())
     return figure
 
 

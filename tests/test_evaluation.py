@@ -294,14 +294,14 @@ def test_examples_are_the_furthest_ahead_and_behind():
     table = evaluation.predictions(features, list("abcde"), ["x", "y"])
     shown = evaluation.examples(features, table, count=2)
     assert list(shown["id"]) == ["a", "b", "c", "d"] and list(shown.index) == ["best"] * 2 + ["worst"] * 2
+    assert shown[["place", "score"]].to_numpy().tolist() == [[1, 1.0], [1, 0.8], [2, 0.6], [2, 0.0]]
     assert len(evaluation.examples(features, table, count=9)) == 4
 
 
-def test_halves_of_a_name_are_told_apart():
-    parts = {"run box": ("run", "box"), "run cup": ("run", "cup"), "hop box": ("hop", "box")}
-    features = {"video": np.eye(3)[[1, 1, 2, 2]], "classes": np.eye(3), "labels": np.array([0, 1, 0, 2])}
-    table = evaluation.halves({"s": features, "t": features}, {"s": list(parts), "t": ["a", "b", "run box"]}, parts)
-    assert table.loc[("s", "action")].to_list() == [0.75, 0.5]
-    assert table.loc[("s", "companion")].to_list() == [0.75, 0.5]
-    assert set(table.index.get_level_values("set")) == {"s"}
-    assert evaluation.halves({"t": features}, {"t": ["a", "b", "c"]}, parts).empty
+def test_semantic_distance_is_that_of_word_vectors_to_the_nearest_seen_class():
+    seen = ["run", "swim"], np.array([[2.0, 0, 0], [0, 3, 0]])
+    unseen = ["jog", "run", "dive", "nod"], np.array([[3.0, 4, 0], [0, 0, 1], [0, 0, 5], [1, 1, 1]])
+    features = {"video": np.eye(4)[[0, 1, 1, 2]], "classes": np.eye(4), "labels": np.array([0, 1, 2, 2])}
+    table = evaluation.semantic_distance(features, seen, unseen)  # "run" was seen, and "nod" has no videos
+    assert table[["class", "nearest"]].to_numpy().tolist() == [["jog", "swim"], ["dive", "run"]]
+    np.testing.assert_allclose(table[["distance", "top1"]], [[0.2, 1], [1, 0.5]])

@@ -1,0 +1,75 @@
+"""Figures of a run's classes show what they are given, whatever the names."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from aurl import class_figures, evaluation, figures
+from aurl.video import write_video
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert not plt.get_fignums(), "a figure was left open"
+
+
+@pytest.fixture
+def videos(folder):
+    """The best and the worst of nine videos of a set whose names hold markup and formulas."""
+    write_video(
+        folder / "v.mp4",
+        np.arange(0, 200, 25, np.uint8)[:, None, None, None].repeat(16, 1).repeat(16, 2).repeat(3, 3),
+        8,
+    )
+    names = ["<b>", "$x_", "$1 & $2", "d", "e", "f", "g", "h", "i"]
+    video = np.eye(9)
+    video[8, 0] = -0.3  # of class 0, which is its last
+    features = {"video": video, "classes": np.eye(9), "labels": np.array([0, 1, 2, 3, 4, 5, 6, 7, 0])}
+    table = evaluation.predictions(features, [f"s/{i}" for i in range(9)], names)
+    return evaluation.examples(features, table, count=1).assign(path=str(folder / "v.mp4"), first=3, frames=5)
+
+
+def test_film_strips_span_the_segment_and_mark_the_right_class(videos):
+    figure = class_figures.film_strips(videos, columns=3)
+    rows = np.array(figure.axes).reshape(2, 4)
+    for row, place in zip(rows, [1, 9]):
+        np.testing.assert_allclose([ax.images[0].get_array().mean() for ax in row[:3]], [75, 125, 175], atol=6)
+        labels = [text.get_text() for text in row[-1].get_yticklabels()]
+        colors = [to_hex(bar.get_facecolor()) for bar in row[-1].patches]
+        right = labels.index(f"{place}. <b>")
+        assert colors.count(colors[right]) == 1 and len(set(colors)) == 2
+        assert right == min(place - 1, 5)
+    assert [row[0].get_title(loc="left") for row in rows] == ["best: <b>", "worst: <b>"]
+    plt.close(figure)
+
+
+def test_film_strips_repeat(videos):
+    shown = figures.save(class_figures.film_strips(videos), "strips").data
+    assert figures.save(class_figures.film_strips(videos), "strips").data == shown
+
+
+def distances(top1):
+    names = [f"${i} <b>" for i in range(len(top1))]
+    return pd.DataFrame({"class": names, "nearest": "x_$", "distance": np.linspace(0.1, 0.5, len(top1)), "top1": top1})
+
+
+def test_a_class_far_from_the_seen_ones_is_named_with_its_nearest():
+    tables = {"s": distances([0.9, 0.8, 0.7, 0.6, 0.3, 0.35, 0.2, 0.1, 0.0, 0.05]), "$t": distances([0.0, 0.0, 0.0])}
+    figure = class_figures.semantic_distance(tables, {"s": 0.1, "$t": 1 / 3})
+    first, second = figure.axes
+    assert first.get_title() == "s: Spearman's ρ = -0.98, p = 1.5e-06, 10 classes"
+    assert second.get_title() == "$t: 3 classes, too alike for a rank correlation"
+    texts = {text.get_text() for text in first.texts} - {""}
+    assert texts == {f"${i} <b> (x_$)" for i in (0, 1, 2, 3, 8, 9)} | {"chance\n10.0%"}
+    assert len(first.collections[0].get_offsets()) == 10
+    shown = figures.save(figure, "distance").data
+    assert shown == figures.save(class_figures.semantic_distance(tables, {"s": 0.1, "$t": 1 / 3}), "distance").data
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_unseen_classes_are_still_drawn(count):
+    figures.save(class_figures.semantic_distance({"s": distances([0.5] * count)}, {"s": 0.5}), "distance")
