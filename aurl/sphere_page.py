@@ -132,12 +132,12 @@ for (const panel of panels) {
   document.querySelector("main").append(box);
   canvas.addEventListener("pointerdown", event => canvas.setPointerCapture(event.pointerId));
   canvas.addEventListener("pointermove", event => {
-    if (event.buttons) turn(-event.movementX / canvas.clientWidth * 3, event.movementY / canvas.clientWidth * 3);
+    if (event.buttons) turn(event.movementX / canvas.clientWidth * 3, event.movementY / canvas.clientWidth * 3);
   });
   for (const kind of ["pointermove", "pointerdown"])
     canvas.addEventListener(kind, event => name(panel, event.offsetX, event.offsetY));
   canvas.addEventListener("keydown", event => {
-    const step = {ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1]}[event.key];
+    const step = {ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1]}[event.key];
     if (step) { event.preventDefault(); turn(...step); }
   });
 }
