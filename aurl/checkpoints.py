@@ -25,7 +25,7 @@ def save(folder, weights, model, names, word_dim, **facts):
     """Write ``model.safetensors`` and ``model.json`` (what is needed to build the model again, and ``facts``).
 
     ``weights`` is a state dict on the CPU, ``model`` the section of that name, ``names`` the C class names,
-    ``word_dim`` W.
+    ``word_dim`` W. A model of features has their dimension F as ``features`` among the facts.
     """
     about = {"model": model.model_dump(), "word_dim": word_dim, "classes": list(names)} | facts
     write_bytes(Path(folder, WEIGHTS), safetensors.torch.save(weights))
@@ -39,7 +39,9 @@ def load(folder):
     """
     try:
         about = json.loads(Path(folder, ABOUT).read_text())
-        model = aurl.models.build(Model(**about["model"]), len(about["classes"]), about["word_dim"])
+        model = aurl.models.build(
+            Model(**about["model"]), len(about["classes"]), about["word_dim"], about.get("features")
+        )
         model.load_state_dict(safetensors.torch.load_file(Path(folder, WEIGHTS)))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or folder} is missing: train the variant first, with `dvc repro`.") from None

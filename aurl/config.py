@@ -22,6 +22,7 @@ MOCAP = ("mocap-seen", "mocap-composed", "mocap-novel")  # the sets of the embed
 VERBS = ("verbs-seen", "verbs-unseen")  # and of the one of verbs
 FOLDS = 5  # of the latter
 EMBEDDED = (*MOCAP, *VERBS)
+FEATURES = "features"  # the reader, and the backbone, of features that were computed elsewhere
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
 
 
@@ -93,7 +94,7 @@ class Ablations(Section):
 class Dataset(Section):
     """A data set on disk: see ``aurl.datasets.readers`` for what its parameters mean."""
 
-    reader: Literal["activitynet", "folders", "hmdb51", "kinetics", "ucf101"]
+    reader: Literal["activitynet", "features", "folders", "hmdb51", "kinetics", "ucf101"]
     root: Place
     annotations: Place | Annotated[list[Place], Field(min_length=1)] | None = None
     classes: Count | None = None
@@ -174,6 +175,7 @@ class Text(Section):
 
 
 class Model(Section):
+    backbone: Literal["r2plus1d", "features"] = "r2plus1d"
     width: Annotated[int, Field(ge=4)]
     depth: Count
     projection: Literal["mlp", "linear"]

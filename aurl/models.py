@@ -129,12 +129,13 @@ class AURL(nn.Module):
     The model works under ``torch.autocast`` and in ``channels_last_3d``; features come out in float32.
     """
 
-    def __init__(self, model: Settings, num_classes: int, word_dim: int) -> None:
+    def __init__(self, model: Settings, num_classes: int, word_dim: int, features: int | None = None) -> None:
         super().__init__()
         _check(model, num_classes, word_dim)
         learned = model.semantic == "learned"
-        features, self.dim = 8 * model.width, model.dim if learned else word_dim
-        self.backbone = Backbone(model.width, model.depth)
+        self.features, self.dim = features, model.dim if learned else word_dim
+        self.backbone = nn.Identity() if features else Backbone(model.width, model.depth)
+        features = features or 8 * model.width
         self.dropout = BatchDropout(model.dropout)
         self.projection = (
             mlp(features, model.hidden, self.dim) if model.projection == "mlp" else nn.Linear(features, self.dim)
@@ -159,10 +160,12 @@ class AURL(nn.Module):
 
         The average is over raw projections, as the released code normalizes only inside the cosine.
         E2E averages the backbone's features before its regressor. This is the same here, as the
-        regressor (``projection: linear``) is affine. Raises ValueError for other shapes.
+        regressor (``projection: linear``) is affine. A model of features takes (N, K, F), with a vector
+        of F numbers in place of a clip. Raises ValueError for other shapes.
         """
-        if clips.ndim != 6 or clips.shape[2] != 3 or not clips.shape[1]:
-            raise ValueError(f"Clips must be (N, K, 3, T, H, W), not {tuple(clips.shape)}.")
+        expected = (3, self.features, "(N, K, F)") if self.features else (6, 3, "(N, K, 3, T, H, W)")
+        if (clips.ndim, *clips.shape[2:3]) != expected[:2] or not clips.shape[1]:
+            raise ValueError(f"Clips must be {expected[2]}, not {tuple(clips.shape)}.")
         x: Tensor = self.projection(self.dropout(self.backbone(clips.flatten(0, 1))))  # (N * K, D)
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         return x.reshape(len(clips), -1, self.dim).mean(dim=1)  # over the clips of a video
@@ -178,9 +181,11 @@ class AURL(nn.Module):
         return unit(self.class_encoder(word_vectors))
 
 
-def build(model: Settings, num_classes: int, word_dim: int) -> AURL:
+def build(model: Settings, num_classes: int, word_dim: int, features: int | None = None) -> AURL:
     """An AURL with fresh weights from torch's global random numbers.
 
+    ``features`` is F, the dimension of features that were computed elsewhere. The model then takes these in
+    place of clips and has no video backbone; ``width`` and ``depth`` are not read.
     With ``model.semantic`` "fixed", D is ``word_dim``, and ``dim`` and ``word_hidden`` are not read.
     Raises UserError for a size below 1 and for an unknown ``projection`` or ``semantic``.
 
@@ -190,7 +195,7 @@ def build(model: Settings, num_classes: int, word_dim: int) -> AURL:
     >>> build(tiny, num_classes=3, word_dim=7).encode_video(torch.rand(2, 1, 3, 4, 16, 16)).shape
     torch.Size([2, 6])
     """
-    return AURL(model, num_classes, word_dim)
+    return AURL(model, num_classes, word_dim, features)
 
 
 def _check(model: Settings, num_classes: int, word_dim: int) -> None:

@@ -99,7 +99,8 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
                     at = f"after step {run.step} of {order.total}"
                     raise UserError(f"{run.name} was interrupted {at} and saved: the same command goes on from there.")
         if first:
-            facts = {"epoch": run.best["epoch"], "val_top1": run.best["val_top1"], "arithmetic": run.facts()}
+            dim = {"features": run.dim} if run.dim else {}
+            facts = dim | {"epoch": run.best["epoch"], "val_top1": run.best["val_top1"], "arithmetic": run.facts()}
             checkpoints.save(folder, run.best["weights"], params.model, names, run.word_vectors.shape[1], **facts)
             progress.finish(folder, run.history)
     return pd.DataFrame(run.history)
@@ -115,7 +116,8 @@ class Run:
         self.params, self.name = params, f"training of {params.variant} seed {params.seed}"
         device = devices.best_device()
         self.word_vectors = torch.as_tensor(word_vectors, dtype=torch.float32, device=device)
-        model = aurl.models.build(params.model, len(names), self.word_vectors.shape[1]).to(device)
+        self.dim = clips.dim
+        model = aurl.models.build(params.model, len(names), self.word_vectors.shape[1], self.dim).to(device)
         if start is not None:
             model.backbone.load_state_dict(checkpoints.load(start)[0].backbone.state_dict())
         self.arithmetic = devices.settle(
@@ -147,8 +149,8 @@ class Run:
         return self.arithmetic.facts() | {"processes": processes.count()}
 
     def take(self, batch, order, stop=False):
-        """One step of the optimizer, on this process's part of a batch: video (N, K, T, H, W, 3) uint8, labels (N,) and
-        mirrored (N, K).
+        """One step of the optimizer, on this process's part of a batch: video (N, K, T, H, W, 3) uint8 or (N, K, F),
+        labels (N,) and mirrored (N, K).
 
         Returns the means over the whole batch of the loss's terms, the norm of the gradient and the learning rate, and
         whether any process was asked to ``stop``. Weights stay as they are if the loss or the gradient is not finite.
@@ -232,7 +234,7 @@ class Objective(torch.nn.Module):
         self.generator = ClassGenerator(params.generator.mode, params.generator.num_classes, params.generator.beta)
 
     def forward(self, video, labels, word_vectors, rng):
-        """Normalized video (N, K, 3, T, H, W), labels (N,) and word vectors (C, W) -> the loss, and its terms."""
+        """Normalized video (N, K, 3, T, H, W) or (N, K, F), labels (N,), word vectors (C, W) -> the loss, its terms."""
         projected, classes, centers = self.model(video, word_vectors)  # (N, D), (C, D), (C, D)
         terms = aurl.losses.total(
             self.loss.terms, projected=projected, classes=classes, centers=centers, labels=labels,
