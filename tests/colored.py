@@ -13,7 +13,10 @@ from aurl.video.fixed import FixedFeatures
 NAMES = ["red", "green", "blue", "dark"]
 COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])
 WORDS = np.eye(4, 6, dtype=np.float32) + 0.3
-MODEL = dict(width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=8, dim=8, dropout=0.05)
+MODEL = dict(
+    backbone="r2plus1d", width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=8, dim=8,
+    dropout=0.05,
+)  # fmt: skip
 LOSS = dict(terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1)
 TRAIN = dict(
     epochs=4, steps=None, batch=16, micro_batch=None, optimizer="adamw", lr=1e-2, weight_decay=1e-2, decay_norms=True,
