@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import signal
 import threading
 import time
@@ -13,11 +14,13 @@ import safetensors.torch
 import torch
 
 import aurl.models
-from aurl import UserError, devices
+from aurl import UserError, backbones, devices
 from aurl.config import Model
 from aurl.files import locked, write_bytes
 from aurl.progress import say
 
+# What checkpoints are that were written before these could be chosen.
+BEFORE = {"backbone": "r2plus1d", "weights": None, "pooling": "mean", "describe": False}
 WEIGHTS, ABOUT, FINISHED = "model.safetensors", "model.json", "finished.json"
 
 
@@ -25,7 +28,8 @@ def save(folder, weights, model, names, word_dim, **facts):
     """Write ``model.safetensors`` and ``model.json`` (what is needed to build the model again, and ``facts``).
 
     ``weights`` is a state dict on the CPU, ``model`` the section of that name, ``names`` the C class names,
-    ``word_dim`` W. A model of features has their dimension F as ``features`` among the facts.
+    ``word_dim`` W. A model of features has their dimension F as the fact ``features``, one that tells words in a video
+    these as ``vocabulary``.
     """
     about = {"model": model.model_dump(), "word_dim": word_dim, "classes": list(names)} | facts
     write_bytes(Path(folder, WEIGHTS), safetensors.torch.save(weights))
@@ -39,9 +43,9 @@ def load(folder):
     """
     try:
         about = json.loads(Path(folder, ABOUT).read_text())
-        model = aurl.models.build(
-            Model(**about["model"]), len(about["classes"]), about["word_dim"], about.get("features")
-        )
+        about["model"] = BEFORE | about["model"]
+        sizes = len(about["classes"]), about["word_dim"], len(about.get("vocabulary", [])), about.get("features")
+        model = aurl.models.build(Model(**about["model"]), *sizes)
         model.load_state_dict(safetensors.torch.load_file(Path(folder, WEIGHTS)))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or folder} is missing: train the variant first, with `dvc repro`.") from None
@@ -50,6 +54,42 @@ def load(folder):
             f"{folder} holds no checkpoint of this project ({type(error).__name__}): train the variant again."
         ) from error
     return model.to(devices.best_device()).eval(), about
+
+
+def load_backbone(backbone, path):
+    """Give ``backbone``, a network of `aurl.backbones`, the weights of a file.
+
+    The file is a state dict as torchvision's network of that name has it: ``.safetensors``, or what `torch.save` wrote,
+    of which nothing is executed. The classifier's weights are passed over. Raises UserError for a file that is missing
+    or is no state dict, and for a weight that is missing, foreign, of another shape or not finite.
+    """
+    try:
+        found = (
+            safetensors.torch.load_file(path)
+            if Path(path).suffix == ".safetensors"
+            else dict(torch.load(path, map_location="cpu", weights_only=True))
+        )
+        found = {name: w for name, w in found.items() if name.partition(".")[0] not in backbones.CLASSIFIERS}
+        shapes = {name: tuple(weight.shape) for name, weight in found.items()}
+    except FileNotFoundError:
+        raise UserError(f"model.weights: there is no file {path}: write the path of one, or null.") from None
+    except Exception as error:  # torch and safetensors have many ways to say that a file is not their own
+        raise UserError(
+            f"model.weights: {path} is no state dict ({type(error).__name__}): save `network.state_dict()` alone."
+        ) from error
+    own, fault = backbone.state_dict(), None
+    for name in [*own, *shapes]:
+        if name not in shapes:
+            fault = f"lacks {name}"
+        elif name not in own:
+            fault = f"has {name}, which the backbone has not"
+        elif shapes[name] != tuple(own[name].shape):
+            fault = f"has {name} of shape {shapes[name]}, and the backbone of {tuple(own[name].shape)}"
+        elif not found[name].isfinite().all():
+            fault = f"has a weight in {name} that is not finite"
+        if fault:
+            raise UserError(f"model.weights: {path} {fault}: take weights of the network that model.backbone names.")
+    backbone.load_state_dict(found)
 
 
 def copy_of(model):
@@ -69,6 +109,7 @@ class Progress:
     def __init__(self, folder, key, train, writes=True):
         self.folder, self.key, self.train, self.writes = Path(f"{folder}-{key[:16]}"), key, train, writes
         self.kept = (time.monotonic(), 0)  # when, and after which step
+        self.begun = time.monotonic()
 
     @contextlib.contextmanager
     def alone(self, name, target):
@@ -99,7 +140,7 @@ class Progress:
         for name, data in files.items():
             write_bytes(self.folder / name, data)
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        about = {"key": self.key, "digests": digests, "history": history}
+        about = {"key": self.key, "digests": digests, "history": history, "seconds": self._seconds()}
         write_bytes(self.folder / FINISHED, json.dumps(about).encode())  # last: without it there is no result
         for path in self._states():
             path.unlink()
@@ -111,6 +152,7 @@ class Progress:
                 data = path.read_bytes()
                 state = torch.load(io.BytesIO(data), "cpu", weights_only=True)
                 if (state["key"], _digest(data)) == (self.key, path.stem.rpartition("-")[2]):
+                    self.begun -= state["seconds"]
                     return state
             except Exception:  # torch has many ways to say that a file is not its own
                 continue
@@ -141,15 +183,32 @@ class Progress:
 
     def _write(self, step, state):
         buffer = io.BytesIO()
-        torch.save({"key": self.key} | state, buffer)
+        torch.save({"key": self.key, "seconds": self._seconds()} | state, buffer)
         data = buffer.getvalue()
         write_bytes(self.folder / f"state-{step:09d}-{_digest(data)}.pt", data)
         for path in self._states()[2:]:
             path.unlink()
 
+    def _seconds(self):
+        """How long the training has taken, up to the states that it went on from."""
+        return round(time.monotonic() - self.begun, 1)
+
     def _states(self):
         """The files of states, the last one first."""
         return sorted(self.folder.glob("state-*.pt"), reverse=True)
+
+
+def seconds(folder, scratch):
+    """How long the finished training took whose checkpoint is in ``folder``; NaN if that is not known.
+
+    ``scratch`` is what `aurl.training.train` was given.
+    """
+    digest = hashlib.sha256(Path(folder, WEIGHTS).read_bytes()).hexdigest()
+    for path in Path(scratch).glob(f"{Path(folder).name}-*/{FINISHED}"):
+        about = json.loads(path.read_text())
+        if about["digests"][WEIGHTS] == digest:
+            return about.get("seconds", math.nan)
+    return math.nan
 
 
 def _digest(data):

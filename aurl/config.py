@@ -18,10 +18,10 @@ from pydantic_core import PydanticCustomError
 
 from aurl import UserError
 
-MOCAP = ("mocap-seen", "mocap-composed", "mocap-novel")  # the sets of the embedded benchmark of motion capture
-VERBS = ("verbs-seen", "verbs-unseen")  # and of the one of verbs
-FOLDS = 5  # of the latter
-EMBEDDED = (*MOCAP, *VERBS)
+VERBS = ("verbs-seen", "verbs-unseen")  # the sets of the embedded benchmark of unseen actions
+FOLDS = 5  # of it
+MOCAP = ("mocap-seen", "mocap-composed")  # and of the one of motion capture
+EMBEDDED = (*VERBS, *MOCAP)
 FEATURES = "features"  # the reader, and the backbone, of features that were computed elsewhere
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
 
@@ -64,6 +64,10 @@ NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # strict, as the pipeline writes it into file names as it is
 Place = Annotated[str, Field(min_length=1)]  # a path
 Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center"]
+Backbone = Literal[
+    "r2plus1d", "r3d_18", "mc3_18", "r2plus1d_18", "s3d", "mvit_v1_b", "mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b",
+    "features",
+]  # fmt: skip
 Variant = Annotated[
     str, _name("variant", r"[A-Za-z][A-Za-z0-9_]{0,39}", "a letter, then letters, digits and underscores")
 ]
@@ -162,6 +166,7 @@ class Verbs(Section):
 
 class Clip(Section):
     frames: Count
+    segments: Count
     stride: Count
     size: Annotated[int, Field(ge=16)]
     crop: Literal["squash", "crop"]
@@ -175,15 +180,28 @@ class Text(Section):
 
 
 class Model(Section):
-    backbone: Literal["r2plus1d", "features"] = "r2plus1d"
+    backbone: Backbone
+    weights: Place | None
     width: Annotated[int, Field(ge=4)]
     depth: Count
-    projection: Literal["mlp", "linear"]
+    pooling: Literal["mean", "attention", "recurrent", "instances"]
+    projection: Literal["mlp", "linear", "attributes"]
     semantic: Literal["learned", "fixed"]
+    describe: bool
     hidden: Count
     word_hidden: Count
     dim: Annotated[int, Field(ge=2)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @pydantic.model_validator(mode="after")
+    def _attributes_are_words(self):
+        if self.projection == "attributes" and self.semantic != "fixed":
+            raise _refusal(
+                "has the projection attributes, whose features are means of word vectors: set semantic to fixed."
+            )
+        if self.projection == "attributes" and self.describe:
+            raise _refusal("has the projection attributes, whose words are not described: set describe to false.")
+        return self
 
 
 class Loss(Section):

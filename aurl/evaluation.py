@@ -112,14 +112,19 @@ def predictions(features, ids, names, k=5):
 
 
 def save_predictions(path, table):
-    """Write `predictions` as CSV, for programs and spreadsheets.
+    """Write `predictions` as CSV, for programs and spreadsheets (`to_csv`)."""
+    write_bytes(path, to_csv(table).encode())
+
+
+def to_csv(table):
+    """A table as the text of a CSV file that a spreadsheet may open.
 
     A spreadsheet would compute a text that begins like a formula, as the class name "=1+1" does. Such a text gets an
     apostrophe in front, which spreadsheets read as "what follows is text".
     """
     texts = table.select_dtypes(exclude="number").columns
     safe = table.assign(**{name: table[name].str.replace(r"^(?=[=+\-@\t\r\n])", "'", regex=True) for name in texts})
-    write_bytes(path, safe.to_csv(index=False, lineterminator="\n").encode())
+    return safe.to_csv(index=False, lineterminator="\n")
 
 
 def examples(features, table, count=3):

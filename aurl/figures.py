@@ -13,7 +13,7 @@ from mpl_toolkits.mplot3d.proj3d import proj_transform
 
 from aurl import paths
 from aurl.files import write_bytes
-from aurl.video.decoding import pick, upright
+from aurl.video.decoding import frame_count, pick, upright
 
 MOST = 40  # classes whose names can be read beside a map that fills the page
 
@@ -24,10 +24,16 @@ sns.set_theme(
 
 def save(figure, name):
     """Write ``reports/figures/NAME.png``, close the figure and return the picture, which a notebook shows."""
+    image = picture(figure)
+    write_bytes(paths.FIGURES / f"{name}.png", image.data)
+    return image
+
+
+def picture(figure):
+    """Close the figure and return its picture, which a notebook shows; nothing is written."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
-    write_bytes(paths.FIGURES / f"{name}.png", buffer.getvalue())
     return Image(buffer.getvalue())
 
 
@@ -72,6 +78,29 @@ def contact_sheet(manifest, columns=8):
             sns.despine(ax=ax, left=True, bottom=True)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     figure.subplots_adjust(0, 0, 1, 1, wspace=0.03, hspace=0.03)
+    return figure
+
+
+def ranking(video, table, title):
+    """A film strip of a video, time running to the right, above its best classes, whose scores are bars.
+
+    ``video`` is a path, and ``table`` has the columns ``class`` and ``score``, best first. Raises VideoError.
+    """
+    total = frame_count(video)
+    places = np.linspace(0, total - 1, 8).round().astype(int)
+    pictures = pick(video, places, lambda frame: upright(frame.to_ndarray(format="rgb24"), frame), total)
+    figure = plt.figure(figsize=(9.6, 1.9 + 0.35 * len(table)), layout="constrained")
+    strip, chart = figure.subfigures(2, 1, height_ratios=[1.3, 0.6 + 0.35 * len(table)])
+    strip.suptitle(title, parse_math=False)  # a class name may hold dollar signs
+    for ax, place in zip(strip.subplots(1, len(places)), places):
+        ax.imshow(pictures[place])
+        ax.axis("off")
+    ax = chart.subplots()
+    ax.barh(range(len(table)), table["score"])
+    ax.set_yticks(range(len(table)), [name[:60] for name in table["class"]], parse_math=False)
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("cosine with the class name")
     return figure
 
 
@@ -302,11 +331,7 @@ def tradeoff(runs):
         1, len(sets), figsize=(6 * len(sets), 5.6), sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
     for ax, name in zip(axes[0], sets):
-        for _, rows in runs[runs["set"] == name].groupby("variant", sort=False):
-            points = rows[["closeness", "dispersion"]].to_numpy()
-            for point in points:
-                ax.plot(*np.stack([point, points.mean(axis=0)]).T, color="C0", linewidth=1, zorder=2)
-            ax.scatter(*points.T, color="C0", s=36, edgecolor="white", linewidth=0.6, zorder=3)
+        _joined(ax, runs[runs["set"] == name], ["closeness", "dispersion"])
         ax.set(title=name, xlabel="closeness: video to its class name\n(cosine distance, smaller is better aligned)")
         ax.margins(0.15)
     axes[0][0].set_ylabel("dispersion: class name to the nearest other\n(cosine distance, larger is more uniform)")
@@ -316,6 +341,41 @@ def tradeoff(runs):
         means = own.groupby("variant", sort=False)[["closeness", "dispersion"]].mean()
         _label_points(ax, means.to_numpy(), means.index, own[["closeness", "dispersion"]].to_numpy())
     return figure
+
+
+def metrics_and_accuracy(runs, chance, name):
+    """Accuracy against dispersion and against closeness: a dot per training, joined to the mean of its variant.
+
+    ``runs`` has a row per training: ``variant``, ``top1``, ``dispersion`` and ``closeness``.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(12, 5.6), sharey=True, layout="constrained")
+    labels = {
+        "dispersion": "dispersion: class name to the nearest other\n(cosine distance, larger is more uniform)",
+        "closeness": "closeness: video to its class name\n(cosine distance, smaller is better aligned)",
+    }
+    for ax, (metric, label) in zip(axes, labels.items()):
+        _joined(ax, runs, [metric, "top1"])
+        ax.axhline(chance, color="0.3", linestyle="--")
+        ax.annotate(f"chance, {chance:.1%}", (1, chance), (-3, 3), xycoords=("axes fraction", "data"), ha="right",
+                    textcoords="offset points", color="0.3")  # fmt: skip
+        ax.set(xlabel=label)
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        ax.margins(0.15)
+    axes[0].set_ylabel(f"zero-shot top-1 on {name}")
+    figure.canvas.draw()
+    for ax, metric in zip(axes, labels):
+        means = runs.groupby("variant", sort=False)[[metric, "top1"]].mean()
+        _label_points(ax, means.to_numpy(), means.index, runs[[metric, "top1"]].to_numpy())
+    return figure
+
+
+def _joined(ax, runs, columns):
+    """A dot for every training, joined to the mean of its variant."""
+    for _, rows in runs.groupby("variant", sort=False):
+        points = rows[columns].to_numpy()
+        for point in points:
+            ax.plot(*np.stack([point, points.mean(axis=0)]).T, color="C0", linewidth=1, zorder=2)
+        ax.scatter(*points.T, color="C0", s=36, edgecolor="white", linewidth=0.6, zorder=3)
 
 
 def spread(panels, xlabel):

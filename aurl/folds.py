@@ -4,12 +4,15 @@ Each class is unseen in one study, and each study has all variants and seeds. So
 and an interval over classes says what to expect of other classes.
 """
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
 from aurl import UserError
 
 RUN = ["variant", "seed"]
+SURE = 0.05  # a p-value below this decides
 
 
 def share_out(files, name):
@@ -21,10 +24,11 @@ def share_out(files, name):
 def read(files, name):
     """The rows of the test set ``name`` in the tables that `aurl.pipeline.ablations` left, one of each study.
 
-    A further column is ``chance``, that of guessing among the classes of a study. Raises UserError for a file that is
-    missing or no such table, for a class that occurs in two studies, and for runs that not all studies have.
+    Further columns are ``study``, the number of the file, and ``chance``, that of guessing among its classes. Raises
+    UserError for a file that is missing or no such table, for a class that occurs in two studies, and for runs that not
+    all studies have.
     """
-    table = pd.concat([_rows(file, name) for file in files], ignore_index=True)
+    table = pd.concat([_rows(file, name).assign(study=place) for place, file in enumerate(files)], ignore_index=True)
     twice = table[table.duplicated([*RUN, "class"])]
     if len(twice):
         raise UserError(f"the class {twice['class'].iloc[0]!r} is in two of the studies: give folds that share none.")
@@ -73,34 +77,49 @@ def summary(table, resamples=10_000, seed=0):
     return pd.DataFrame(rows)
 
 
-def paired(table, method="aurl", resamples=10_000, seed=0):
-    """``method`` against each other variant, paired by class, a row each.
+def paired(table, pairs, resamples=10_000, seed=0):
+    """Variants against variants, a row for each (ours, theirs) in ``pairs``.
 
-    ``points`` is the mean difference of top-1 in [-1, 1] with its 95 % interval ``low``, ``high`` over classes; ``p``
-    the two-sided p-value of a test that flips the signs of whole classes at random, corrected by Holm's method for the
-    number of rows; ``verdict`` is "above" or "below" where p < 0.05, else "undecided".
+    ``points`` is the mean difference of top-1 in [-1, 1]. For its 95 % interval, ``low`` to ``high``, classes
+    and seeds are drawn anew together. Two tests flip signs at random: ``p_classes`` those of whole classes, which says
+    whether the difference would be there with other classes, and ``p_trainings`` those of whole trainings, a seed in a
+    study, which says the same of other trainings. ``p`` is the larger one, corrected by Holm's method for the number of
+    rows; ``verdict`` is "above" or "below" where p < 0.05, else "undecided".
     """
-    accuracy = table.pivot_table(index="class", columns="variant", values="top1", sort=False)
     rows = []
-    for variant in accuracy.columns.drop(method):
-        difference = (accuracy[method] - accuracy[variant]).to_numpy()
-        low, high = _interval(difference, resamples, seed)
-        signs = np.random.default_rng(seed).choice([-1.0, 1.0], (resamples, len(difference)))
-        extreme = np.abs(signs @ difference) >= abs(difference.sum()) - 1e-12
-        p = (extreme.sum() + 1) / (resamples + 1)
-        rows.append({"against": variant, "points": difference.mean(), "low": low, "high": high, "p": p})
-    found = pd.DataFrame(rows, columns=["against", "points", "low", "high", "p"])
-    found["p"] = _holm(found["p"].to_numpy(float))
-    sure = found["p"] < 0.05
+    for ours, theirs in pairs:
+        ours_at, theirs_at = (_top1(table, name) for name in (ours, theirs))
+        difference = (ours_at - theirs_at).dropna(axis=1)  # a row per class, a column per seed of both
+        study = table.drop_duplicates("class").set_index("class")["study"].loc[difference.index]
+        means, trainings = difference.mean(axis=1).to_numpy(), difference.groupby(study.to_numpy()).sum().to_numpy()
+        low, high = _interval(difference.to_numpy(), resamples, seed)
+        rows.append(
+            {
+                "ours": ours, "theirs": theirs, "points": means.mean(), "low": low, "high": high,
+                "p_classes": _flipped(means, resamples, seed),
+                "p_trainings": _flipped(trainings.ravel(), resamples, seed),
+            }
+        )  # fmt: skip
+    found = pd.DataFrame(rows, columns=["ours", "theirs", "points", "low", "high", "p_classes", "p_trainings"])
+    found["p"] = holm(found[["p_classes", "p_trainings"]].max(axis=1).to_numpy(float))
+    sure = found["p"] < SURE
     found["verdict"] = np.where(~sure, "undecided", np.where(found["points"] > 0, "above", "below"))
     return found
 
 
-def markdown(table, method="aurl"):
-    """What `summary` and `paired` return, as one Markdown table, accuracies in percent."""
-    versus = paired(table, method).set_index("against")
+def _top1(table, variant):
+    return table[table["variant"] == variant].pivot(index="class", columns="seed", values="top1")
+
+
+def markdown(table, method, minutes):
+    """What `summary` and `paired` return, as one Markdown table, accuracies in percent.
+
+    ``minutes`` maps a variant to how long a training took, in the mean.
+    """
+    others = [name for name in table["variant"].unique() if name != method]
+    versus = paired(table, [(method, name) for name in others]).set_index("theirs")
     head = "variant | seeds | top-1 % (95 % over classes) | times chance (95 %) | top-5 %"
-    lines = [f"| {head} | {method} against it, points (95 %) | p | |", "|---" * 8 + "|"]
+    lines = [f"| {head} | minutes | {method} against it, points (95 %) | p | |", "|---" * 9 + "|"]
     for row in summary(table).itertuples():
         cells = [
             row.variant,
@@ -108,6 +127,7 @@ def markdown(table, method="aurl"):
             f"{100 * row.top1:.1f} ({100 * row.low:.1f}–{100 * row.high:.1f})",
             f"{row.times:.1f} ({row.times_low:.1f}–{row.times_high:.1f})",
             f"{100 * row.top5:.1f}",
+            f"{minutes[row.variant]:.1f}",
         ]
         if row.variant in versus.index:
             other = versus.loc[row.variant]
@@ -120,12 +140,27 @@ def markdown(table, method="aurl"):
 
 
 def _interval(values, resamples, seed):
-    rng, count = np.random.default_rng(seed), len(values)
-    means = values[rng.integers(count, size=(resamples, count))].mean(axis=1)
+    """Of the mean of ``values``, (classes,) or (classes, seeds), whose rows and columns are drawn anew."""
+    values = values.reshape(len(values), -1)
+    rng = np.random.default_rng(seed)
+    rows, columns = (rng.multinomial(count, [1 / count] * count, resamples) / count for count in values.shape)
+    means = ((rows @ values) * columns).sum(axis=1)
     return tuple(np.quantile(means, [0.025, 0.975]))
 
 
-def _holm(p):
+def _flipped(differences, resamples, seed):
+    """The two-sided p-value of a sum, if every one of its terms might as well have the other sign: exact for few."""
+    count, exact = len(differences), 2 ** len(differences) <= resamples
+    signs = (
+        np.array(list(product([-1.0, 1.0], repeat=count)))
+        if exact
+        else np.random.default_rng(seed).choice([-1.0, 1.0], (resamples, count))
+    )
+    extreme = np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12
+    return extreme.mean() if exact else (extreme.sum() + 1) / (resamples + 1)
+
+
+def holm(p):
     """Holm's step-down correction of several p-values."""
     order = np.argsort(p)
     corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))

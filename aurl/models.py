@@ -1,52 +1,34 @@
 """The two encoders that AURL trains together.
 
-Videos go through R(2+1)D-18, built here from torchvision's own blocks so that its width and depth
-can shrink, and a projection. Class names, as word vectors, go through one linear layer and a projection
-of the same shape. Sizes are those of the released code at width 64, depth 2, hidden 2048, dim 2048,
-word_hidden 512. ``build`` makes such a pair from the ``model`` section of params.yaml.
+Videos go through a backbone (`aurl.backbones`), R(2+1)D-18 in the paper, and a projection. Class names, as word
+vectors, go through one linear layer and a projection of the same shape. Sizes are those of the released code at
+width 64, depth 2, hidden 2048, dim 2048, word_hidden 512. ``build`` makes such a pair from the ``model`` section of
+params.yaml.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D
 
-from aurl import UserError
+from aurl import UserError, backbones
 from aurl.losses import unit
 
 
 class Settings(Protocol):
     """The ``model`` section of params.yaml, as far as `build` reads it."""
 
-    width: int  # channels of the first stage; later ones have 2, 4 and 8 times as many
-    depth: int  # residual blocks per stage
+    backbone: str  # one of `aurl.backbones.NAMES`
+    width: int  # channels of the first stage of r2plus1d; later ones have 2, 4 and 8 times as many
+    depth: int  # residual blocks per stage of r2plus1d
     hidden: int  # width of both MLPs
     dim: int  # D, the dimension of the features
     word_hidden: int  # width of the class encoder's first layer
     dropout: float  # share of backbone features dropped in training
-    projection: str  # the video head: "mlp", or "linear" as E2E's
+    pooling: str  # how a video's clips become one: "mean", "attention", "recurrent" or "instances"
+    projection: str  # the video head: "mlp", "linear" as E2E's, or "attributes"
     semantic: str  # class features: "learned", or "fixed", the word vectors themselves
-
-
-class _TemporalConv(nn.Conv3d):
-    """torchvision's (3, 1, 1) convolution, padded beforehand where a clip has only two frames left.
-
-    There, oneDNN never writes the bfloat16 weight gradient of the padded convolution: torch 2.14 on the
-    CPU gives a relative error of 1 and sometimes NaN. Two frames with padding are the only such case.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[2] != 2:
-            return super().forward(x)
-        return F.conv3d(F.pad(x, (0, 0, 0, 0, 1, 1)), self.weight, stride=self.stride)
-
-
-class _Conv2Plus1D(Conv2Plus1D):  # type: ignore[misc]  # torchvision has no types
-    def __init__(self, *sizes: int) -> None:
-        super().__init__(*sizes)
-        self[3].__class__ = _TemporalConv  # same parameters under the same names
 
 
 class BatchDropout(nn.Dropout):
@@ -66,45 +48,60 @@ class BatchDropout(nn.Dropout):
         return x * mask[self.first : self.first + len(x)]
 
 
-class Backbone(nn.Module):
-    """R(2+1)D of any width and depth: clips (N, 3, T, H, W) -> features (N, 8 * width).
+class Attention(nn.Module):
+    """Soft attention over the K clips of a video: features (N, K, F) -> their weighted mean (N, 1, F).
 
-    Width 64 and depth 2 are torchvision's ``r2plus1d_18`` without its classifier, name for name.
+    The weights of a video's clips are the softmax of what two small layers say of each.
     """
 
-    def __init__(self, width: int, depth: int) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        middle = max(1, 45 * width // 64)  # torchvision's stem has 45 for 64
-        self.stem = nn.Sequential(
-            nn.Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
-            nn.BatchNorm3d(middle),
-            nn.ReLU(inplace=True),
-            nn.Conv3d(middle, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
-            nn.BatchNorm3d(width),
-            nn.ReLU(inplace=True),
-        )
-        self.layer1 = self._stage(width, width, depth, stride=1)
-        self.layer2 = self._stage(width, 2 * width, depth, stride=2)
-        self.layer3 = self._stage(2 * width, 4 * width, depth, stride=2)
-        self.layer4 = self._stage(4 * width, 8 * width, depth, stride=2)
-        self.avgpool = nn.AdaptiveAvgPool3d(1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    @staticmethod
-    def _stage(before: int, after: int, depth: int, stride: int) -> nn.Sequential:
-        shortcut = (
-            None
-            if stride == 1
-            else nn.Sequential(nn.Conv3d(before, after, 1, stride, bias=False), nn.BatchNorm3d(after))
-        )
-        first = BasicBlock(before, after, _Conv2Plus1D, stride, shortcut)
-        return nn.Sequential(first, *(BasicBlock(after, after, _Conv2Plus1D) for _ in range(depth - 1)))
+        self.score = nn.Sequential(nn.Linear(features, features // 2), nn.Tanh(), nn.Linear(features // 2, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
-        return torch.flatten(self.avgpool(x), 1)
+        weights: Tensor = self.score(x).softmax(dim=1)  # (N, K, 1)
+        return (weights * x).sum(dim=1, keepdim=True)
+
+
+class Recurrent(nn.Module):
+    """Two LSTM layers over the K clips in their order, then soft attention: features (N, K, F) -> (N, 1, F).
+
+    After Action2Vec's encoder, whose second layer and attention also follow a first one.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(features, features, num_layers=2, batch_first=True)
+        self.attention = Attention(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):  # which would mix bfloat16 features and float32 weights
+            attended: Tensor = self.attention(self.lstm(x.to(torch.promote_types(x.dtype, torch.float32)))[0])
+        return attended
+
+
+class Instances(nn.Module):
+    """A video as a bag of its K clips: features (N, K, F) -> how much of each learned part is in it, (N, 1, F).
+
+    A part is in a video as far as it is in the clip that has most of it, which is the rule of multiple instances.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.parts = nn.Linear(features, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts: Tensor = self.parts(x).relu()
+        return parts.amax(dim=1, keepdim=True)
+
+
+# "mean" leaves the clips apart, as `AURL.project` averages their projections.
+POOLINGS: dict[str, Callable[[int], nn.Module]] = {
+    "mean": nn.Identity,
+    "attention": Attention,
+    "recurrent": Recurrent,
+    "instances": Instances,
+}
 
 
 def mlp(before: int, hidden: int, after: int) -> nn.Sequential:
@@ -121,6 +118,25 @@ def mlp(before: int, hidden: int, after: int) -> nn.Sequential:
     )
 
 
+class Attributes(nn.Module):
+    """A video as the words that are seen in it: features (N, F) -> the weighted mean of V words' vectors (N, W).
+
+    The weights of a video are scores, a softmax over the words. Their ``vectors`` (V, W) are no parameters; they are
+    zero until they are set, and are kept with the weights.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, features: int, words: int, word_dim: int) -> None:
+        super().__init__()
+        self.scores = nn.Linear(features, words)
+        self.register_buffer("vectors", torch.zeros(words, word_dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.scores(x).softmax(dim=1)  # (N, V)
+        return scores @ self.vectors.to(scores.dtype)
+
+
 class AURL(nn.Module):
     """Video encoder, class encoder and visual centers; made by `build`.
 
@@ -129,17 +145,25 @@ class AURL(nn.Module):
     The model works under ``torch.autocast`` and in ``channels_last_3d``; features come out in float32.
     """
 
-    def __init__(self, model: Settings, num_classes: int, word_dim: int, features: int | None = None) -> None:
+    def __init__(
+        self, model: Settings, num_classes: int, word_dim: int, words: int, features: int | None = None
+    ) -> None:
         super().__init__()
-        _check(model, num_classes, word_dim)
+        _check(model, num_classes, word_dim, words)
         learned = model.semantic == "learned"
         self.features, self.dim = features, model.dim if learned else word_dim
-        self.backbone = nn.Identity() if features else Backbone(model.width, model.depth)
-        features = features or 8 * model.width
+        if features:  # computed elsewhere
+            self.backbone: nn.Module = nn.Identity()
+        else:
+            self.backbone, features = backbones.build(model.backbone, model.width, model.depth)
         self.dropout = BatchDropout(model.dropout)
-        self.projection = (
-            mlp(features, model.hidden, self.dim) if model.projection == "mlp" else nn.Linear(features, self.dim)
-        )
+        self.pooling = POOLINGS[model.pooling](features)
+        heads: dict[str, Callable[[], nn.Module]] = {
+            "mlp": lambda: mlp(features, model.hidden, self.dim),
+            "linear": lambda: nn.Linear(features, self.dim),
+            "attributes": lambda: Attributes(features, words, self.dim),
+        }
+        self.projection = heads[model.projection]()
         self.class_encoder = (
             nn.Sequential(nn.Linear(word_dim, model.word_hidden), *mlp(model.word_hidden, model.hidden, self.dim))
             if learned
@@ -160,13 +184,16 @@ class AURL(nn.Module):
 
         The average is over raw projections, as the released code normalizes only inside the cosine.
         E2E averages the backbone's features before its regressor. This is the same here, as the
-        regressor (``projection: linear``) is affine. A model of features takes (N, K, F), with a vector
-        of F numbers in place of a clip. Raises ValueError for other shapes.
+        regressor (``projection: linear``) is affine. Any ``pooling`` but "mean" makes one feature of the K clips'
+        before the projection, which then projects a video once. A model of features takes (N, K, F), with a vector of F
+        numbers in place of a clip. Raises ValueError for other shapes.
         """
         expected = (3, self.features, "(N, K, F)") if self.features else (6, 3, "(N, K, 3, T, H, W)")
         if (clips.ndim, *clips.shape[2:3]) != expected[:2] or not clips.shape[1]:
             raise ValueError(f"Clips must be {expected[2]}, not {tuple(clips.shape)}.")
-        x: Tensor = self.projection(self.dropout(self.backbone(clips.flatten(0, 1))))  # (N * K, D)
+        features = self.dropout(self.backbone(clips.flatten(0, 1)))  # (N * K, F)
+        pooled = self.pooling(features.unflatten(0, clips.shape[:2]))  # (N, K, F), or (N, 1, F)
+        x: Tensor = self.projection(pooled.flatten(0, 1))
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         return x.reshape(len(clips), -1, self.dim).mean(dim=1)  # over the clips of a video
 
@@ -181,28 +208,37 @@ class AURL(nn.Module):
         return unit(self.class_encoder(word_vectors))
 
 
-def build(model: Settings, num_classes: int, word_dim: int, features: int | None = None) -> AURL:
+def build(model: Settings, num_classes: int, word_dim: int, words: int = 0, features: int | None = None) -> AURL:
     """An AURL with fresh weights from torch's global random numbers.
 
-    ``features`` is F, the dimension of features that were computed elsewhere. The model then takes these in
-    place of clips and has no video backbone; ``width`` and ``depth`` are not read.
-    With ``model.semantic`` "fixed", D is ``word_dim``, and ``dim`` and ``word_hidden`` are not read.
-    Raises UserError for a size below 1 and for an unknown ``projection`` or ``semantic``.
+    ``features`` is F, the dimension of features that were computed elsewhere. The model then takes these in place of
+    clips and has no video backbone; ``backbone``, ``width`` and ``depth`` are not read.
+    With ``model.semantic`` "fixed", D is ``word_dim``, and ``dim`` and ``word_hidden`` are not read. With
+    ``model.projection`` "attributes", which needs these fixed word vectors, a video is told by ``words`` words, whose
+    vectors are then set (`Attributes`). Raises UserError for a size below 1 and for an unknown ``backbone``,
+    ``projection``, ``semantic`` or ``pooling``.
 
     >>> from types import SimpleNamespace
-    >>> tiny = SimpleNamespace(width=4, depth=1, hidden=8, dim=6, word_hidden=5, dropout=0.0,
-    ...                        projection="mlp", semantic="learned")
+    >>> tiny = SimpleNamespace(backbone="r2plus1d", width=4, depth=1, hidden=8, dim=6, word_hidden=5, dropout=0.0,
+    ...                        projection="mlp", semantic="learned", pooling="mean")
     >>> build(tiny, num_classes=3, word_dim=7).encode_video(torch.rand(2, 1, 3, 4, 16, 16)).shape
     torch.Size([2, 6])
     """
-    return AURL(model, num_classes, word_dim, features)
+    return AURL(model, num_classes, word_dim, words, features)
 
 
-def _check(model: Settings, num_classes: int, word_dim: int) -> None:
+def _check(model: Settings, num_classes: int, word_dim: int, words: int) -> None:
     sizes = {name: getattr(model, name) for name in ("width", "depth", "hidden", "dim", "word_hidden")}
     for name, size in (sizes | {"num_classes": num_classes, "word_dim": word_dim}).items():
         if size < 1:
             raise UserError(f"The model's {name} must be 1 or more, not {size}.")
-    for name, choices in (("projection", ("mlp", "linear")), ("semantic", ("learned", "fixed"))):
-        if getattr(model, name) not in choices:
-            raise UserError(f"The model's {name} must be {' or '.join(choices)}, not {getattr(model, name)!r}.")
+    choices = {
+        "projection": ("mlp", "linear", "attributes"),
+        "semantic": ("learned", "fixed"),
+        "pooling": tuple(POOLINGS),
+    }
+    for name, known in choices.items():
+        if getattr(model, name) not in known:
+            raise UserError(f"The model's {name} must be {' or '.join(known)}, not {getattr(model, name)!r}.")
+    if model.projection == "attributes" and (model.semantic != "fixed" or words < 1):
+        raise UserError("The model's projection attributes needs semantic fixed and a vocabulary of one word or more.")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 MANIFEST = Path("data/manifest.csv")  # 01: one row per video
 CLASS_VECTORS = Path("data/class_vectors.npz")  # 02: class names and their vectors, by data set
+WORDS = "words of the training classes"  # 02: these words and their vectors, among those of the data sets
 MOCAP = Path("data/mocap")  # 01: the videos of the embedded benchmark of motion capture
 VERBS = Path("data/verbs")  # 01: and of the one of verbs
 REJECTED = Path("reports/tables/rejected.csv")  # 01: videos left out, each with its reason
@@ -16,6 +17,7 @@ GAINS = Path("reports/tables/gains.csv")  # 06: AURL against the baseline
 FIGURES = Path("reports/figures")
 
 # Kept between runs and made again where missing; no stage depends on them.
+RENDERED = Path("build/rendered")  # videos of the embedded benchmarks
 FRAMES = Path("build/frames")  # decoded frames
 PROBED = Path("build/probed")  # what probing found
 TRAININGS = Path("build/trainings")  # unfinished trainings, and finished ones to take over

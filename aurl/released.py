@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from aurl import UserError
+from aurl import UserError, config
 from aurl.models import build
 
+# What the checkpoints take: frames as they come, resized, neither cropped nor flipped.
+CLIP = config.Clip(frames=16, segments=1, stride=1, size=112, crop="squash")
 # What the authors' training script saves beside the weights: its options, and an accuracy or learning rates
 # as NumPy scalars, whose type NumPy 1 and 2 pickle under two names.
 _SAVED_BESIDE = [
@@ -87,6 +89,7 @@ def _rename(name, weight):
 
 def _sizes(weights):
     return SimpleNamespace(
+        backbone="r2plus1d",
         width=weights["backbone.stem.3.weight"].shape[0],
         depth=len({name.split(".")[2] for name in weights if name.startswith("backbone.layer1.")}),
         hidden=weights["projection.0.weight"].shape[0],
@@ -95,4 +98,5 @@ def _sizes(weights):
         dropout=0.05,
         projection="mlp",
         semantic="learned",
+        pooling="mean",
     )

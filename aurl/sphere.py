@@ -24,7 +24,8 @@ def run(variant):
     params = config.load(variant=variant, seed=seed, sections=SECTIONS)
     own = {name: getattr(params.sphere, name) for name in ("epochs", "batch", "lr")}
     params = params.replace(model={"dim": 3}, train=own)
-    names, word_vectors = text.load_classes(paths.CLASS_VECTORS, paths.merged(params.data.train))
+    seen = paths.merged(params.data.train)
+    names, word_vectors = text.load_classes(paths.CLASS_VECTORS, seen, params.model.describe)
     word_vectors = text.select(names, word_vectors, params.sphere.classes)
     if params.model.semantic == "fixed":
         word_vectors = text.principal(word_vectors, 3)

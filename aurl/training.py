@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import aurl.losses
 import aurl.models
-from aurl import UserError, checkpoints, code, devices, metrics, processes
+from aurl import UserError, backbones, checkpoints, code, devices, metrics, processes
 from aurl.files import key_of, write_bytes
 from aurl.generator import ClassGenerator
 from aurl.inference import encode, encode_classes, to_device
@@ -33,7 +33,7 @@ NEUTRAL = {"processes", "nodes", "rendezvous", "save_minutes", "save_steps", "lo
 HARMLESS = ("aurl", "aurl.code", "aurl.config", "aurl.files", "aurl.paths", "aurl.progress", "aurl.watching")
 
 
-def train(params, clips, val, names, word_vectors, folder, scratch, start=None, live=None):
+def train(params, clips, val, names, word_vectors, folder, scratch, start=None, live=None, vocabulary=None):
     """Train one variant and return its history, one row per epoch.
 
     The checkpoint kept is the one with the best top-1 on ``val``, the held-back videos of the *training* classes (the
@@ -51,21 +51,22 @@ def train(params, clips, val, names, word_vectors, folder, scratch, start=None, 
         folder: where ``model.safetensors`` and ``model.json`` go.
         scratch: where the states of unfinished trainings are kept, and the results of finished ones.
         start: a folder that `aurl.checkpoints.save` wrote, whose video backbone the run begins with instead of random
-            weights.
+            weights or those of ``model.weights``.
         live: a folder for curves that can be watched meanwhile (`aurl.watching`).
+        vocabulary: V words and their vectors (V, W), which ``model.projection: attributes`` needs.
 
     Raises UserError for a batch larger than the training set, a loss that is not finite, another training in the same
     folder, a process that dies again and again, and an interruption.
     """
     return processes.together(
-        _train, params, clips, val, names, word_vectors, folder, scratch, start, live,
+        _train, params, clips, val, names, word_vectors, folder, scratch, start, live, vocabulary,
         processes=params.train.processes, nodes=params.train.nodes, rendezvous=params.train.rendezvous,
         folder=scratch, name=f"training of {params.variant} seed {params.seed}",
     )  # fmt: skip
 
 
-def _train(params, clips, val, names, word_vectors, folder, scratch, start, live):
-    run = Run(params, clips, names, word_vectors, start)
+def _train(params, clips, val, names, word_vectors, folder, scratch, start, live, vocabulary):
+    run = Run(params, clips, names, word_vectors, start, vocabulary)
     key = _key(run, clips, val, names)
     first = processes.rank() == 0  # the process that writes
     progress = checkpoints.Progress(Path(scratch, f"{params.variant}-{params.seed}"), key, params.train, first)
@@ -99,8 +100,11 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
                     at = f"after step {run.step} of {order.total}"
                     raise UserError(f"{run.name} was interrupted {at} and saved: the same command goes on from there.")
         if first:
-            dim = {"features": run.dim} if run.dim else {}
-            facts = dim | {"epoch": run.best["epoch"], "val_top1": run.best["val_top1"], "arithmetic": run.facts()}
+            facts = {"epoch": run.best["epoch"], "val_top1": run.best["val_top1"], "arithmetic": run.facts()}
+            facts |= {"vocabulary": list(run.vocabulary)} if run.vocabulary else {}
+            facts |= {"features": run.dim} if run.dim else {}
+            if clips.clip:
+                facts["clip"] = clips.clip.model_dump()  # so that the checkpoint alone names videos (aurl.classify)
             checkpoints.save(folder, run.best["weights"], params.model, names, run.word_vectors.shape[1], **facts)
             progress.finish(folder, run.history)
     return pd.DataFrame(run.history)
@@ -109,17 +113,25 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
 class Run:
     """A training: its model, its optimizer and how far it is. `state` is all that its steps change."""
 
-    def __init__(self, params, clips, names, word_vectors, start=None):
+    def __init__(self, params, clips, names, word_vectors, start=None, vocabulary=None):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA refuses to be deterministic
-        torch.use_deterministic_algorithms(True)
         torch.manual_seed(params.seed)
         self.params, self.name = params, f"training of {params.variant} seed {params.seed}"
         device = devices.best_device()
         self.word_vectors = torch.as_tensor(word_vectors, dtype=torch.float32, device=device)
         self.dim = clips.dim
-        model = aurl.models.build(params.model, len(names), self.word_vectors.shape[1], self.dim).to(device)
+        attributes = params.model.projection == "attributes"
+        self.vocabulary, vectors = vocabulary if attributes and vocabulary else ([], None)
+        sizes = len(names), self.word_vectors.shape[1], len(self.vocabulary), self.dim
+        model = aurl.models.build(params.model, *sizes).to(device)
+        if vectors is not None:
+            model.projection.vectors.copy_(torch.as_tensor(vectors))
+        # What cannot be deterministic still trains, and PyTorch then warns.
+        torch.use_deterministic_algorithms(True, warn_only=not backbones.is_deterministic(model.backbone))
         if start is not None:
             model.backbone.load_state_dict(checkpoints.load(start)[0].backbone.state_dict())
+        elif params.model.weights is not None:
+            checkpoints.load_backbone(model.backbone, params.model.weights)
         self.arithmetic = devices.settle(
             model, clips.clip, params.train.micro_batch or params.train.batch, params.compute
         )

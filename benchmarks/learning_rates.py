@@ -58,14 +58,16 @@ def measure(variant, lr):
     params = config.load(variant=variant)
     params.train = params.train.model_copy(update={"lr": lr})
     folder = TRAININGS / f"{variant}-{lr:g}"
-    history = training.train(params, *dataset(params), folder / "run", folder)
+    vocabulary = text.load_classes(paths.CLASS_VECTORS, paths.WORDS)
+    history = training.train(params, *dataset(params), folder / "run", folder, vocabulary=vocabulary)
     top1 = round(history["val_top1"].max(), 4)
     return {"variant": variant, "lr": lr, "epochs": params.train.epochs, "val_top1": top1}
 
 
 def dataset(params):
     """Training clips, validation clips, class names and their vectors."""
-    names, word_vectors = text.load_classes(paths.CLASS_VECTORS, paths.merged(params.data.train))
+    seen = paths.merged(params.data.train)
+    names, word_vectors = text.load_classes(paths.CLASS_VECTORS, seen, params.model.describe)
     clips = open_set(params, params.data.train, "train", names, seed=params.seed)
     return clips, open_set(params, params.data.train, "val", names), names, word_vectors
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, linear, normalize
 from torchvision.models.video import r2plus1d_18
 
-from aurl.models import Backbone
+from aurl.backbones import R2Plus1D
 
 
 class Video(nn.Module):
@@ -60,7 +60,7 @@ class Released(nn.Module):
 
     def __init__(self, classes=5, width=4, word_dim=7, word_hidden=6, hidden=12, dim=10, dropout=0.05):
         super().__init__()
-        network = r2plus1d_18(weights=None) if width == 64 else Backbone(width, 1)
+        network = r2plus1d_18(weights=None) if width == 64 else R2Plus1D(width, 1)
         self.backbone = Video(network, 8 * width, word_dim, dropout)
         self.backbone_words = Words(word_dim, word_hidden)
         self.projection = Projection(8 * width, hidden, dim)

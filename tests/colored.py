@@ -14,8 +14,8 @@ NAMES = ["red", "green", "blue", "dark"]
 COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])
 WORDS = np.eye(4, 6, dtype=np.float32) + 0.3
 MODEL = dict(
-    backbone="r2plus1d", width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=8, dim=8,
-    dropout=0.05,
+    backbone="r2plus1d", weights=None, width=4, depth=1, pooling="mean", projection="mlp", semantic="learned",
+    describe=False, hidden=8, word_hidden=8, dim=8, dropout=0.05,
 )  # fmt: skip
 LOSS = dict(terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1)
 TRAIN = dict(
@@ -72,7 +72,7 @@ def videos(per_class, seed, random=None):
     return Clips(
         manifest,
         NAMES,
-        config.Clip(frames=4, stride=1, size=16, crop="squash"),
+        config.Clip(frames=4, segments=1, stride=1, size=16, crop="squash"),
         seed=random,
         cache=frames.clip(0, 255).astype(np.uint8),
     )

@@ -241,15 +241,30 @@ def test_a_verb_keeps_videos_to_train_on(write):
     )
 
 
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"projection": "attributes"}, "whose features are means of word vectors: set semantic to fixed."),
+        (
+            {"projection": "attributes", "semantic": "fixed", "describe": True},
+            "whose words are not described: set describe to false.",
+        ),
+    ],
+)
+def test_attributes_are_words(write, raw, change, reason):
+    path = write("variants.e2e", {"model": {"semantic": "learned"} | change})
+    assert f"model has the projection attributes, {reason}" in said(path, "e2e")
+
+
 def test_wrong_items_of_a_list_are_named(write, raw):
     raw["loss"]["terms"] = ["semantic", "visaul"]
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
     raw["loss"]["terms"] = ["semantic"]
     assert (
-        "data.train names 'mocap-sen', which is not under data.datasets; there are mocap-seen, mocap-composed, "
-        "mocap-novel, verbs-seen, verbs-unseen; did you mean mocap-seen?" in said(write("data.train", ["mocap-sen"]))
+        "data.train names 'verbs-sen', which is not under data.datasets; there are verbs-seen, verbs-unseen, "
+        "mocap-seen, mocap-composed; did you mean verbs-seen?" in said(write("data.train", ["verbs-sen"]))
     )
-    raw["data"]["train"] = ["mocap-seen"]
+    raw["data"]["train"] = ["verbs-seen"]
     assert "run.seeds.1 is -1" in said(write("run.seeds", [0, -1]))
 
 
@@ -279,7 +294,7 @@ def test_a_misspelled_key_is_named_rather_than_the_missing_one(write, raw):
 
 def test_unknown_variants(write, raw):
     assert re.search(
-        r"no variant 'contrastiv' .*there are aurl, .*contrastive, .*e2e, e2e_linear; did you mean contrastive\?",
+        r"no variant 'contrastiv' .*there are aurl, .*contrastive, .*e2e, e2e_linear, .*; did you mean contrastive\?",
         said(PARAMS, "contrastiv"),
     )
     assert "ablations.variants names 'alignmnt', which is not under `variants`" in said(
@@ -384,8 +399,8 @@ def test_a_misspelled_key_of_an_optional_section(write):
 
 
 def test_a_set_is_not_trained_and_tested_on(write):
-    assert "data.train and data.test both name mocap-novel: its classes" in said(
-        write("data.train", ["mocap-novel", "mocap-seen"])
+    assert "data.train and data.test both name verbs-unseen: its classes" in said(
+        write("data.train", ["verbs-unseen", "verbs-seen"])
     )
 
 
@@ -402,7 +417,7 @@ def test_a_variant_keeps_to_its_sections(write):
         ("run.seeds", [1, 1]),
         ("ablations.variants", ["e2e", "e2e"]),
         ("loss.terms", ["semantic", "semantic"]),
-        ("data.train", ["mocap-seen"] * 2),
+        ("data.train", ["verbs-seen"] * 2),
         ("sphere.classes", ["roll ball", "roll ball", "walk box"]),
         ("sphere.variants", ["e2e", "e2e"]),
     ],

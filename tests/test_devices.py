@@ -16,7 +16,7 @@ from aurl import UserError, config, devices, models, paths
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIONS = [(precision, layout, False) for precision in ("bf16", "float32") for layout in (True, False)]
-CLIP = config.Clip(frames=2, stride=1, size=16, crop="squash")
+CLIP = config.Clip(frames=2, segments=1, stride=1, size=16, crop="squash")
 
 
 @pytest.fixture

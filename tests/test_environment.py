@@ -171,7 +171,7 @@ def imports(path):
 @pytest.mark.parametrize(
     ("files", "extras"),
     [
-        (["aurl/losses.py", "aurl/generator.py", "aurl/metrics.py", "aurl/models.py"], []),
+        (["aurl/losses.py", "aurl/generator.py", "aurl/metrics.py", "aurl/backbones.py", "aurl/models.py"], []),
         (["aurl/training.py", "aurl/evaluation.py", "aurl/config.py", "aurl/text/*.py", "aurl/video/*.py"], ["data"]),
         (["aurl/datasets/*.py"], ["mocap"]),
         (["aurl/**/*.py", "benchmarks/*.py"], ["pipeline", "cluster"]),

@@ -1,5 +1,7 @@
 """Folds over classes: means and intervals as by hand, pairs by class, and p-values as SciPy's permutation test."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,37 +40,69 @@ def test_interval_and_p_value_agree_with_scipy(tmp_path):
     ours, theirs = rng.uniform(size=40), rng.uniform(size=40) * 0.8
     values = {"aurl": dict(zip(names, ours)), "e2e": dict(zip(names, theirs))}
     table = folds.read([study(tmp_path / "1.csv", names, lambda v, s, c: values[v][c], seeds=(0,))], "s")
-    row = folds.paired(table).iloc[0]
+    row = folds.paired(table, [("aurl", "e2e")]).iloc[0]
     reference = stats.bootstrap((ours - theirs,), np.mean, method="percentile", rng=1, n_resamples=20_000)
     np.testing.assert_allclose([row["low"], row["high"]], reference.confidence_interval, atol=0.01)
     test = stats.permutation_test(
         (ours, theirs), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=20_000, rng=1
     )
-    assert row["p"] == pytest.approx(test.pvalue, abs=0.01) and row["points"] == pytest.approx((ours - theirs).mean())
+    assert row["p_classes"] == pytest.approx(test.pvalue, abs=0.01) and row["points"] == pytest.approx(
+        (ours - theirs).mean()
+    )
 
 
 def test_a_variant_alone_is_compared_with_nothing(tmp_path):
     table = folds.read([study(tmp_path / "1.csv", ["a", "b"], lambda *_: 0.5, variants=("aurl",))], "s")
-    assert folds.paired(table).empty and "| aurl | 2 | 50.0 (50.0–50.0) | 1.0 (1.0–1.0) | 50.0 | – | – |" in (
-        folds.markdown(table)
+    assert "| aurl | 2 | 50.0 (50.0–50.0) | 1.0 (1.0–1.0) | 50.0 | 1.5 | – | – |" in (
+        folds.markdown(table, "aurl", {"aurl": 1.5})
     )
 
 
 def test_p_values_are_corrected_for_their_number():
     p = np.array([0.01, 0.04, 0.03])
-    np.testing.assert_allclose(folds._holm(p), [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(folds.holm(p), [0.03, 0.06, 0.06])
 
 
 @pytest.mark.parametrize(("gain", "verdict"), [(0.2, "above"), (-0.2, "below"), (0.0, "undecided")])
 def test_verdicts(tmp_path, gain, verdict):
     names = [f"c{i}" for i in range(30)]
     noise = dict(zip(names, np.random.default_rng(1).normal(0, 0.1, 30)))
-    table = folds.read(
-        [study(tmp_path / "1.csv", names, lambda v, s, c: 0.5 + (v == "aurl") * (gain + noise[c] * (gain != 0)))], "s"
-    )
-    assert folds.paired(table)["verdict"].tolist() == [verdict]
-    text = folds.markdown(table)
+
+    def accuracy(v, s, c):
+        return 0.5 + (v == "aurl") * (gain + noise[c] * (gain != 0))
+
+    table = folds.read([study(tmp_path / "1.csv", names, accuracy, seeds=range(8))], "s")
+    assert folds.paired(table, [("aurl", "e2e")])["verdict"].tolist() == [verdict]
+    text = folds.markdown(table, "aurl", {"aurl": 1, "e2e": 1})
     assert verdict in text and text.count("\n") == 4
+
+
+def test_trainings_are_a_second_sample(tmp_path):
+    """A difference that all classes show, but half of the trainings only, is undecided."""
+    rng = np.random.default_rng(0)
+    luck = dict(enumerate(rng.permutation([-0.4, 0.45] * 5)))
+    names = [f"c{i}" for i in range(60)]
+
+    def accuracy(v, s, c):
+        return 0.5 + (v == "aurl") * luck[2 * s + names.index(c) % 2]
+
+    files = [study(tmp_path / f"{i}.csv", names[i::2], accuracy, seeds=range(5)) for i in range(2)]
+    table = folds.read(files, "s")
+    row = folds.paired(table, [("aurl", "e2e")]).iloc[0]
+    assert row["p_trainings"] > 0.5 and row["verdict"] == "undecided"
+    flips = [sum(signs) for signs in itertools.product(*[(d, -d) for d in luck.values()])]
+    exact = np.mean(np.abs(flips) >= abs(sum(luck.values())) - 1e-9)
+    assert row["p_trainings"] == pytest.approx(exact)
+
+
+def test_an_interval_over_classes_and_seeds_is_as_wide_as_both(tmp_path):
+    rng = np.random.default_rng(0)
+    names = [f"c{i}" for i in range(50)]
+    of_class, of_seed = dict(zip(names, rng.normal(0, 0.1, 50))), rng.normal(0, 0.05, 12)
+    file = study(tmp_path / "1.csv", names, lambda v, s, c: (v == "aurl") * (of_class[c] + of_seed[s]), seeds=range(12))
+    row = folds.paired(folds.read([file], "s"), [("aurl", "e2e")]).iloc[0]
+    expected = np.sqrt(np.var([*of_class.values()]) / 50 + np.var(of_seed) / 12)
+    assert (row["high"] - row["low"]) / 3.92 == pytest.approx(expected, rel=0.05)
 
 
 def test_tables_that_do_not_fit_are_refused(tmp_path):

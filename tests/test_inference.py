@@ -51,7 +51,7 @@ def test_input_leaves_floats_alone():
 def test_encode_is_in_order_and_equals_encoding_one_by_one(trained, data):
     rows = {"id": data[1].ids, "digest": data[1].digests, "path": data[1].paths, "first": 0, "frames": 5}
     manifest = pd.DataFrame(rows | {"class": [NAMES[i] for i in data[1].labels]})
-    short = config.Clip(frames=2, stride=1, size=16, crop="squash")
+    short = config.Clip(frames=2, segments=1, stride=1, size=16, crop="squash")
     several = Clips(manifest, NAMES, short, count=2, cache=data[1].cache)
     for clips, batch in ((data[1], 3), (several, 5)):
         features, labels = inference.encode(trained, clips, batch, compute("float32"))

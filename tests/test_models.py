@@ -1,4 +1,4 @@
-"""The encoders against torchvision and layers by hand."""
+"""The encoders against layers by hand."""
 
 import doctest
 from types import SimpleNamespace
@@ -7,22 +7,20 @@ import authors
 import pytest
 import torch
 import torch.nn.functional as F
-from torchvision.models.video import r2plus1d_18
 
 from aurl import UserError, losses, models
 
-PAPER = dict(
-    width=64, depth=2, hidden=2048, dim=2048, word_hidden=512, dropout=0.05, projection="mlp", semantic="learned"
-)
-TINY = dict(width=4, depth=1, hidden=12, dim=10, word_hidden=6, dropout=0.05, projection="mlp", semantic="learned")
+HEADS = dict(dropout=0.05, projection="mlp", semantic="learned", pooling="mean")
+PAPER = dict(backbone="r2plus1d", width=64, depth=2, hidden=2048, dim=2048, word_hidden=512) | HEADS
+TINY = dict(backbone="r2plus1d", width=4, depth=1, hidden=12, dim=10, word_hidden=6) | HEADS
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def tiny(num_classes=5, word_dim=7, seed=0, **changes):
+def tiny(num_classes=5, word_dim=7, seed=0, vocabulary=0, **changes):
     torch.manual_seed(seed)
-    return models.build(SimpleNamespace(**TINY | changes), num_classes, word_dim)
+    return models.build(SimpleNamespace(**TINY | changes), num_classes, word_dim, vocabulary)
 
 
 def clips(*batch, seed=0):
@@ -41,43 +39,6 @@ def shake(model):
 
 def count(module):
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-# --- the backbone ----------------------------------------------------------------------------------
-
-
-def test_backbone_is_torchvisions_to_the_bit():
-    torch.manual_seed(0)
-    theirs, ours = r2plus1d_18(weights=None), models.Backbone(64, 2)
-    theirs.fc = torch.nn.Identity()
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    ours.load_state_dict(theirs.state_dict())
-    video = clips(2)
-    for mode in (True, False):  # train first, so that running statistics are compared too
-        with torch.no_grad():
-            assert torch.equal(ours.train(mode)(video), theirs.train(mode)(video))
-    for name, tensor in theirs.state_dict().items():
-        assert torch.equal(ours.state_dict()[name], tensor), name
-
-
-def test_backbone_starts_as_torchvisions_does():
-    torch.manual_seed(0)
-    theirs, ours = r2plus1d_18(weights=None).state_dict(), models.Backbone(64, 2).state_dict()
-    for name, tensor in ours.items():
-        if tensor.ndim == 5:  # a few standard errors of a random deviation
-            deviation, expected = tensor.std().item(), theirs[name].std().item()
-            assert deviation == pytest.approx(expected, rel=6 * tensor.numel() ** -0.5), name
-        else:
-            assert torch.equal(tensor, theirs[name]), name
-
-
-@pytest.mark.parametrize("width, depth", [(8, 1), (16, 2), (1, 1)])
-def test_backbone_shrinks(width, depth):
-    backbone = models.Backbone(width, depth)
-    assert backbone(clips(2)).shape == (2, 8 * width) and len(backbone.layer3) == depth
-
-
-# --- the whole model -------------------------------------------------------------------------------
 
 
 def test_parameter_count_of_the_papers_model():
@@ -132,6 +93,101 @@ def test_linear_projection_averages_as_e2e_does():
         averaged = torch.stack([model.backbone(own).mean(dim=0) for own in video])
         assert torch.allclose(model.project(video), model.projection(averaged), atol=1e-5)
     assert isinstance(model.projection, torch.nn.Linear) and model.dim == 7
+
+
+def pooled(pooling, **changes):
+    """A model, its backbone's features of 2 x 3 clips, and the one feature that it makes of each three."""
+    model = tiny(pooling=pooling, **changes).eval()
+    with torch.no_grad():
+        features = model.backbone(clips(2, 3).flatten(0, 1)).unflatten(0, (2, 3))
+        one = model.pooling(features)
+        assert torch.allclose(model.project(clips(2, 3)), model.projection(one[:, 0]), atol=1e-5)
+    return model, features, one
+
+
+def test_attention_is_a_weighted_mean_by_hand():
+    model, features, one = pooled("attention")
+    assert isinstance(model.pooling, models.Attention)
+    first, _, second = model.pooling.score
+    for video, found in zip(features, one, strict=True):
+        said = torch.stack(
+            [(first.weight @ clip + first.bias).tanh() @ second.weight[0] + second.bias for clip in video]
+        )
+        weights = said.exp() / said.exp().sum()
+        assert torch.allclose(found[0], sum(w * clip for w, clip in zip(weights, video, strict=True)), atol=1e-5)
+    order = [2, 0, 1]
+    assert torch.allclose(model.pooling(features[:, order]), one, atol=1e-6)  # in any order of clips
+
+
+def test_recurrence_is_two_cells_and_attention_by_hand():
+    model, features, one = pooled("recurrent")
+    assert isinstance(model.pooling, models.Recurrent)
+    lstm, size = model.pooling.lstm, features.shape[2]
+    for video, found in zip(features, one, strict=True):
+        states = [(torch.zeros(size), torch.zeros(size))] * 2
+        outputs = []
+        for x in video:
+            for layer in (0, 1):
+                hidden, cell = states[layer]
+                named = {
+                    kind: getattr(lstm, f"{kind}_l{layer}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                }
+                gates = named["weight_ih"] @ x + named["weight_hh"] @ hidden + named["bias_ih"] + named["bias_hh"]
+                into, forget, new, out = gates.chunk(4)
+                cell = forget.sigmoid() * cell + into.sigmoid() * new.tanh()
+                x = out.sigmoid() * cell.tanh()
+                states[layer] = x, cell
+            outputs.append(x)
+        assert torch.allclose(found, model.pooling.attention(torch.stack(outputs)[None])[0], atol=1e-5)
+    assert not torch.allclose(model.pooling(features.flip(1)), one, atol=1e-4)  # the order of clips matters
+
+
+def test_instances_are_the_most_of_each_part_by_hand():
+    model, features, one = pooled("instances")
+    assert isinstance(model.pooling, models.Instances)
+    weight, bias = model.pooling.parts.weight, model.pooling.parts.bias
+    for video, found in zip(features, one, strict=True):
+        parts = torch.stack([(weight @ clip + bias).clamp(min=0) for clip in video])
+        assert torch.allclose(found[0], torch.stack([column.max() for column in parts.T]), atol=1e-5)
+    again = torch.cat([features, features[:, :1]], dim=1)  # an instance twice adds nothing
+    assert torch.equal(model.pooling(again), one)
+
+
+@pytest.mark.parametrize("pooling", [name for name in models.POOLINGS if name != "mean"])
+def test_a_pooling_learns_and_works_in_rough_arithmetic(pooling):
+    model = tiny(pooling=pooling)
+    model.project(clips(4, 2)).square().sum().backward()
+    assert not [name for name, weight in model.pooling.named_parameters() if weight.grad is None]
+    model.eval()
+    with torch.no_grad():
+        exact = model.encode_video(clips(2, 2))
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = model.encode_video(clips(2, 2))
+    assert (exact - rough).abs().max() < 0.1 and rough.dtype == torch.float32
+    assert model.double().encode_video(clips(1, 1).double()).dtype == torch.float64
+
+
+def test_the_mean_of_clips_adds_no_weights():
+    assert not list(tiny().pooling.parameters()) and not [name for name in tiny().state_dict() if "pooling" in name]
+
+
+def test_attributes_are_scored_words_by_hand():
+    model = tiny(projection="attributes", semantic="fixed", vocabulary=9).eval()
+    assert isinstance(model.projection, models.Attributes)
+    spoken = F.normalize(words(9), dim=1)
+    model.projection.vectors.copy_(spoken)
+    video, scores = clips(2, 3), model.projection.scores
+    with torch.no_grad():
+        for own, found in zip(video, model.project(video), strict=True):
+            said = [(scores.weight @ model.backbone(clip[None])[0] + scores.bias).exp() for clip in own]
+            means = [
+                sum(weight * vector for weight, vector in zip(one, spoken, strict=True)) / one.sum() for one in said
+            ]
+            assert torch.allclose(found, sum(means) / 3, atol=1e-5)
+        scores.weight.zero_()
+        scores.bias.copy_(torch.tensor([50.0, 50, 0, 0, 0, 0, 0, 0, 0]))  # both words of a class, and no other
+        assert torch.allclose(model.encode_video(video) @ F.normalize(spoken[:2].mean(dim=0), dim=0), torch.ones(2))
+    assert "projection.vectors" in model.state_dict() and not model.projection.vectors.requires_grad
 
 
 def test_words_as_class_features_stay_fixed():
@@ -217,7 +273,11 @@ def test_words_that_do_not_fit():
     [
         (dict(width=0), "width"),
         (dict(depth=0), "depth"),
-        (dict(projection="deep"), "mlp or linear"),
+        (dict(backbone="r3d"), "r3d_18"),
+        (dict(projection="deep"), "mlp or linear or attributes"),
+        (dict(projection="attributes", vocabulary=9), "semantic fixed"),
+        (dict(projection="attributes", semantic="fixed"), "a vocabulary of one word or more"),
+        (dict(pooling="max"), "mean or attention or recurrent or instances"),
         (dict(semantic="bert"), "learned or fixed"),
         (dict(num_classes=0), "num_classes"),
     ],
@@ -229,31 +289,6 @@ def test_settings_that_cannot_be(change, message):
 
 def test_examples():
     assert doctest.testmod(models).failed == 0
-
-
-# --- a wrong gradient in the libraries below --------------------------------------------------------
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("frames", [1, 2, 3, 4])
-def test_rough_gradient_of_a_temporal_convolution(frames, stride):
-    """oneDNN's bfloat16 weight gradient of a padded temporal convolution is wrong for clips of two frames."""
-    rng = torch.Generator().manual_seed(frames)
-    conv = models._Conv2Plus1D(8, 16, 8, stride)[3].to(memory_format=torch.channels_last_3d)
-    reference = torch.nn.Conv3d(8, 16, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False)
-    reference.weight.data.copy_(conv.weight.data)
-    x = torch.randn(4, 8, frames, 6, 6, generator=rng)
-    rough, exact = (x.contiguous(memory_format=torch.channels_last_3d) for _ in range(2))
-    with torch.autocast("cpu", torch.bfloat16):
-        found = conv(rough)
-    expected = reference(exact)
-    assert found.shape == expected.shape and torch.allclose(found.float(), expected, atol=0.05)
-    upstream = torch.randn(expected.shape, generator=rng)
-    found.backward(upstream.to(found.dtype))
-    expected.backward(upstream)
-    gradients = conv.weight.grad, reference.weight.grad
-    assert gradients[0].isfinite().all()
-    assert (gradients[0] - gradients[1]).norm() < 0.02 * gradients[1].norm()
 
 
 # --- features that were computed elsewhere -----------------------------------------------------------

@@ -18,7 +18,7 @@ from aurl.code import used_by
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 SMOKE = {
-    "mocap": {"size": 32, "frames": 8, "train_videos": 2, "val_videos": 1, "test_videos": 1},
+    "verbs": {"size": 32, "frames": 8, "videos": 3, "val_videos": 1},
     "clip": {"frames": 4, "stride": 2, "size": 16},
     "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
     "train": {"epochs": 2, "batch": 16},
@@ -29,7 +29,6 @@ SMOKE = {
     "sphere": {"variants": ["e2e", "aurl"], "epochs": 1, "batch": 16},
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
     "ablations": {"variants": ["aurl", "alignment"], "seeds": [0], "studies": {"small": {}}},
-    "data": {"train": ["mocap-seen"], "test": ["mocap-composed", "mocap-novel"]},
 }
 
 
@@ -82,7 +81,15 @@ def test_files_that_stages_hand_on_are_the_pipelines():
         for out in [*about.get("outs", []), *about.get("metrics", []), *about.get("plots", [])]:
             outs.add(out if isinstance(out, str) else next(iter(out)))
     run, one = ("${item.variant}", "${item.seed}"), "${item.variant}"
-    handed = [paths.MANIFEST, paths.CLASS_VECTORS, paths.MOCAP, paths.REJECTED, paths.OVERLAP, paths.KINETICS_OVERLAP]
+    handed = [
+        paths.MANIFEST,
+        paths.CLASS_VECTORS,
+        paths.MOCAP,
+        paths.VERBS,
+        paths.REJECTED,
+        paths.OVERLAP,
+        paths.KINETICS_OVERLAP,
+    ]
     handed += [
         paths.SUMMARY,
         paths.SUMMARY_MARKDOWN,
@@ -138,10 +145,10 @@ def stale(project):
 def test_pipeline_leaves_its_reports(project):
     for variant in ("aurl", "e2e"):
         metrics = json.loads((project / f"reports/metrics/{variant}-0.json").read_text())
-        assert set(metrics) == {"mocap-seen", "mocap-composed", "mocap-novel"}
+        assert set(metrics) == {"verbs-seen", "verbs-unseen"}
         assert all(0 <= report["top1_low"] <= report["top1"] <= report["top1_high"] <= 1 for report in metrics.values())
     assert (project / "reports/figures/figure1.png").stat().st_size > 10_000
-    assert (project / "reports/tables/ablations.md").read_text().count("\n| mocap") == 2 * 2
+    assert (project / "reports/tables/ablations.md").read_text().count("\n| verbs-unseen") == 2
     assert stale(project) == set()
 
 
@@ -157,9 +164,8 @@ def test_executed_notebooks_carry_no_times_paths_or_warnings(project):
 def test_forced_stage_gives_the_same_bytes(project, name):
     """.ci/run forces the others, at full size."""
     before = (project / "dvc.lock").read_bytes()
-    if name == "03_train@e2e-0":
-        for finished in (project / paths.TRAININGS).glob("e2e-0-*"):  # so that it is not taken over
-            shutil.rmtree(finished)
+    for kept in [project / paths.RENDERED, *(project / paths.TRAININGS).glob("e2e-0-*")]:  # so as not to be taken over
+        shutil.rmtree(kept, ignore_errors=True)
     dvc("repro", "-q", "--force", "--single-item", name, cwd=project)
     assert (project / "dvc.lock").read_bytes() == before
 
@@ -237,10 +243,8 @@ def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(re
     assert done.returncode == 0, done.stderr
     rows = (restored / "reports/ablations/small/ablations.md").read_text().splitlines()[2:]
     assert [row.split(" | ")[0:2] for row in rows] == [
-        ["| mocap-composed", "aurl"],
-        ["| mocap-composed", "alignment"],
-        ["| mocap-novel", "aurl"],
-        ["| mocap-novel", "alignment"],
+        ["| verbs-unseen", "aurl"],
+        ["| verbs-unseen", "alignment"],
     ]
     again, here = restored / "build/ablations/small/runs/aurl-0", restored / "runs/aurl-0"
     assert (again / "model.safetensors").read_bytes() == (here / "model.safetensors").read_bytes()
@@ -248,11 +252,11 @@ def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(re
 
     classes = pd.read_csv(restored / "reports/ablations/small/classes.csv")
     assert classes.groupby(["set", "variant", "seed"]).size().to_dict() == {
-        (name, variant, 0): 24 for name in ("mocap-composed", "mocap-novel") for variant in ("aurl", "alignment")
+        ("verbs-unseen", variant, 0): 30 for variant in ("aurl", "alignment")
     }
     report = json.loads((restored / "reports/metrics/aurl-0.json").read_text())
-    ours = classes[(classes["set"] == "mocap-novel") & (classes["variant"] == "aurl")]
-    assert ours["top1"].mean() == pytest.approx(report["mocap-novel"]["mean_per_class"], abs=1e-4)
+    ours = classes[classes["variant"] == "aurl"]
+    assert ours["top1"].mean() == pytest.approx(report["verbs-unseen"]["mean_per_class"], abs=1e-4)
 
     write(restored, SMOKE | {"ablations": SMOKE["ablations"] | {"variants": ["aurl"]}, "train": {"batch": 5000}})
     done = subprocess.run(command, **options)
@@ -301,7 +305,7 @@ def test_error_in_a_notebook_is_one_sentence_and_leaves_no_output(restored):
 
 
 def test_video_that_cannot_be_decoded_is_named_and_leaves_no_output(restored):
-    video = next((restored / "data/mocap/mocap-seen/walk_box").glob("*.mp4"))
+    video = next((restored / "data/verbs/verbs-seen/bouncing").glob("*.mp4"))
     kept = video.read_bytes()
     video.chmod(0o644)
     video.write_bytes(kept[: len(kept) // 2])
@@ -313,7 +317,7 @@ def test_video_that_cannot_be_decoded_is_named_and_leaves_no_output(restored):
     assert [
         line
         for line in done.stderr.splitlines()
-        if line.startswith("aurl: cannot read the video data/mocap/mocap-seen/walk_box/")
+        if line.startswith("aurl: cannot read the video data/verbs/verbs-seen/bouncing/")
     ]
     assert "Traceback" not in done.stderr and not (restored / "runs/aurl-0").exists()
     dvc("checkout", "-q", "--force", cwd=restored)

@@ -30,7 +30,9 @@ def data():
 
 @pytest.fixture
 def run(data, tmp_path):
-    def train(params=None, name="run", words=WORDS, clips=None, val=None, names=NAMES, scratch=None, start=None):
+    def train(
+        params=None, name="run", words=WORDS, clips=None, val=None, names=NAMES, scratch=None, start=None, **options
+    ):
         return training.train(
             params or settings(),
             clips or data[0],
@@ -40,6 +42,7 @@ def run(data, tmp_path):
             tmp_path / name,
             tmp_path / f"scratch-{scratch or name}",
             start and tmp_path / start,
+            **options,
         )
 
     return train
@@ -71,8 +74,10 @@ def states(tmp_path):
         dict(loss=dict(terms=["semantic"])),
         dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.01),
         dict(loss=dict(terms=["regression"]), model=dict(projection="linear", semantic="fixed")),
+        dict(loss=dict(terms=["ranking", "visual"]), model=dict(pooling="recurrent", semantic="fixed")),
+        dict(loss=dict(terms=["semantic"]), model=dict(pooling="instances")),
     ],
-    ids=["aurl", "contrastive", "sgd", "e2e"],
+    ids=["aurl", "contrastive", "sgd", "e2e", "action2vec", "url"],
 )
 def test_it_learns(run, change, tmp_path):
     history = run(settings(**dict(epochs=12, batch=8) | change))
@@ -281,6 +286,19 @@ def test_it_learns_in_rough_arithmetic(run):
 # --- mistakes --------------------------------------------------------------------------------------
 
 
+def test_words_that_a_model_tells_are_kept_with_it(run, tmp_path):
+    changes = dict(model=dict(projection="attributes", semantic="fixed"), loss=dict(terms=["semantic"]))
+    attributes = settings(epochs=12, batch=8, **changes)
+    spoken = ["red", "blue", "grün", "dark", "bright"], np.eye(5, 6, dtype=np.float32)
+    history = run(attributes, vocabulary=spoken)
+    assert history["total"].iloc[-1] < 0.9 * history["total"].iloc[0]
+    model, facts = checkpoints.load(tmp_path / "run")
+    assert facts["vocabulary"] == spoken[0]
+    np.testing.assert_array_equal(model.projection.vectors.cpu(), spoken[1])
+    with pytest.raises(UserError, match="needs semantic fixed and a vocabulary of one word or more"):
+        run(attributes)
+
+
 def test_a_batch_above_the_number_of_videos_is_said(run, tmp_path):
     with pytest.raises(UserError, match=r"^train\.batch is 65 but there are only 64 training videos: [^.]*\.$"):
         run(settings(batch=65))
@@ -327,6 +345,16 @@ def test_a_run_can_start_from_the_backbone_of_another(run, data, tmp_path):
     ):
         assert torch.allclose(weight, other, atol=1e-6), name
     assert not torch.allclose(first.projection[0].weight, second.projection[0].weight, atol=1e-3)
+
+
+def test_a_run_can_start_from_a_file_of_weights(run, tmp_path):
+    run(name="first")
+    first = checkpoints.load(tmp_path / "first")[0].backbone.cpu()
+    torch.save(first.state_dict(), tmp_path / "weights.pth")
+    run(settings(lr=1e-12, epochs=1, model={"weights": str(tmp_path / "weights.pth")}), "second")
+    second = checkpoints.load(tmp_path / "second")[0].backbone.cpu()
+    for (name, weight), other in zip(first.named_parameters(), second.parameters(), strict=True):
+        assert torch.allclose(weight, other, atol=1e-6), name
 
 
 def test_epochs_of_fewer_steps_see_other_videos_each_time(data, run):
@@ -377,7 +405,7 @@ def test_a_finished_training_of_something_else_is_not(run, data, steps, monkeypa
     run(settings(epochs=1))
     before = len(steps)
     clips, val = data
-    other = config.Clip(frames=4, stride=2, size=16, crop="squash")
+    other = config.Clip(frames=4, segments=1, stride=2, size=16, crop="squash")
     options = {
         "lr": dict(params=settings(epochs=1, lr=5e-3)),
         "seed": dict(params=settings(epochs=1, seed=1)),

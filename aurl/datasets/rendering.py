@@ -1,33 +1,48 @@
 """What the embedded benchmarks have in common: from rendered pictures to video files and their rows of the manifest."""
 
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from aurl import code
 from aurl.datasets import COLUMNS
+from aurl.files import key_of, write_bytes
+from aurl.paths import RENDERED
 from aurl.progress import parallel
 from aurl.video import probe, write_video
 
+# Code that no picture depends on: a change in it renders nothing again.
+HARMLESS = ("aurl", "aurl.code", "aurl.config", "aurl.files", "aurl.paths", "aurl.progress")
 
-def build(folder, sets, videos, render, params):
+
+def build(folder, sets, videos, render, params, renderer):
     """Render ``videos`` below ``folder`` in parallel and return their rows of the manifest, sorted by ``id``.
 
-    ``render(video, seed, size, frames, fps)`` returns a video's pictures. Whatever else lies in the folders of ``sets``
-    is removed, as it was made with other parameters. The columns are `aurl.datasets.COLUMNS`; ``path`` begins with
-    ``folder``.
+    ``render(video, seed, size, frames, fps)`` returns a video's pictures, with the package ``renderer``. Whatever else
+    lies in the folders of ``sets`` is removed, as it was made with other parameters. A video that was rendered before,
+    by the same code and with the same parameters, is copied: folds share theirs. The columns are
+    `aurl.datasets.COLUMNS`; ``path`` begins with ``folder``.
     """
     for name in sets:
         shutil.rmtree(Path(folder, name), ignore_errors=True)
-    calls = [(Path(folder), video, render, params.seed, params.size, params.frames, params.fps) for video in videos]
+    settings = params.seed, params.size, params.frames, params.fps
+    versions = {name: version(name) for name in ("av", "numpy", renderer)}
+    kept = RENDERED / key_of(
+        code=code.digest(render.__module__, __name__, without=HARMLESS), settings=settings, versions=versions
+    )
+    calls = [(Path(folder), video, kept, render, *settings) for video in videos]
     manifest = pd.DataFrame(parallel(_render_file, calls, "rendering", "video"), columns=COLUMNS)
     return manifest.sort_values("id", ignore_index=True)
 
 
-def _render_file(folder, video, render, seed, size, frames, fps):
-    path = folder / f"{video.id}.mp4"
-    write_video(path, render(video, seed, size, frames, fps), fps)
+def _render_file(folder, video, kept, render, seed, size, frames, fps):
+    path, before = folder / f"{video.id}.mp4", kept / video.name / f"{video.index}.mp4"
+    if not before.exists():
+        write_video(before, render(video, seed, size, frames, fps), fps)
+    write_bytes(path, before.read_bytes())
     about = {"id": video.id, "set": video.set, "split": video.split, "class": video.name, "words": video.name}
     return about | {"path": path.as_posix(), "first": 0} | probe(path)
 

@@ -78,7 +78,7 @@ def videos(params):
 
 def build(folder, params):
     """Render every video below ``folder`` in parallel and return their rows of the manifest, as `mocap.build` does."""
-    return rendering.build(folder, SETS, videos(params), render, params)
+    return rendering.build(folder, SETS, videos(params), render, params, "numpy")
 
 
 def render(video, seed, size, frames, fps):

@@ -4,11 +4,13 @@
 
 A study is the project with some parameters changed, such as another fold of the verbs, and with the variants and seeds
 under ``ablations`` in place of those under ``run``. It is laid out anew in ``build/ablations/STUDY``; its chapter 5
-comes back to ``reports/ablations/STUDY``, and every class's accuracy in every run to ``classes.csv`` there. The
-workspaces share DVC's cache, so a training that was done before is not repeated. ``params.yaml``, ``dvc.lock`` and the
-other reports stay as they are. An interrupted run continues where it was.
+comes back to ``reports/ablations/STUDY``, with every training's figures and cost in ``runs.csv``, and every class's
+accuracy in every training in ``classes.csv``. The workspaces share DVC's cache, so a training that was done before is
+not repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where
+it was.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -18,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from aurl import UserError, config, figures, folds, paths
+from aurl import UserError, checkpoints, claims, config, figures, folds, paths
 from aurl.files import write_bytes
 from aurl.pipeline.check import check, known_classes
 from aurl.pipeline.reproduce import Job, at_once, run_as_command, side_by_side
@@ -42,6 +44,7 @@ CHAPTER = {
     "reports/figures/closeness_dispersion.png": "closeness_dispersion.png",
     "reports/notebooks/05_ablations.ipynb": "05_ablations.ipynb",
 }
+FIGURES = ["top1", "top5", "gzsl_harmonic", "closeness", "dispersion"]  # of a training, on a test set
 
 
 def run(*studies):
@@ -67,21 +70,25 @@ def run(*studies):
         Job(workspace, "repro", "05_ablations", name=f"{name}: 05_ablations").run()
         for source, target in CHAPTER.items():
             write_bytes(RESULTS / name / target, (workspace / source).read_bytes())
-        write_bytes(RESULTS / name / "classes.csv", _classes(workspace, own).to_csv(index=False).encode())
+        for table, make in TABLES.items():
+            write_bytes(RESULTS / name / table, make(workspace, own).to_csv(index=False).encode())
     bring_together()
 
 
 def bring_together():
-    """For each test set whose classes several studies share out, a table ``SET.md`` and a picture ``SET.png``.
+    """For each test set whose classes several studies share out: a table of variants, the claims, and two pictures.
 
-    A set is left out while one of its studies has not been run, and where studies test the same classes with other
-    parameters: these are compared study by study. Says so where the studies were run with different variants or seeds.
+    They are ``SET.md``, ``SET-claims.md``, ``SET.png``, the accuracy of every class, and ``SET-metrics.png``, accuracy
+    against dispersion and closeness. A set is left out while one of its studies has not been run, and where studies
+    test the same classes with other parameters: these are compared study by study. Says so where the studies were run
+    with different variants or seeds.
     """
     tested = {}
     for name in config.load(sections=["ablations"]).ablations.studies:
         for test in config.study(name)["data"]["test"]:
-            tested.setdefault(test, []).append(RESULTS / name / "classes.csv")
-    for test, files in tested.items():
+            tested.setdefault(test, []).append(RESULTS / name)
+    for test, studies in tested.items():
+        files = [study / "classes.csv" for study in studies]
         if len(files) == 1 or not all(file.exists() for file in files) or not folds.share_out(files, test):
             continue
         try:
@@ -89,12 +96,20 @@ def bring_together():
         except UserError as error:  # what was run is not lost, only not brought together
             print(f"aurl: no table of {test} over all studies: {error}", file=sys.stderr)
             continue
+        runs = pd.concat(pd.read_csv(study / "runs.csv", dtype={"set": str, "variant": str}) for study in studies)
+        runs = runs[runs["set"] == test]
+        cost = runs.groupby("variant")["seconds"].mean() / 60
         method = table["variant"].iloc[0]
-        write_bytes(RESULTS / f"{test}.md", folds.markdown(table, method).encode())
+        write_bytes(RESULTS / f"{test}.md", folds.markdown(table, method, cost).encode())
+        write_bytes(RESULTS / f"{test}-claims.md", claims.markdown(claims.decide(table, runs)).encode())
         accuracy = folds.per_class(table, method)
         title = f"{method} on {test}: {len(accuracy)} classes, each unseen in one of {len(files)} studies"
         figure = figures.per_class(accuracy.to_numpy(), list(accuracy.index), table["chance"].mean(), title)
         figures.save(figure, f"../{RESULTS.name}/{test}")
+        means = runs.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()
+        figures.save(
+            figures.metrics_and_accuracy(means, table["chance"].mean(), test), f"../{RESULTS.name}/{test}-metrics"
+        )
 
 
 def _classes(workspace, params):
@@ -107,6 +122,21 @@ def _classes(workspace, params):
         table = table[["class", "videos", "top1", "top5"]].sort_values("class")
         parts.append(table.assign(set=name, variant=variant, seed=seed))
     return pd.concat(parts)[["set", "variant", "seed", "class", "videos", "top1", "top5"]]
+
+
+def _runs(workspace, params):
+    """What every training of a study came to and what it cost: ``set, variant, seed``, `FIGURES` and ``seconds``."""
+    rows = []
+    for variant, seed in product(params.run.variants, params.run.seeds):
+        reports = json.loads((workspace / paths.metrics(variant, seed)).read_text())
+        cost = checkpoints.seconds(workspace / paths.run(variant, seed), paths.TRAININGS)
+        for name in params.data.test:
+            run = {"set": name, "variant": variant, "seed": seed}
+            rows.append(run | {figure: reports[name][figure] for figure in FIGURES} | {"seconds": cost})
+    return pd.DataFrame(rows)
+
+
+TABLES = {"classes.csv": _classes, "runs.csv": _runs}
 
 
 def lay_out(name):
@@ -146,7 +176,13 @@ def _keep_classes_of_the_sphere(params):
 def _places(params):
     """Files and folders outside of the project proper that parameters name relative to its root."""
     places = [params.text.vectors, params.text.descriptions]
-    for kept in (paths.ARITHMETIC, paths.FRAMES, paths.PROBED, paths.TRAININGS):  # what was done once is not repeated
+    for kept in (
+        paths.ARITHMETIC,
+        paths.RENDERED,
+        paths.FRAMES,
+        paths.PROBED,
+        paths.TRAININGS,
+    ):  # what was done once is not repeated
         kept.mkdir(parents=True, exist_ok=True)
         places.append(str(kept))
     if params.prepare.proxies:

@@ -26,6 +26,11 @@ def check(path: str | Path = "params.yaml") -> None:
     """Check a parameter file, every variant in it included. Raises UserError for the first thing that is amiss."""
     variants = config.load_all(path)
     params = config.load(path)
+    for name in params.run.variants:  # a study of `ablations` has its own under run
+        _suits_the_backbone(f"{path}: in variant {name}", variants[name])
+    for name in params.sphere.variants:
+        if variants[name].model.projection == "attributes":
+            raise UserError(f"{path}: sphere.variants names {name}, whose features are among all words: leave it out.")
     for name in params.ablations.studies:
         config.study(name, path)
     used = [*params.data.train, *params.data.test]
@@ -37,9 +42,25 @@ def check(path: str | Path = "params.yaml") -> None:
         _is_file(f"{path}: text.{key}", file)
     classes = {name: known_classes(f"{path}: data.datasets.{name}", name, params) for name in params.data.datasets}
     classes |= {name: known_classes(path, name, params) for name in config.EMBEDDED if name in used}
-    if params.text.describe:
-        _are_described(path, params.text.descriptions, {name: classes[name] for name in used})
+    describing = [f"model.describe of variant {name}" for name in params.run.variants if variants[name].model.describe]
+    if params.text.describe or describing:
+        what = f"{path}: {'text.describe' if params.text.describe else describing[0]}"
+        _are_described(what, params.text.descriptions, {name: classes[name] for name in used})
     _are_classes(f"{path}: sphere.classes", params.sphere.classes, [classes[name] for name in params.data.train])
+
+
+def _suits_the_backbone(where, params):
+    """Whether the video backbone can take the clips, and its weights are there."""
+    name, frames, size = params.model.backbone, params.clip.frames, params.clip.size
+    need = None
+    if name.startswith("mvit") and (frames, size) != (16, 224):  # its positions are learned, one by one
+        need = "clip.frames 16 and clip.size 224 exactly"
+    elif name == "s3d" and (frames < 13 or size < 209):  # its last average is over 2 x 7 x 7 places, each 8 x 32 x 32
+        need = "clip.frames 13 and clip.size 209 or more"
+    if need:
+        raise UserError(f"{where}, model.backbone {name} needs {need}, not {frames} and {size}: change one of these.")
+    if params.model.weights is not None:
+        _is_file(f"{where}, model.weights", params.model.weights)
 
 
 def _has_paths(where, about):
@@ -100,7 +121,7 @@ def known_classes(where, name, params) -> list[Class] | None:
     return [Class(label, " ".join(words(label, rules))) for label in labels]
 
 
-def _are_described(path, file, classes: Mapping[str, list[Class] | None]):
+def _are_described(what, file, classes: Mapping[str, list[Class] | None]):
     from aurl.text import describe, load_sentences
 
     sentences = load_sentences(file)
@@ -109,7 +130,7 @@ def _are_described(path, file, classes: Mapping[str, list[Class] | None]):
             try:
                 describe(label.words, sentences)
             except UserError as error:
-                raise UserError(f"{path}: text.describe is true, but for the set {name} {error}") from None
+                raise UserError(f"{what} is true, but for the set {name} {error}") from None
 
 
 def _are_classes(where, wanted, sets: list[list[Class] | None]):

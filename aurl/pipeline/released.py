@@ -22,12 +22,11 @@ from aurl.datasets import prepare
 from aurl.datasets.names import truze
 from aurl.files import write_bytes
 from aurl.inference import encode, encode_classes
-from aurl.released import load_released
+from aurl.released import CLIP, load_released
 from aurl.text import WordVectors
 from aurl.video.clips import Clips
 
 RESULTS = Path("reports/released")
-CLIP = config.Clip(frames=16, stride=1, size=112, crop="squash")  # as released: resized, neither cropped nor flipped
 LOGS = "Top-1 in the authors' logs of AURL662, 1 clip, all classes: 44.39 % on UCF101, 27.37 % on HMDB51."
 LINES = {
     "videos": "{videos}",

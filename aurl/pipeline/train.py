@@ -19,11 +19,13 @@ def run(variant, seed):
     """Train, and return the history. Raises UserError as `aurl.training.train` does."""
     sections = ["data", "clip", "compute", "model", "loss", "generator", "train"]
     params = config.load(variant=variant, seed=seed, sections=sections)
-    names, word_vectors = text.load_classes(paths.CLASS_VECTORS, paths.merged(params.data.train))
+    seen = paths.merged(params.data.train)
+    names, word_vectors = text.load_classes(paths.CLASS_VECTORS, seen, params.model.describe)
+    vocabulary = text.load_classes(paths.CLASS_VECTORS, paths.WORDS)
     clips = open_set(params, params.data.train, "train", names, seed=seed)
     val = open_set(params, params.data.train, "val", names)
     folder, live = paths.run(variant, seed), paths.live(variant, seed)
-    return train(params, clips, val, names, word_vectors, folder, paths.TRAININGS, live=live)
+    return train(params, clips, val, names, word_vectors, folder, paths.TRAININGS, live=live, vocabulary=vocabulary)
 
 
 if __name__ == "__main__":

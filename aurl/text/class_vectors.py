@@ -104,24 +104,43 @@ def principal(vectors: np.ndarray, dim: int) -> np.ndarray:
     return (centered @ axes.T).astype(np.float32)
 
 
-def save_classes(path: str | Path, sets: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> None:
-    """Keep each data set's class names and their vectors (C, W) in one ``.npz`` file."""
+def save_classes(
+    path: str | Path,
+    sets: Mapping[str, tuple[Sequence[str], np.ndarray]],
+    descriptions: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Keep each data set's class names and their vectors (C, W) in one ``.npz`` file.
+
+    ``descriptions`` are the vectors (C, W) of what is said about the classes, for the data sets where there are any.
+    """
     arrays = {}
     for name, (classes, vectors) in sets.items():
         arrays |= {f"{name}/names": np.array(classes), f"{name}/vectors": vectors}
+    arrays |= {f"{name}/descriptions": vectors for name, vectors in (descriptions or {}).items()}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_bytes(Path(path), buffer.getvalue())
 
 
-def load_classes(path: str | Path, name: str) -> tuple[list[str], np.ndarray]:
+def load_classes(path: str | Path, name: str, describe: bool = False) -> tuple[list[str], np.ndarray]:
     """What `save_classes` kept of the data set ``name``: C class names and vectors (C, W) float32.
 
-    Raises UserError if the file or the data set in it is missing, or if it is another kind of file.
+    With ``describe`` they are (C, 2 W), the vector of the name and that of the description side by side. Raises
+    UserError if the file, the data set in it or its descriptions are missing, or if it is another kind of file.
     """
     try:
         with np.load(path) as arrays:
-            return arrays[f"{name}/names"].tolist(), arrays[f"{name}/vectors"]
+            names, vectors = arrays[f"{name}/names"].tolist(), arrays[f"{name}/vectors"]
+            if not describe:
+                return names, vectors
+            if f"{name}/descriptions" in arrays:
+                return names, np.concatenate([vectors, arrays[f"{name}/descriptions"]], axis=1)
+        raise UserError(
+            f"model.describe is true, but not every class of {name} is described: complete the file of "
+            "text.descriptions, or set model.describe to false"
+        )
+    except UserError:
+        raise
     except (FileNotFoundError, KeyError):
         raise UserError(
             f"{path} with the classes of {name} is missing: embed the class names first, with `dvc repro`"

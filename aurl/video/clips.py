@@ -28,8 +28,9 @@ def open_set(params, names, split, classes, count=1, seed=None):
     """`Clips` of one split of one data set in the manifest, or of a list of them; `FixedFeatures` of features.
 
     The videos are decoded once, into a cache, if they are squashed rather than cropped and the cache is small enough.
-    ``params`` has the sections ``clip`` and ``compute``; the other arguments are those of `Clips`. Raises UserError
-    if the manifest is missing or has no such videos.
+    ``params`` has the sections ``clip`` and ``compute``; the other arguments are those of `Clips`, but that ``count``
+    clips come of each of the ``clip.segments`` that a video is seen in. Raises UserError if the manifest is missing or
+    has no such videos.
     """
     manifest = read_manifest(names, split)
     if manifest["codec"].iloc[0] == CODEC:  # chapter 1 has no mixed sets
@@ -38,7 +39,7 @@ def open_set(params, names, split, classes, count=1, seed=None):
     if params.clip.crop == "squash":  # crops are cut out of larger pictures than those that are kept
         name = f"{merged(manifest['set'].unique())}-{split}"
         cache = decode_once(manifest, params.clip.size, name, params.compute.cache_gb)
-    return Clips(manifest, classes, params.clip, count, seed, cache)
+    return Clips(manifest, classes, params.clip, count * params.clip.segments, seed, cache)
 
 
 class Clips(torch.utils.data.Dataset):
@@ -52,8 +53,8 @@ class Clips(torch.utils.data.Dataset):
         classes: class names; a label is a place in this list.
         clip: the ``clip`` section of ``params.yaml``.
         count: clips per video.
-        seed: if given, clips begin at random, anew in every epoch; with ``clip.crop: crop`` they are also cut out at a
-            random place, and half of them are to be mirrored.
+        seed: if given, clips begin at random in their segments, anew in every epoch; with ``clip.crop: crop`` they are
+            also cut out at a random place, and half of them are to be mirrored.
         cache: every frame of the manifest's videos, as `decode_once` returns it.
 
     An item that cannot be read is a VideoError, and so is one whose file no longer has the manifest's digest.

@@ -28,18 +28,18 @@ def clip_indices(
     """(clips, frames) int64: which of a video's ``total`` frames make its clips.
 
     Without ``rng``, clips begin where each of ``clips`` segments of floor(total / clips) frames begins, so that a
-    single clip is the first frames. With it, a clip begins anywhere from which it fits, or at the first frame if it
-    fits nowhere. A clip that runs over the end goes on at the beginning (indices modulo total).
+    single clip is the first frames. With it, a clip begins anywhere in its segment from which it fits, or where the
+    segment begins if it fits nowhere. A clip that runs over the end goes on at the beginning (indices modulo total).
 
     >>> clip_indices(total=10, frames=4, stride=2, clips=2)
     array([[0, 2, 4, 6],
            [5, 7, 9, 1]])
     """
-    if rng is None:
-        starts = np.arange(clips) * (total // clips)
-    else:
+    segment = total // clips
+    starts = np.arange(clips) * segment
+    if rng is not None:
         span = (frames - 1) * stride + 1
-        starts = rng.integers(max(total - span, 0) + 1, size=clips)
+        starts = starts + rng.integers(max(segment - span, 0) + 1, size=clips)
     return (starts[:, None] + np.arange(frames) * stride) % total
 
 

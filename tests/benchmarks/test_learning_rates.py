@@ -52,7 +52,9 @@ def project(tmp_path, benchmark):
     params = config.load(sections=["data", "prepare"])
     manifest = prepare.merged(pd.concat(prepare.datasets(params.data, params.prepare)[0]), params.data.train)
     write_bytes(paths.MANIFEST, manifest.to_csv(index=False).encode())
-    text.save_classes(paths.CLASS_VECTORS, {"left+right": (CLASSES, np.eye(3, 5, dtype=np.float32))})
+    text.save_classes(
+        paths.CLASS_VECTORS, {name: (CLASSES, np.eye(3, 5, dtype=np.float32)) for name in ("left+right", paths.WORDS)}
+    )
     return search
 
 

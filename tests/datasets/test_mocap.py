@@ -28,9 +28,9 @@ def pairs(*sets):
 
 
 def test_no_class_is_shared():
-    assert [len(pairs(name)) for name in mocap.SETS] == [56, 24, 24]
-    assert len(mocap.classes()) == len(pairs(*mocap.SETS)) == len(mocap.ACTIONS) * len(mocap.COMPANIONS) == 104
-    assert len({f"{action} {companion}" for _, action, companion in mocap.classes()}) == 104
+    assert [len(pairs(name)) for name in mocap.SETS] == [56, 24]
+    assert len(mocap.classes()) == len(pairs(*mocap.SETS)) == len(mocap.ACTIONS) * len(mocap.COMPANIONS) == 80
+    assert len({f"{action} {companion}" for _, action, companion in mocap.classes()}) == 80
 
 
 def test_composed_classes_are_new_pairs_of_what_was_seen():
@@ -40,22 +40,9 @@ def test_composed_classes_are_new_pairs_of_what_was_seen():
         assert action in actions and companion in companions
 
 
-def test_novel_shares_no_action_no_word_and_no_motion_with_training():
-    seen, novel = ({action for action, _ in pairs(name)} for name in ("mocap-seen", "mocap-novel"))
-    assert novel == set(mocap.NOVEL_ACTIONS) and len(pairs("mocap-novel")) == len(novel) * len(mocap.COMPANIONS)
-    words = [{word for action in actions for word in action.split()} for actions in (seen, novel)]
-    assert not words[0] & words[1]
-    motions = [{name for action in actions for name in mocap.ACTIONS[action]} for actions in (seen, novel)]
-    assert not motions[0] & motions[1] and len(CLIPS) == len(set(CLIPS))
-    frames = [
-        {tuple(pose) for name in names for pose in mocap.load_motion(name).poses[:, 7:].round(4)} for names in motions
-    ]
-    assert not frames[0] & frames[1]  # the same recording does not have two names either
-
-
 def test_videos_of_each_class():
     everything = mocap.videos(train=3, val=2, test=4)
-    assert len(everything) == 56 * 5 + 48 * 4 and len({video.id for video in everything}) == len(everything)
+    assert len(everything) == 56 * 5 + 24 * 4 and len({video.id for video in everything}) == len(everything)
     kinds = {}
     for v in everything:
         assert v.name == f"{v.action} {v.companion}" and (v.set, v.action, v.companion) in mocap.classes()
@@ -67,7 +54,7 @@ def test_videos_of_each_class():
 
 def test_parts_are_those_of_every_class():
     parts = mocap.parts()
-    assert len(parts) == 104 and parts["spin kick table"] == ("spin kick", "table")
+    assert len(parts) == 80 and parts["spin kick table"] == ("spin kick", "table")
     assert {(action, companion) for _, action, companion in mocap.classes()} == set(parts.values())
 
 
@@ -94,7 +81,7 @@ def test_videos_differ_by_number_class_and_seed():
     for other in (
         pictures(one(index=1)),
         pictures(one(), seed=1),
-        pictures(one("run")),
+        pictures(one("roll")),
         pictures(one(companion="bear")),
     ):
         assert abs(other.astype(int) - base).mean() > 5
@@ -147,8 +134,8 @@ def test_a_file_repeats_itself_to_the_byte(tmp_path):
         ("backflip", "duck"),
         ("jump", "duck"),
         ("walk", "ring"),
-        ("punch", "ball"),
-        ("run", "pole"),
+        ("kick", "ball"),
+        ("roll", "pole"),
         ("get up", "box"),
     ]:
         _, frames = mocap.render(one(action, companion), 3, 96, 8, 12)
@@ -160,8 +147,9 @@ def test_a_file_repeats_itself_to_the_byte(tmp_path):
         assert len(found) == 1, (action, companion)
 
 
-def test_pictures_do_not_depend_on_how_many_were_drawn_before():
+def test_pictures_do_not_depend_on_how_many_were_drawn_before(monkeypatch):
     """The renderer rounds every second picture otherwise; in this video it shows."""
+    monkeypatch.setitem(mocap.ACTIONS, "punch", ["punch"])
     first, second = (mocap.render(one("punch", "ball", 10), 0, 64, 3, 12)[1] for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
@@ -170,14 +158,14 @@ def test_pictures_do_not_depend_on_how_many_were_drawn_before():
 
 
 def test_build_writes_what_the_manifest_says(tmp_path, monkeypatch):
-    chosen = [v for v in mocap.videos(1, 1, 1) if v.name in ("walk duck", "walk ball", "spin kick table", "punch box")]
+    chosen = [v for v in mocap.videos(1, 1, 1) if v.name in ("walk duck", "walk ball", "spin kick table", "kick box")]
     monkeypatch.setattr(mocap, "videos", lambda train, val, test: list(chosen))
     monkeypatch.chdir(tmp_path)
     params = config.Mocap(seed=3, size=32, frames=5, fps=12, train_videos=1, val_videos=1, test_videos=1)
     manifest = mocap.build("data/mocap", params)
     assert list(manifest.columns) == COLUMNS
     assert manifest["id"].tolist() == sorted(v.id for v in chosen) and (manifest["status"] == "ok").all()
-    assert sorted(manifest["path"]) == sorted(path.as_posix() for path in Path("data").rglob("*") if path.is_file())
+    assert sorted(manifest["path"]) == sorted(path.as_posix() for path in Path("data").rglob("*.mp4"))
     for v in chosen:
         row = manifest.set_index("id").loc[v.id]
         assert (row["set"], row["split"], row["class"], row["words"]) == (v.set, v.split, v.name, v.name)

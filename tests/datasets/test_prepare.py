@@ -21,7 +21,7 @@ def here(tmp_path, monkeypatch, in_process):
 def sets(train, test=(), **about):
     return config.Data(
         train=train,
-        test=list(test) or ["mocap-novel"],
+        test=list(test) or ["mocap-composed"],
         datasets={name: config.Dataset(**lines) for name, lines in about.items()},
     )
 

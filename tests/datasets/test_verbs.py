@@ -10,6 +10,7 @@ from aurl import config, text, video
 from aurl.datasets import COLUMNS, verbs
 from aurl.datasets.motions import VERBNET, VERBS
 from aurl.datasets.solids import THINGS
+from aurl.paths import RENDERED
 
 VECTORS = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.bin"
 
@@ -93,3 +94,25 @@ def test_files_are_as_the_manifest_says(tmp_path, monkeypatch):
         assert row["words"] == row["class"] == "accelerating" and row["status"] == "ok"
         assert (row["frames"], row["width"], row["height"]) == (6, 32, 32)
         assert video.probe(row["path"])["digest"] == row["digest"]
+
+
+def test_folds_share_what_was_rendered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    everything = verbs.videos
+
+    def build(**changes):
+        params = section(videos=2, val_videos=1, **changes)
+        chosen = [v for v in everything(params) if v.name in ("accelerating", "approaching")]
+        monkeypatch.setattr(verbs, "videos", lambda _: chosen)
+        return verbs.build("data/verbs", params).set_index(["class", "split"])["digest"]
+
+    def times():
+        return {path: path.stat().st_mtime_ns for path in RENDERED.rglob("*.mp4")}
+
+    first = build()
+    before = times()
+    other = build(fold=verbs.fold("accelerating"))
+    assert times() == before and len(before) == 4
+    assert sorted(other) == sorted(first) and "test" in other["accelerating"].index
+    build(size=16)
+    assert len(times()) == 8

@@ -40,8 +40,8 @@ def write(project, **ablations):
 
 def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
     write(project, variants=["frozen", "center_loss"], seeds=[3, 4])
-    ablations.lay_out("mocap")
-    ours, theirs = (config.load(folder / "params.yaml") for folder in (project, project / "build/ablations/mocap"))
+    ablations.lay_out("verbs-0")
+    ours, theirs = (config.load(folder / "params.yaml") for folder in (project, project / "build/ablations/verbs-0"))
     assert (theirs.run.variants, theirs.run.seeds, theirs.sphere.variants) == (
         ["frozen", "center_loss"],
         [3, 4],
@@ -49,9 +49,11 @@ def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
     )
     assert theirs.model_copy(update={"run": ours.run, "sphere": ours.sphere}) == ours
     settings = configparser.ConfigParser()
-    settings.read(project / "build/ablations/mocap/.dvc/config.local")
+    settings.read(project / "build/ablations/verbs-0/.dvc/config.local")
     assert Path(settings["cache"]["dir"]) == project / ".dvc/cache"
-    assert (project / "build/ablations/mocap/aurl/losses.py").read_bytes() == (project / "aurl/losses.py").read_bytes()
+    assert (project / "build/ablations/verbs-0/aurl/losses.py").read_bytes() == (
+        project / "aurl/losses.py"
+    ).read_bytes()
 
 
 def test_a_study_changes_any_section(project):
@@ -118,31 +120,46 @@ def test_failing_stage_gives_its_own_sentence(project, capfd):
 
 
 def test_studies_of_one_test_set_are_brought_together(project):
-    write(project, studies={name: {"data": {"test": ["mocap-novel"]}} for name in ("one", "two")} | {"three": {}})
+    write(project, studies={name: {"data": {"test": ["mocap-composed"]}} for name in ("one", "two")} | {"three": {}})
     for name, label in (("one", "a"), ("two", "b")):
         rows = [
-            {"set": "mocap-novel", "variant": v, "seed": 0, "class": f"{label}{i}", "videos": 4, "top1": t, "top5": 1.0}
+            {
+                "set": "mocap-composed",
+                "variant": v,
+                "seed": 0,
+                "class": f"{label}{i}",
+                "videos": 4,
+                "top1": t,
+                "top5": 1.0,
+            }
             for v, t in (("aurl", 0.75), ("e2e", 0.25))
             for i in range(8)
         ]
         (project / f"reports/ablations/{name}").mkdir(parents=True)
         if name == "two":  # one study is not enough
             ablations.bring_together()
-            assert not (project / "reports/ablations/mocap-novel.md").exists()
+            assert not (project / "reports/ablations/mocap-composed.md").exists()
         pd.DataFrame(rows).to_csv(project / f"reports/ablations/{name}/classes.csv", index=False)
-    write(project, studies={name: {"data": {"test": ["mocap-novel"]}} for name in ("one", "two")})
+        figures = {"top5": 1.0, "gzsl_harmonic": 0.1, "closeness": 0.5, "dispersion": 0.2, "seconds": 90}
+        runs = [rows[0] | figures, rows[-1] | figures]
+        pd.DataFrame(runs).to_csv(project / f"reports/ablations/{name}/runs.csv", index=False)
+    write(project, studies={name: {"data": {"test": ["mocap-composed"]}} for name in ("one", "two")})
     ablations.bring_together()
-    table = (project / "reports/ablations/mocap-novel.md").read_text()
-    assert "| aurl | 1 | 75.0 (75.0–75.0) | 6.0 (6.0–6.0) | 100.0 |" in table and "above" in table
-    assert (project / "reports/ablations/mocap-novel.png").stat().st_size > 1000
+    table = (project / "reports/ablations/mocap-composed.md").read_text()
+    assert "| aurl | 1 | 75.0 (75.0–75.0) | 6.0 (6.0–6.0) | 100.0 | 1.5 | –" in table
+    assert "| +50.0 (+50.0 to +50.0) | 0.500 | undecided |" in table  # two trainings cannot decide
+    claims = (project / "reports/ablations/mocap-composed-claims.md").read_text()
+    assert "| AURL beats E2E | aurl − e2e: +50.0 points (+50.0 to +50.0) |" in claims
+    for picture in ("mocap-composed.png", "mocap-composed-metrics.png"):
+        assert (project / "reports/ablations" / picture).stat().st_size > 1000
 
 
 def test_studies_of_the_same_classes_are_not_brought_together(project, capsys):
     """Such as the same set with other word vectors; nor are folds that were run with other variants."""
-    write(project, studies={name: {"data": {"test": ["mocap-novel"]}} for name in ("one", "two")})
+    write(project, studies={name: {"data": {"test": ["mocap-composed"]}} for name in ("one", "two")})
 
     def classes(name, labels, variant="aurl"):
-        row = {"set": "mocap-novel", "variant": variant, "seed": 0, "videos": 4, "top1": 0.5, "top5": 1.0}
+        row = {"set": "mocap-composed", "variant": variant, "seed": 0, "videos": 4, "top1": 0.5, "top5": 1.0}
         (project / f"reports/ablations/{name}").mkdir(parents=True, exist_ok=True)
         table = pd.DataFrame([row | {"class": label} for label in labels])
         table.to_csv(project / f"reports/ablations/{name}/classes.csv", index=False)
@@ -153,5 +170,5 @@ def test_studies_of_the_same_classes_are_not_brought_together(project, capsys):
     assert capsys.readouterr().err == ""
     classes("two", "def", variant="e2e")
     ablations.bring_together()
-    assert "no table of mocap-novel over all studies: the studies do not have the same" in capsys.readouterr().err
-    assert not (project / "reports/ablations/mocap-novel.md").exists()
+    assert "no table of mocap-composed over all studies: the studies do not have the same" in capsys.readouterr().err
+    assert not (project / "reports/ablations/mocap-composed.md").exists()

@@ -52,6 +52,32 @@ def test_the_default_and_the_papers_sets_pass(project):
     assert project(kinetics={"annotations": "kinetics.csv"}) is None
 
 
+def test_backbones_that_cannot_take_the_clips(project):
+    assert project(model={"backbone": "r3d_18"}) is None
+    big = {"model": {"backbone": "mvit_v2_s"}}
+    assert project(variants={"big": big}) is None  # it is not run
+    said = (
+        "params.yaml: in variant aurl, model.backbone mvit_v2_s needs clip.frames 16 and clip.size 224 exactly, not 8 "
+    )
+    assert project(variants={"aurl": big}).startswith(said)
+    assert project(variants={"aurl": big | {"clip": {"frames": 16, "size": 224}}}) is None
+    said = "params.yaml: in variant aurl, model.backbone s3d needs clip.frames 13 and clip.size 209 or more, not 13 and"
+    small = {"clip": {"frames": 13, "size": 208}}
+    assert project(variants={"aurl": small}, model={"backbone": "s3d"}).startswith(said)
+    assert project(variants={"aurl": {}}, clip={"frames": 13, "size": 209}) is None
+
+
+def test_words_in_videos_cannot_be_drawn_on_a_sphere(project):
+    words = {"model": {"projection": "attributes", "semantic": "fixed"}}
+    said = "params.yaml: sphere.variants names aurl, whose features are among all words: leave it out."
+    assert project(variants={"aurl": words}) == said
+
+
+def test_weights_that_do_not_exist(project):
+    said = "params.yaml: in variant aurl, model.weights: there is no file r.pth: "
+    assert project(model={"weights": "r.pth"}).startswith(said)
+
+
 def test_paths_that_do_not_exist(project):
     assert project(kinetics={"root": "kinetic"}).startswith(
         "params.yaml: data.datasets.kin.root: there is no folder kinetic: "
@@ -85,7 +111,7 @@ def test_features_and_their_backbone(project):
         "params.yaml: data names kin, which has features, and ucf, which has videos: one model cannot see both, so "
         "take sets of one kind."
     )
-    videos = {"train": ["mocap-seen"], "test": ["mocap-novel"], "datasets": {}}
+    videos = {"train": ["mocap-seen"], "test": ["mocap-composed"], "datasets": {}}
     assert project(data=videos, model={"backbone": "features"}) == (
         "params.yaml: model.backbone is features in the variant aurl, but mocap-seen has videos: set it to a video "
         "backbone, such as r2plus1d."
@@ -100,15 +126,15 @@ def test_misspelled_names(project):
 
 
 def test_classes_of_the_sphere_are_trained_on(project):
-    classes = ["walk box", "roll ball", "spin bix"]
+    classes = ["bouncing", "rolling", "swingin"]
     assert project(sphere={"classes": classes}) == (
-        "params.yaml: sphere.classes names 'spin bix', which is not a class of data.train; did you mean 'spin box'?"
+        "params.yaml: sphere.classes names 'swingin', which is not a class of data.train; did you mean 'swinging'?"
     )
     assert project(sphere={"classes": [*classes[:2], "Zumba"]}).endswith(
         "'Zumba', which is not a class of data.train: take classes that are trained on."
     )
-    unseen = ["walk box", "roll ball", "run duck"]  # a class of mocap-novel
-    assert "sphere.classes names 'run duck', which is not a class of data.train" in project(sphere={"classes": unseen})
+    unseen = ["bouncing", "rolling", "soaring"]  # a class of verbs-unseen
+    assert "sphere.classes names 'soaring', which is not a class of data.train" in project(sphere={"classes": unseen})
     assert "names 'zumbaa', which is not a class of data.train; did you mean 'zumba'?" in project(
         {}, sphere={"classes": [*TEN[:3], "zumbaa"]}
     )
@@ -126,6 +152,9 @@ def test_classes_without_a_description(project):
     assert project(text={"describe": True}) is None
     found = project({}, text={"describe": True})
     assert found.startswith("params.yaml: text.describe is true, but for the set kin there is no description of ")
+    found = project({}, text={"describe": False}, variants={"aurl": {"model": {"describe": True}}})
+    said = "params.yaml: model.describe of variant aurl is true, but for the set kin there is no description of "
+    assert found.startswith(said)
     Path("own.yaml").write_text("- a\n")
     assert "own.yaml are not `name: sentence`" in project(text={"descriptions": "own.yaml"})
 

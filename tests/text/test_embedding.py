@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import aurl.text.vectors
 from aurl import UserError, text
 from aurl.datasets import mocap
+from aurl.datasets.motions import VERBS
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -163,6 +164,16 @@ def test_saved_classes_come_back(tmp_path):
         np.testing.assert_array_equal(numbers, vectors)
 
 
+def test_descriptions_lie_beside_the_names(tmp_path):
+    about = np.float32([[0, 1, 0], [1, 0, 1]])
+    text.save_classes(tmp_path / "classes.npz", SETS, {"seen": about})
+    names, vectors = text.load_classes(tmp_path / "classes.npz", "seen", describe=True)
+    assert names == SETS["seen"][0] and vectors.tolist() == [[1, 2, 3, 0, 1, 0], [4, 5, 6, 1, 0, 1]]
+    np.testing.assert_array_equal(text.load_classes(tmp_path / "classes.npz", "seen")[1], SETS["seen"][1])
+    with pytest.raises(UserError, match="^model.describe is true, but not every class of novel is described: complete"):
+        text.load_classes(tmp_path / "classes.npz", "novel", describe=True)
+
+
 def test_the_same_classes_give_the_same_bytes(tmp_path, monkeypatch):
     text.save_classes(tmp_path / "a.npz", SETS)
     now = time.time()
@@ -266,13 +277,13 @@ def test_longest_part_describes_and_the_names_own_words_do_not():
         text.describe("a", {"a": "the a"})
 
 
-def test_every_class_of_the_benchmark_has_a_description_with_vectors():
+def test_every_class_of_the_benchmarks_has_a_description_with_vectors():
     sentences = text.load_sentences(DATA / "descriptions.yaml")
-    names = [f"{action} {companion}" for _, action, companion in mocap.classes()]
     vectors = text.WordVectors.load(DATA / "vectors/glove-6b-100d-actions.bin")
-    assert set(sentences) == {*mocap.ACTIONS, *mocap.COMPANIONS}
-    found = vectors.embed(names, sentences=sentences)
-    assert len(np.unique(found.round(6), axis=0)) == len(names)
+    assert set(sentences) == {*VERBS, *mocap.ACTIONS, *mocap.COMPANIONS}
+    for names in (sorted(VERBS), [f"{action} {companion}" for _, action, companion in mocap.classes()]):
+        found = vectors.embed(names, sentences=sentences)
+        assert len(np.unique(found.round(6), axis=0)) == len(names)
 
 
 @pytest.mark.parametrize(

@@ -64,12 +64,24 @@ def test_indices(total, frames, stride, clips, expected):
 
 def test_random_starts_cover_every_place_where_the_clip_fits():
     rng = np.random.default_rng(0)
-    indices = video.clip_indices(24, 8, 3, 500, rng)
+
+    def drawn(*sizes):
+        return np.array([video.clip_indices(*sizes, rng) for _ in range(500)])  # (500, clips, frames)
+
+    indices = drawn(24, 8, 3, 1)[:, 0]
     assert set(indices[:, 0]) == {0, 1, 2}
     assert (np.diff(indices) == 3).all()
-    starts = video.clip_indices(10, 4, 1, 500, rng)[:, 0]
+    starts = drawn(10, 4, 1, 1)[:, 0, 0]
     assert set(starts) == set(range(7)) and np.bincount(starts).min() > 40
-    assert video.clip_indices(3, 4, 2, 2, rng).tolist() == [[0, 2, 1, 0]] * 2
+    assert video.clip_indices(3, 4, 2, 1, rng).tolist() == [[0, 2, 1, 0]]
+
+
+def test_random_starts_lie_in_the_clips_own_segment():
+    rng = np.random.default_rng(0)
+    starts = np.array([video.clip_indices(20, 3, 2, 2, rng)[:, 0] for _ in range(200)])
+    assert [set(column) for column in starts.T] == [set(range(6)), set(range(10, 16))]
+    assert abs(np.corrcoef(starts.T)[0, 1]) < 0.2  # each clip draws its own
+    assert video.clip_indices(20, 8, 2, 2, rng)[:, 0].tolist() == [0, 10]  # they fit nowhere
 
 
 def test_random_starts_follow_the_generator():
@@ -163,7 +175,7 @@ def test_crops_are_cut_from_the_picture_with_its_aspect(tmp_path, height, width)
     assert abs(middle - whole[down // 2 :, right // 2 :][:28, :28]).max() <= 4
     rng = np.random.default_rng(1)
     clips = video.read_clips(tmp_path / "a.mp4", 3, 1, 20, 28, np.random.default_rng(1), crop=True)
-    rng.integers(4, size=20)  # where the clips begin
+    rng.integers(1, size=20)  # where the clips begin, of which each has a segment too short to choose in
     for clip, (y, x) in zip(clips, rng.random((20, 2)), strict=True):
         assert abs(clip - whole[int(y * down) :, int(x * right) :][:28, :28]).max() <= 4
 

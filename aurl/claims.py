@@ -1,0 +1,78 @@
+"""The paper's claims as comparisons that can fail: each ends as "holds", "does not hold" or "undecided".
+
+Claims about a part of the method compare two variants that differ in it alone, class by class and training by training
+(`aurl.folds.paired`). Claims about the two metrics ask whether variants that have more of one are more accurate.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from aurl import folds
+
+PARTS = [  # what is claimed, the variant that has it, and the one that lacks it
+    ("uniformity helps", "contrastive", "alignment"),
+    ("learning the class encoder helps", "contrastive", "frozen"),
+    ("visual centers help", "visual_centers", "contrastive"),
+    ("synthetic classes help, as released", "aurl", "visual_centers"),
+    ("synthetic classes help, interpolated", "aurl_interpolate", "visual_centers"),
+    ("synthetic classes help, extrapolated", "aurl_extrapolate", "visual_centers"),
+    ("synthetic classes help, both", "aurl_both", "visual_centers"),
+    ("the whole of AURL beats its first loss", "aurl", "contrastive"),
+]
+WHOLE = "aurl"  # what is claimed to beat every method below
+METHODS = {"e2e": "E2E", "e2e_linear": "E2E, linear head", "ranking": "a ranking loss", "center_loss": "a center loss"}
+METRICS = [  # what is claimed, the metric, and the sign that its correlation with accuracy should have
+    ("accuracy goes with dispersion", "dispersion", 1),
+    ("accuracy goes with closeness", "closeness", -1),
+]
+
+
+def decide(classes, runs, resamples=10_000, seed=0):
+    """Every claim that the trained variants allow, a row each: ``claim``, ``evidence``, ``p`` and ``verdict``.
+
+    ``classes`` is what `aurl.folds.read` returns, ``runs`` has the columns ``variant, seed, top1, closeness,
+    dispersion``, a row per training. P-values are corrected by Holm's method for the number of rows.
+    """
+    trained = set(classes["variant"])
+    claimed = PARTS + [(f"AURL beats {name}", WHOLE, variant) for variant, name in METHODS.items()]
+    claimed = [claim for claim in claimed if trained.issuperset(claim[1:])]
+    found = folds.paired(classes, [pair for _, *pair in claimed], resamples, seed)
+    rows = [
+        {
+            "claim": claim,
+            "evidence": f"{row.ours} − {row.theirs}: {100 * row.points:+.1f} points "
+            f"({100 * row.low:+.1f} to {100 * row.high:+.1f})",
+            "p": max(row.p_classes, row.p_trainings),
+            "agrees": row.points > 0,
+        }
+        for (claim, *_), row in zip(claimed, found.itertuples())
+    ]
+    means = runs.groupby("variant")[["top1", "closeness", "dispersion"]].mean()
+    rows += [_correlated(means, *metric, resamples, seed) for metric in METRICS if len(means) > 3]
+    table = pd.DataFrame(rows, columns=["claim", "evidence", "p", "agrees"])
+    table["p"] = folds.holm(table["p"].to_numpy(float))
+    agrees = table.pop("agrees").astype(bool)
+    table["verdict"] = np.where(table["p"] >= folds.SURE, "undecided", np.where(agrees, "holds", "does not hold"))
+    return table
+
+
+def _correlated(means, claim, metric, sign, resamples, seed):
+    """Whether a metric's means over trainings rank the variants as their accuracies do."""
+
+    def correlation(values):
+        return stats.spearmanr(values, means["top1"]).statistic
+
+    rng = np.random.default_rng(seed)
+    test = stats.permutation_test(
+        (means[metric],), correlation, permutation_type="pairings", n_resamples=resamples, rng=rng
+    )
+    evidence = f"Spearman's ρ of {len(means)} variants: {test.statistic:+.2f}"
+    return {"claim": claim, "evidence": evidence, "p": test.pvalue, "agrees": sign * test.statistic > 0}
+
+
+def markdown(table):
+    """What `decide` returns as a Markdown table."""
+    lines = ["| claim | evidence | p | verdict |", "|---|---|---|---|"]
+    lines += [f"| {row.claim} | {row.evidence} | {row.p:.3f} | **{row.verdict}** |" for row in table.itertuples()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,195 @@
+"""Any video, any class names: what a trained model takes a video for.
+
+    Classifier("runs/aurl-0", "data/vectors/glove-6b-100d-actions.bin").classify(["dog.mp4"], ["walk a dog", "juggle"])
+
+A video is compared with every name on the hypersphere, and the nearest name comes first. Unlike the pipeline, which
+refuses a class with an unknown word, this makes do with what the word vectors know, and says so.
+"""
+
+import string
+from pathlib import Path
+from typing import NamedTuple
+
+import lemminflect
+import numpy as np
+import pandas as pd
+import torch
+
+from aurl import UserError, checkpoints, config, devices, released
+from aurl.datasets.listing import Listing
+from aurl.inference import encode_classes, rank, to_device
+from aurl.progress import bar
+from aurl.text import Rules, WordVectors, words
+from aurl.video import VideoError, read_clips
+
+COLUMNS = ["video", "rank", "class", "score", "margin"]
+
+
+class Answer(NamedTuple):
+    """What `Classifier.classify` found: ``table`` has the `COLUMNS`, a row per video and class.
+
+    ``notes`` are sentences on words that have no vector, and ``broken`` are sentences on videos that cannot be read.
+    """
+
+    table: pd.DataFrame
+    notes: list[str]
+    broken: list[str]
+
+
+class Classifier:
+    """A model with the word vectors that it was trained with.
+
+    Args:
+        model: a folder that `aurl.checkpoints.save` wrote, or one of the authors' released checkpoints.
+        vectors: a file that `aurl.text.WordVectors.load` reads.
+
+    Raises UserError if one of them is missing or of another kind, if their dimensions differ, or if the model does not
+    say which clips it takes.
+    """
+
+    def __init__(self, model, vectors):
+        self.model, self.clip, word_dim = _open(model)
+        self.vectors = WordVectors.load(vectors)
+        if self.vectors.dim != word_dim:
+            raise UserError(
+                f"{vectors} has word vectors of {self.vectors.dim} dimensions but {model} takes {word_dim}: "
+                "use the word vectors that the model was trained with."
+            )
+        self.arithmetic = devices.Arithmetic(devices.best_device(), "float32", channels_last=False, compiled=False)
+
+    def classify(self, paths, classes, clips=1, top=5):
+        """The ``top`` best classes of every video, as an `Answer`.
+
+        ``paths`` are videos, and folders of which all videos are taken. ``classes`` are names; one that stands twice
+        counts once. ``clips`` are taken of each video as `aurl.video.reading.clip_indices` does, and their features are
+        averaged. A score is a cosine in [-1, 1], and a margin how far the next of all classes is behind, NaN for
+        the last one. Raises UserError for no video, no class, or a class without a known word.
+        """
+        paths, classes = find_videos(paths), list(dict.fromkeys(classes))
+        if not classes:
+            raise UserError("there is no class to choose from: name at least one.")
+        word_vectors, notes = embed(classes, self.vectors)
+        named = encode_classes(self.model, word_vectors)
+        rows, broken = [], []
+        for path in bar(paths, desc="classifying", unit="video", disable=len(paths) < 2):
+            try:
+                video = self._encode(path, clips)
+            except VideoError as error:
+                broken.append(str(error))
+                continue
+            labels, scores = (found[0] for found in rank(video, named, classes, len(classes)))
+            scores = scores.astype(float).round(4) + 0  # adding 0 turns -0 into 0
+            margins = np.append((scores[:-1] - scores[1:]).round(4), np.nan)
+            best = zip(labels.tolist(), scores.tolist(), margins.tolist())
+            rows += [(path, place, *found) for place, found in enumerate(best, 1) if place <= top]
+        return Answer(pd.DataFrame(rows, columns=COLUMNS), notes, broken)
+
+    @torch.no_grad()
+    def _encode(self, path, clips):
+        """Features (1, D) float32 of unit length."""
+        clip, count = self.clip, clips * self.clip.segments
+        frames = read_clips(path, clip.frames, clip.stride, count, clip.size, crop=clip.crop == "crop")
+        video, mirrored = torch.from_numpy(frames)[None], torch.zeros(1, count, dtype=torch.bool)
+        return self.model.encode_video(to_device(video, mirrored, self.arithmetic)).cpu().numpy()
+
+
+def find_videos(paths):
+    """The videos among ``paths`` and in the folders among them, each once; a folder's are in alphabetical order.
+
+    Raises UserError for a path that does not exist and for a folder without videos.
+    """
+    found = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            listing = Listing(path, "a folder of videos")
+            inside = sorted(f"{listing.root}/{name}" for name in listing.videos(listing.top))
+            if not inside:
+                raise UserError(f"{plain(path)} has no videos: give a video, or a folder with some.")
+            found += inside
+        elif path.exists():
+            found.append(str(path))
+        else:
+            raise UserError(f"there is no video {plain(path)}: correct the path.")
+    if not found:
+        raise UserError("there is no video to classify: give a video, or a folder with some.")
+    return list(dict.fromkeys(found))
+
+
+def embed(names, vectors):
+    """Word vectors (C, W) float32 of class names, and sentences on every word without a vector.
+
+    Such a word is replaced by its base form, or else by a word that differs in one letter. If there is neither, the
+    class is embedded by its other words. Raises UserError for a class that has no known word.
+    """
+    spoken = {name: words(name) for name in names}
+    vectors.fetch({word for found in spoken.values() for word in found})
+    unknown = list(dict.fromkeys(word for found in spoken.values() for word in found if not _knows(vectors, word)))
+    nearest = _replacements(unknown, vectors)
+    notes = [
+        f'{word}: no vector, "{nearest[word]}" used instead' if nearest[word] else f"{word}: no vector, left out"
+        for word in unknown
+    ]
+    used = {name: [nearest.get(word, word) for word in found] for name, found in spoken.items()}
+    for name, found in used.items():
+        if not any(found):
+            missing = "no word of it has a vector" if found else "it holds no word"
+            raise UserError(f'the class "{plain(name)}" cannot be embedded, as {missing}: write it with other words.')
+    return vectors.embed(names, Rules({name: " ".join(filter(None, found)) for name, found in used.items()})), notes
+
+
+def plain(text):
+    """A text as a terminal can show it: control characters, and all else that cannot be printed, are escaped.
+
+    >>> plain("walk\\n\\x1b[2J")
+    'walk\\\\n\\\\x1b[2J'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def _open(path):
+    """The model, its clips (as the section ``clip`` of ``params.yaml``) and W."""
+    if Path(path).is_file():
+        model = released.load_released(path).to(devices.best_device())
+        return model, released.CLIP, model.class_encoder[0].in_features
+    if not Path(path).is_dir():
+        raise UserError(
+            f"there is no model {plain(path)}: run `make reproduce`, which trains runs/aurl-0, or name another one."
+        )
+    model, about = checkpoints.load(path)
+    if "features" in about:
+        raise UserError(
+            f"{path} is a model of features that were computed elsewhere, which names no videos: name another one."
+        )
+    if "clip" not in about:
+        raise UserError(f"{path} does not say which clips its model takes: train it again, with `dvc repro`.")
+    return model, config.Clip(**about["clip"]), about["word_dim"]
+
+
+def _knows(vectors, word):
+    return 0 < np.linalg.norm(np.asarray(vectors.lookup(word), float)) < np.inf
+
+
+def _replacements(unknown, vectors):
+    """For each unknown word the first of its `_alternatives` that has a vector, or ``None``."""
+    alternatives = {word: _alternatives(word) for word in unknown}
+    if unknown:
+        vectors.fetch({other for others in alternatives.values() for other in others})  # a large file is read once
+    return {
+        word: next((other for other in others if _knows(vectors, other)), None) for word, others in alternatives.items()
+    }
+
+
+def _alternatives(word):
+    """What may be meant by a word, the likeliest first: its base forms, then spellings that differ in one letter.
+
+    These are a missing double, two letters exchanged, a letter too few, too many, or another one. Short words have too
+    many neighbors to tell which is meant.
+    """
+    base = [form for forms in lemminflect.getAllLemmas(word).values() for form in forms]
+    cuts = [(word[:place], word[place:]) for place in range(len(word) + 1)] if len(word) > 3 else []
+    doubled = [head + tail[0] + tail for head, tail in cuts if tail]
+    swapped = [head + tail[1] + tail[0] + tail[2:] for head, tail in cuts if len(tail) > 1]
+    longer = [head + letter + tail for head, tail in cuts for letter in string.ascii_lowercase]
+    shorter = [head + tail[1:] for head, tail in cuts if tail]
+    other = [head + letter + tail[1:] for head, tail in cuts if tail for letter in string.ascii_lowercase]
+    return [found for found in dict.fromkeys(base + doubled + swapped + longer + shorter + other) if found != word]

@@ -1,0 +1,50 @@
+"""A page in a notebook: drop videos, edit the class names, and see what a model takes the videos for."""
+
+import tempfile
+from pathlib import Path, PurePosixPath
+
+import ipywidgets
+from IPython.display import display
+
+from aurl import UserError, figures
+from aurl.classify import plain
+
+
+def show(classifier, path, classes, title, clips=1, top=5):
+    """Display a video's film strip and its ``top`` classes, after the notes on words that have no vector.
+
+    The other arguments are those of `aurl.classify.Classifier.classify`. Nothing that a name holds is taken for markup:
+    names are drawn or printed. Raises UserError, also for a broken video.
+    """
+    table, notes, broken = classifier.classify([path], classes, clips, top)
+    if broken:
+        raise UserError(broken[0])
+    for note in notes:
+        print(plain(note))
+    display(figures.picture(figures.ranking(path, table.assign(**{"class": table["class"].map(plain)}), plain(title))))
+
+
+def page(classifier, classes, clips=1, top=5):
+    """The widget. ``classes`` fill the list at first; the other arguments are those of `show`."""
+    videos = ipywidgets.FileUpload(accept="video/*", multiple=True, description="Videos")
+    names = ipywidgets.Textarea("\n".join(classes), rows=10, description="Classes", placeholder="one name a line")
+    button, output = ipywidgets.Button(description="Classify"), ipywidgets.Output()
+
+    def classify(_):
+        output.outputs = ()
+        with output, tempfile.TemporaryDirectory() as folder:
+            wanted = [line.strip() for line in names.value.splitlines() if line.strip()]
+            if not videos.value:
+                print("Choose a video first.")
+            for number, file in enumerate(videos.value):
+                # The name comes from a browser and may hold a path; the content decides what the file is.
+                path = Path(folder, f"{number}.mp4")
+                path.write_bytes(file["content"])
+                name = PurePosixPath(file["name"]).name
+                try:
+                    show(classifier, path, wanted, name, clips, top)
+                except UserError as error:
+                    print(plain(str(error).replace(str(path), name)))
+
+    button.on_click(classify)
+    return ipywidgets.VBox([ipywidgets.HBox([videos, button]), names, output])

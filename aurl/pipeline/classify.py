@@ -1,0 +1,135 @@
+"""Name what your own videos show.
+
+    aurl classify juggling.mp4 holiday/ --classes "walking a dog, juggling"
+
+Give any class names; no video of them needs to have been trained on. The model is one that this project trained, or one
+of the authors' released checkpoints. A score is the cosine between video and class name, and a margin is how far the
+next class is behind. Words without a vector are named on stderr with what was used instead.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from aurl import UserError, config, evaluation, paths
+from aurl.classify import Classifier, plain
+
+BAR = 24  # characters of the longest bar
+
+
+def read_classes(text):
+    """Class names from ``text``: separated by commas, or ``@FILE`` with one name a line. Blank ones are passed over.
+
+    Raises UserError if there is no such file, if it is no text, or if there is no name.
+    """
+    names = text.split(",")
+    if text.startswith("@"):
+        try:
+            names = Path(text[1:]).read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+            raise UserError(
+                f"the class list {plain(text[1:])} cannot be read ({reason}): give @FILE with one name a line, or "
+                "names separated by commas."
+            ) from None
+    names = [name.strip() for name in names if name.strip()]
+    if not names:
+        raise UserError("--classes names no class: give names separated by commas, or @FILE with one name a line.")
+    return names
+
+
+def text_table(table, bars=False):
+    """A table of `aurl.classify.COLUMNS` as lines for a terminal, a block per video.
+
+    With ``bars``, every score is drawn too, from the video's lowest shown score to its highest.
+    """
+    names = table["class"].map(plain)
+    width = max((len(name) for name in names), default=0)
+    lines = []
+    for video, own in table.groupby("video", sort=False):
+        low, high = own["score"].min(), own["score"].max()
+        lines += [plain(video), f"     {'class':<{width}}  {'score':>7}  {'margin':>7}"]
+        for row, name in zip(own.itertuples(), names[own.index]):
+            margin = "–" if row.margin != row.margin else f"{row.margin:.3f}"
+            line = f"{row.rank:>3}  {name:<{width}}  {row.score:>7.3f}  {margin:>7}"
+            if bars:
+                line += "  " + "█" * (1 + round((BAR - 1) * (row.score - low) / ((high - low) or 1)))
+            lines.append(line)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def run(options):
+    """Classify as the command line says, print, and return the exit code: 1 if a video was broken."""
+    model = options.model or paths.run("aurl", 0)
+    vectors, clips = options.vectors, options.clips
+    if not (vectors and clips):
+        params = config.load(sections=["text", "evaluate"])
+        vectors, clips = vectors or params.text.vectors, clips or params.evaluate.clips[0]
+    classes = read_classes(options.classes)
+    table, notes, broken = Classifier(model, vectors).classify(options.videos, classes, clips, options.top)
+    for line in notes + broken:
+        print(f"aurl: {plain(line)}", file=sys.stderr)
+    if options.json:
+        # The last class has no next one; JSON knows no NaN.
+        print(json.dumps(table.astype(object).where(table.notna(), None).to_dict("records"), indent=1))
+    elif options.csv:
+        safe = table.assign(**{name: table[name].map(plain) for name in ("video", "class")})
+        print(evaluation.to_csv(safe), end="")
+    elif len(table):
+        terminal = sys.stdout.isatty() and shutil.get_terminal_size().columns >= 80
+        print(text_table(table, bars=terminal), end="")
+    return 1 if broken else 0
+
+
+def parser():
+    whole = argparse.ArgumentParser(prog="aurl", description="Zero-shot video classification.", allow_abbrev=False)
+    commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    about = [paragraph.replace("\n", " ") for paragraph in __doc__.split("\n\n")]
+    classify = commands.add_parser(
+        "classify", help="name what your own videos show", description=f"{about[0]} {about[2]}", allow_abbrev=False
+    )
+    classify.set_defaults(run=run)
+    classify.add_argument("videos", nargs="+", metavar="VIDEO", help="a video, or a folder whose videos are all taken")
+    classify.add_argument(
+        "--classes", required=True, metavar="NAMES",
+        help='class names separated by commas, such as "walking a dog, juggling", or @FILE with one name a line',
+    )  # fmt: skip
+    classify.add_argument(
+        "--model", metavar="PATH", help="a folder with a trained model, or a released checkpoint (runs/aurl-0)"
+    )
+    classify.add_argument(
+        "--vectors", metavar="FILE", help="the word vectors it was trained with (text.vectors of params.yaml)"
+    )
+    classify.add_argument("--top", type=_count, default=5, metavar="N", help="classes shown for each video (5)")
+    classify.add_argument(
+        "--clips", type=_count, metavar="N",
+        help="clips spread over each video, whose features are averaged (the first of evaluate.clips in params.yaml); "
+        "more suit long videos",
+    )  # fmt: skip
+    written = classify.add_mutually_exclusive_group()
+    written.add_argument("--csv", action="store_true", help="print CSV, safe to open in a spreadsheet")
+    written.add_argument("--json", action="store_true", help="print JSON")
+    return whole
+
+
+def main(arguments=None):
+    options = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends nothing
+    try:
+        sys.exit(options.run(options))
+    except UserError as error:
+        sys.exit(f"aurl: {plain(error)}")
+
+
+def _count(text):
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is no such number: give 1 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    main()

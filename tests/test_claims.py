@@ -1,0 +1,66 @@
+"""Claims come out as the data say: for, against, or undecided; correlations are SciPy's."""
+
+import numpy as np
+import pandas as pd
+
+from aurl import claims
+from aurl.config import load
+
+
+def trained(accuracy, seeds=8, classes=40):
+    """The tables of ``accuracy(variant)``, which is each variant's mean, with noise over classes and seeds."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"study": i % 4, "variant": v, "seed": s, "class": f"c{i}", "top1": mean + rng.normal(0, 0.05), "chance": 0.1}
+        for v, mean in accuracy.items() for s in range(seeds) for i in range(classes)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    runs = table.groupby(["variant", "seed"])["top1"].mean().reset_index()
+    return table, runs.assign(dispersion=runs["top1"] ** 2, closeness=rng.uniform(size=len(runs)))
+
+
+def verdicts(table):
+    return dict(zip(table["claim"], table["verdict"]))
+
+
+def test_for_against_and_undecided():
+    accuracy = {"aurl": 0.6, "contrastive": 0.6, "visual_centers": 0.7, "alignment": 0.2, "e2e": 0.3, "own": 0.1}
+    found = claims.decide(*trained(accuracy))
+    assert verdicts(found) == {
+        "uniformity helps": "holds",
+        "visual centers help": "holds",
+        "synthetic classes help, as released": "does not hold",
+        "the whole of AURL beats its first loss": "undecided",
+        "AURL beats E2E": "holds",
+        "accuracy goes with dispersion": "holds",
+        "accuracy goes with closeness": "undecided",
+    }
+    text = claims.markdown(found)
+    assert "| AURL beats E2E | aurl − e2e: +" in text and "ρ of 6 variants: +1.00 | " in text
+    assert text.count("\n") == 2 + len(found)
+
+
+def test_one_seed_decides_nothing_about_trainings():
+    found = claims.decide(*trained({"aurl": 0.6, "e2e": 0.3}, seeds=1))
+    assert verdicts(found) == {"AURL beats E2E": "undecided"}
+
+
+def test_nothing_to_claim():
+    assert claims.decide(*trained({"aurl": 0.6})).empty
+
+
+def test_variants_of_the_claims_are_those_of_the_parameters():
+    known = set(load(sections=["variants"]).variants)
+    assert {name for _, *pair in claims.PARTS for name in pair} | {claims.WHOLE, *claims.METHODS} <= known
+
+
+def test_parts_differ_in_what_is_claimed_only():
+    """Each pair of variants has the same lines but for one section, or the learning rate that goes with its loss."""
+    variants = load(sections=["variants"]).variants
+    for claim, ours, theirs in claims.PARTS:
+        differing = {
+            section
+            for section in {*variants[ours], *variants[theirs]} - {"train"}
+            if variants[ours].get(section) != variants[theirs].get(section)
+        }
+        assert len(differing) <= 2 and differing, claim

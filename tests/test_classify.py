@@ -1,0 +1,168 @@
+"""Any video, any class names: videos found, words made do with, and scores against the parts they are made of."""
+
+from pathlib import Path
+
+import authors
+import numpy as np
+import pytest
+import torch
+import trees
+
+import aurl.models
+from aurl import UserError, checkpoints, config, text
+from aurl.classify import Classifier, embed, find_videos, plain
+from aurl.inference import to_input
+from aurl.video import read_clips
+
+MODEL = config.Model(
+    width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=6, dim=5, dropout=0.0
+)  # fmt: skip
+CLIP = {"frames": 4, "stride": 2, "size": 16, "crop": "squash"}
+WORDS = ["walk", "dog", "juggling", "juggle", "fly", "walking"]
+NAMES = ["walk dog", "juggling", "fly"]
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    """A file of word vectors in three dimensions."""
+    lines = [f"{word} {k} {k * k % 7} {-k % 3}" for k, word in enumerate(WORDS, 1)]
+    Path(tmp_path, "words.txt").write_text("\n".join(lines) + "\n")
+    return tmp_path / "words.txt"
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A folder with an untrained model that takes `CLIP`."""
+    torch.manual_seed(0)
+    network = aurl.models.build(MODEL, 2, 3)
+    checkpoints.save(tmp_path / "model", network.state_dict(), MODEL, ["one", "two"], 3, clip=CLIP)
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def video(tmp_path):
+    trees.video(tmp_path / "videos/a.mp4")
+    return tmp_path / "videos/a.mp4"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_scores_are_cosines_of_video_and_name(model, vectors, video, count):
+    table = Classifier(model, vectors).classify([video], NAMES, clips=count, top=2).table
+    network, _ = checkpoints.load(model)
+    clips = to_input(read_clips(video, 4, 2, count, 16))[None]
+    with torch.no_grad():
+        seen = network.cpu().encode_video(clips)
+        named = network.encode_class(torch.from_numpy(text.WordVectors.load(vectors).embed(NAMES)))
+    scores = (seen @ named.T)[0].numpy()
+    order = np.argsort(-scores)
+    assert table["class"].tolist() == [NAMES[place] for place in order[:2]]
+    assert table["rank"].tolist() == [1, 2] and set(table["video"]) == {str(video)}
+    assert table["score"].to_numpy() == pytest.approx(scores[order[:2]], abs=2e-4)
+    # The margin of the last shown class is to one that is not shown.
+    assert table["margin"].to_numpy() == pytest.approx(scores[order[:2]] - scores[order[1:]], abs=2e-4)
+
+
+def test_the_last_class_has_no_margin(model, vectors, video):
+    margins = Classifier(model, vectors).classify([video], NAMES).table["margin"]
+    assert margins.isna().tolist() == [False, False, True]
+
+
+def test_a_broken_video_is_named_and_the_others_are_classified(model, vectors, video):
+    broken = video.with_name("b.mp4")
+    broken.write_text("no video")
+    answer = Classifier(model, vectors).classify([video.parent], ["fly", "walk", "fly"])
+    assert set(answer.table["video"]) == {str(video)} and answer.table["class"].is_unique
+    assert len(answer.broken) == 1 and str(broken) in answer.broken[0]
+    only = Classifier(model, vectors).classify([broken], ["fly"])
+    assert only.table.empty and len(only.broken) == 1
+
+
+def test_a_released_checkpoint(tmp_path, vectors, video):
+    torch.manual_seed(0)
+    path = authors.save(tmp_path / "checkpoint.pth.tar", authors.Released(word_dim=3))
+    classifier = Classifier(path, vectors)
+    assert (classifier.clip.frames, classifier.clip.stride, classifier.clip.size) == (16, 1, 112)
+    assert len(classifier.classify([video], NAMES).table) == 3
+
+
+# --- words ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, used, note",
+    [
+        ("jugling", "juggling", 'jugling: no vector, "juggling" used instead'),
+        ("juggles", "juggle", 'juggles: no vector, "juggle" used instead'),
+        ("flies", "fly", 'flies: no vector, "fly" used instead'),
+        ("wlak", "walk", 'wlak: no vector, "walk" used instead'),
+        ("walking the dog", "walking dog", "the: no vector, left out"),
+    ],
+)
+def test_a_word_without_a_vector(vectors, name, used, note):
+    known = text.WordVectors.load(vectors)
+    found, notes = embed([name, "fly"], known)
+    assert notes == [note]
+    np.testing.assert_array_equal(found, known.embed([used, "fly"]))
+
+
+def test_known_words_need_no_note(vectors):
+    assert embed(NAMES, text.WordVectors.load(vectors))[1] == []
+
+
+@pytest.mark.parametrize("name, reason", [("xylophone", "no word of it has a vector"), ("!?", "it holds no word")])
+def test_a_class_that_cannot_be_embedded(vectors, name, reason):
+    with pytest.raises(UserError) as caught:
+        embed(["fly", name], text.WordVectors.load(vectors))
+    assert str(caught.value) == (f'the class "{name}" cannot be embedded, as {reason}: write it with other words.')
+
+
+# --- videos -----------------------------------------------------------------------------------------
+
+
+def test_folders_give_all_their_videos_once(tmp_path):
+    for name in ("b.mp4", "deep/er/a.MKV", "notes.txt", ".hidden.mp4"):
+        Path(tmp_path, name).parent.mkdir(parents=True, exist_ok=True)
+        Path(tmp_path, name).touch()
+    expected = [f"{tmp_path}/b.mp4", f"{tmp_path}/deep/er/a.MKV"]
+    assert find_videos([tmp_path, tmp_path / "b.mp4"]) == expected
+    assert find_videos([tmp_path / "notes.txt"]) == [f"{tmp_path}/notes.txt"]  # named by hand: its bytes decide
+
+
+def test_paths_without_a_video(tmp_path):
+    with pytest.raises(UserError, match="there is no video .*gone.mp4: correct the path"):
+        find_videos([tmp_path / "gone.mp4"])
+    with pytest.raises(UserError, match="has no videos: give a video, or a folder with some"):
+        find_videos([tmp_path])
+    with pytest.raises(UserError, match="there is no video to classify"):
+        find_videos([])
+
+
+# --- mistakes ---------------------------------------------------------------------------------------
+
+
+def test_no_class(model, vectors, video):
+    with pytest.raises(UserError, match="there is no class to choose from: name at least one"):
+        Classifier(model, vectors).classify([video], [])
+
+
+def test_word_vectors_of_another_dimension(model, tmp_path):
+    Path(tmp_path, "other.txt").write_text("walk 1 2\nfly 2 1\n")
+    with pytest.raises(UserError, match="other.txt has word vectors of 2 dimensions but .*model takes 3: use the word"):
+        Classifier(model, tmp_path / "other.txt")
+
+
+def test_no_model(vectors, tmp_path):
+    with pytest.raises(UserError, match="there is no model .*runs/aurl-0: run `make reproduce`"):
+        Classifier(tmp_path / "runs/aurl-0", vectors)
+
+
+def test_a_model_that_does_not_say_which_clips_it_takes(vectors, tmp_path):
+    network = aurl.models.build(MODEL, 2, 3)
+    checkpoints.save(tmp_path / "old", network.state_dict(), MODEL, ["one", "two"], 3)
+    with pytest.raises(UserError, match="old does not say which clips its model takes: train it again"):
+        Classifier(tmp_path / "old", vectors)
+
+
+def test_what_a_terminal_would_obey_is_escaped():
+    assert plain("walk\x1b[2J\n\u202edog\udcff é") == "walk\\x1b[2J\\n\\u202edog\\udcff é"
