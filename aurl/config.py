@@ -287,6 +287,13 @@ class Sphere(Section):
     lr: Positive
 
 
+class Heads(Section):
+    backbone: str
+    variants: Names | None
+    seeds: Count
+    segments: Count
+
+
 class Sections(Section):
     """All of ``params.yaml``; see that file for what each value means."""
 
@@ -305,6 +312,7 @@ class Sections(Section):
     compute: Compute
     evaluate: Evaluate
     sphere: Sphere
+    heads: Heads
     variants: Annotated[dict[Variant, dict[str, Any]], AfterValidator(_apart)]
 
     @pydantic.model_validator(mode="after")
@@ -321,6 +329,8 @@ class Sections(Section):
             ("run.variants", self.run.variants, variants, "`variants`"),
             ("ablations.variants", self.ablations.variants or [], variants, "`variants`"),
             ("sphere.variants", self.sphere.variants, variants, "`variants`"),
+            ("heads.backbone", [self.heads.backbone], variants, "`variants`"),
+            ("heads.variants", self.heads.variants or [], variants, "`variants`"),
         ):
             for name in wanted:
                 if name not in known:
@@ -334,6 +344,11 @@ class Sections(Section):
                     f"data.train and data.test both name {name}: its classes would not be unseen, so leave it out of "
                     "one."
                 )
+        if self.heads.backbone not in self.run.variants:
+            raise _refusal(
+                f"heads.backbone names {self.heads.backbone!r}, which run.variants does not train; it trains "
+                f"{_list(self.run.variants)}."
+            )
         for name in self.sphere.variants:
             if name not in self.run.variants:
                 raise _refusal(
