@@ -28,7 +28,8 @@ def save(folder, weights, model, names, word_dim, **facts):
     """Write ``model.safetensors`` and ``model.json`` (what is needed to build the model again, and ``facts``).
 
     ``weights`` is a state dict on the CPU, ``model`` the section of that name, ``names`` the C class names,
-    ``word_dim`` W. A model that tells words in a video has them as the fact ``vocabulary``.
+    ``word_dim`` W. A model of features has their dimension F as the fact ``features``, one that tells words in a video
+    these as ``vocabulary``.
     """
     about = {"model": model.model_dump(), "word_dim": word_dim, "classes": list(names)} | facts
     write_bytes(Path(folder, WEIGHTS), safetensors.torch.save(weights))
@@ -43,7 +44,7 @@ def load(folder):
     try:
         about = json.loads(Path(folder, ABOUT).read_text())
         about["model"] = BEFORE | about["model"]
-        sizes = len(about["classes"]), about["word_dim"], len(about.get("vocabulary", []))
+        sizes = len(about["classes"]), about["word_dim"], len(about.get("vocabulary", [])), about.get("features")
         model = aurl.models.build(Model(**about["model"]), *sizes)
         model.load_state_dict(safetensors.torch.load_file(Path(folder, WEIGHTS)))
     except FileNotFoundError as error:

@@ -156,6 +156,10 @@ def _open(path):
             f"there is no model {plain(path)}: run `make reproduce`, which trains runs/aurl-0, or name another one."
         )
     model, about = checkpoints.load(path)
+    if "features" in about:
+        raise UserError(
+            f"{path} is a model of features that were computed elsewhere, which names no videos: name another one."
+        )
     try:
         return model, config.Clip(**about["clip"]), about["word_dim"]
     except (KeyError, TypeError, ValueError):  # pydantic's is a ValueError

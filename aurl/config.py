@@ -22,6 +22,7 @@ VERBS = ("verbs-seen", "verbs-unseen")  # the sets of the embedded benchmark of 
 FOLDS = 5  # of it
 MOCAP = ("mocap-seen", "mocap-composed")  # and of the one of motion capture
 EMBEDDED = (*VERBS, *MOCAP)
+FEATURES = "features"  # the reader, and the backbone, of features that were computed elsewhere
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
 
 
@@ -64,8 +65,9 @@ Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # strict, as the pipe
 Place = Annotated[str, Field(min_length=1)]  # a path
 Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center"]
 Backbone = Literal[
-    "r2plus1d", "r3d_18", "mc3_18", "r2plus1d_18", "s3d", "mvit_v1_b", "mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b"
-]
+    "r2plus1d", "r3d_18", "mc3_18", "r2plus1d_18", "s3d", "mvit_v1_b", "mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b",
+    "features",
+]  # fmt: skip
 Variant = Annotated[
     str, _name("variant", r"[A-Za-z][A-Za-z0-9_]{0,39}", "a letter, then letters, digits and underscores")
 ]
@@ -96,7 +98,7 @@ class Ablations(Section):
 class Dataset(Section):
     """A data set on disk: see ``aurl.datasets.readers`` for what its parameters mean."""
 
-    reader: Literal["activitynet", "folders", "hmdb51", "kinetics", "ucf101"]
+    reader: Literal["activitynet", "features", "folders", "hmdb51", "kinetics", "ucf101"]
     root: Place
     annotations: Place | Annotated[list[Place], Field(min_length=1)] | None = None
     classes: Count | None = None
@@ -285,6 +287,13 @@ class Sphere(Section):
     lr: Positive
 
 
+class Heads(Section):
+    backbone: str
+    variants: Names | None
+    seeds: Count
+    segments: Count
+
+
 class Sections(Section):
     """All of ``params.yaml``; see that file for what each value means."""
 
@@ -303,6 +312,7 @@ class Sections(Section):
     compute: Compute
     evaluate: Evaluate
     sphere: Sphere
+    heads: Heads
     variants: Annotated[dict[Variant, dict[str, Any]], AfterValidator(_apart)]
 
     @pydantic.model_validator(mode="after")
@@ -319,6 +329,8 @@ class Sections(Section):
             ("run.variants", self.run.variants, variants, "`variants`"),
             ("ablations.variants", self.ablations.variants or [], variants, "`variants`"),
             ("sphere.variants", self.sphere.variants, variants, "`variants`"),
+            ("heads.backbone", [self.heads.backbone], variants, "`variants`"),
+            ("heads.variants", self.heads.variants or [], variants, "`variants`"),
         ):
             for name in wanted:
                 if name not in known:
@@ -332,6 +344,11 @@ class Sections(Section):
                     f"data.train and data.test both name {name}: its classes would not be unseen, so leave it out of "
                     "one."
                 )
+        if self.heads.backbone not in self.run.variants:
+            raise _refusal(
+                f"heads.backbone names {self.heads.backbone!r}, which run.variants does not train; it trains "
+                f"{_list(self.run.variants)}."
+            )
         for name in self.sphere.variants:
             if name not in self.run.variants:
                 raise _refusal(

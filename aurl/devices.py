@@ -90,11 +90,14 @@ def settle(model, clip, batch, compute):
     at a time.
 
     ``compute`` is that section of ``params.yaml``. Where it says "auto", training steps of the video encoder are timed
-    in every combination that is left open, unless this machine has done so before.
+    in every combination that is left open, unless this machine has done so before. A backbone without weights is
+    not timed: "auto" then stands for float32.
     """
     limit_threads(compute)
     keep_memory()
     device = next(model.parameters()).device
+    if next(model.backbone.parameters(), None) is None:  # of features: nothing to measure
+        return Arithmetic(device, compute.precision.replace("auto", "float32"), False, False)
     precisions = _precisions(device) if compute.precision == "auto" else [compute.precision]
     layouts = [True, False] if compute.channels_last == "auto" else [compute.channels_last == "always"]
     compiling = {"auto": [True, False] if device.type == "cuda" else [False], "always": [True], "never": [False]}

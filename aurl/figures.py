@@ -59,7 +59,15 @@ def table(frame):
 
 
 def contact_sheet(manifest, columns=8):
-    """One row of pictures per video of the manifest, time running to the right, the class at the left."""
+    """One row of pictures per video of the manifest, time running to the right, the class at the left.
+
+    Without a video the figure says so.
+    """
+    if manifest.empty:
+        figure, ax = plt.subplots(figsize=(1.2 * columns, 1.2))
+        ax.text(0.5, 0.5, "No pictures: these sets are features.", ha="center", va="center")
+        ax.axis("off")
+        return figure
     figure, axes = plt.subplots(len(manifest), columns, figsize=(1.2 * columns, 1.2 * len(manifest)), squeeze=False)
     for row, video, name in zip(axes, manifest.itertuples(), manifest["class"], strict=True):
         strip(row, video.path, video.first, video.frames)

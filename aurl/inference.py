@@ -58,7 +58,10 @@ def to_device(video, mirrored, arithmetic):
     """uint8 ``(N, K, T, H, W, 3)`` -> normalized floats ``(N, K, 3, T, H, W)`` on the device, in its memory layout.
 
     Bytes travel to the device. There, clips for which the bool ``mirrored`` (N, K) holds are mirrored left to right.
+    Features ``(N, K, F)`` stay as they are.
     """
+    if video.ndim == 3:
+        return video.to(arithmetic.device, non_blocking=True)
     flat, mirrored = (values.flatten(0, 1).to(arithmetic.device, non_blocking=True) for values in (video, mirrored))
     if mirrored.any():
         flat = torch.where(mirrored[:, None, None, None, None], flat.flip(-2), flat)

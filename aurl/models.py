@@ -145,12 +145,17 @@ class AURL(nn.Module):
     The model works under ``torch.autocast`` and in ``channels_last_3d``; features come out in float32.
     """
 
-    def __init__(self, model: Settings, num_classes: int, word_dim: int, words: int) -> None:
+    def __init__(
+        self, model: Settings, num_classes: int, word_dim: int, words: int, features: int | None = None
+    ) -> None:
         super().__init__()
         _check(model, num_classes, word_dim, words)
         learned = model.semantic == "learned"
-        self.dim = model.dim if learned else word_dim
-        self.backbone, features = backbones.build(model.backbone, model.width, model.depth)
+        self.features, self.dim = features, model.dim if learned else word_dim
+        if features:  # computed elsewhere
+            self.backbone: nn.Module = nn.Identity()
+        else:
+            self.backbone, features = backbones.build(model.backbone, model.width, model.depth)
         self.dropout = BatchDropout(model.dropout)
         self.pooling = POOLINGS[model.pooling](features)
         heads: dict[str, Callable[[], nn.Module]] = {
@@ -180,10 +185,12 @@ class AURL(nn.Module):
         The average is over raw projections, as the released code normalizes only inside the cosine.
         E2E averages the backbone's features before its regressor. This is the same here, as the
         regressor (``projection: linear``) is affine. Any ``pooling`` but "mean" makes one feature of the K clips'
-        before the projection, which then projects a video once. Raises ValueError for other shapes.
+        before the projection, which then projects a video once. A model of features takes (N, K, F), with a vector of F
+        numbers in place of a clip. Raises ValueError for other shapes.
         """
-        if clips.ndim != 6 or clips.shape[2] != 3 or not clips.shape[1]:
-            raise ValueError(f"Clips must be (N, K, 3, T, H, W), not {tuple(clips.shape)}.")
+        expected = (3, self.features, "(N, K, F)") if self.features else (6, 3, "(N, K, 3, T, H, W)")
+        if (clips.ndim, *clips.shape[2:3]) != expected[:2] or not clips.shape[1]:
+            raise ValueError(f"Clips must be {expected[2]}, not {tuple(clips.shape)}.")
         features = self.dropout(self.backbone(clips.flatten(0, 1)))  # (N * K, F)
         pooled = self.pooling(features.unflatten(0, clips.shape[:2]))  # (N, K, F), or (N, 1, F)
         x: Tensor = self.projection(pooled.flatten(0, 1))
@@ -201,9 +208,11 @@ class AURL(nn.Module):
         return unit(self.class_encoder(word_vectors))
 
 
-def build(model: Settings, num_classes: int, word_dim: int, words: int = 0) -> AURL:
+def build(model: Settings, num_classes: int, word_dim: int, words: int = 0, features: int | None = None) -> AURL:
     """An AURL with fresh weights from torch's global random numbers.
 
+    ``features`` is F, the dimension of features that were computed elsewhere. The model then takes these in place of
+    clips and has no video backbone; ``backbone``, ``width`` and ``depth`` are not read.
     With ``model.semantic`` "fixed", D is ``word_dim``, and ``dim`` and ``word_hidden`` are not read. With
     ``model.projection`` "attributes", which needs these fixed word vectors, a video is told by ``words`` words, whose
     vectors are then set (`Attributes`). Raises UserError for a size below 1 and for an unknown ``backbone``,
@@ -215,7 +224,7 @@ def build(model: Settings, num_classes: int, word_dim: int, words: int = 0) -> A
     >>> build(tiny, num_classes=3, word_dim=7).encode_video(torch.rand(2, 1, 3, 4, 16, 16)).shape
     torch.Size([2, 6])
     """
-    return AURL(model, num_classes, word_dim, words)
+    return AURL(model, num_classes, word_dim, words, features)
 
 
 def _check(model: Settings, num_classes: int, word_dim: int, words: int) -> None:

@@ -14,6 +14,8 @@ SUMMARY = Path("reports/tables/ablations.csv")  # 05: the variants side by side
 SUMMARY_MARKDOWN = SUMMARY.with_suffix(".md")
 CLAIMS = SUMMARY.with_name("claims.md")  # 05: the comparison in sentences
 GAINS = Path("reports/tables/gains.csv")  # 06: AURL against the baseline
+HEADS = Path("reports/tables/heads.csv")  # heads: every class's accuracy in every training on fixed features
+HEADS_RUNS = HEADS.with_name("heads_runs.csv")  # heads: a row per training
 FIGURES = Path("reports/figures")
 
 # Kept between runs and made again where missing; no stage depends on them.
@@ -78,3 +80,8 @@ def metrics(variant, seed):
 def sphere(variant):
     """06: the checkpoint and features of the three-dimensional model for Figure 1."""
     return Path(f"build/sphere/{variant}")
+
+
+def heads(name):
+    """heads: the features of the data set ``name`` by one backbone, in the layout of `aurl.datasets.features`."""
+    return Path(f"build/heads/{name}.npz")

@@ -102,7 +102,9 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
         if first:
             facts = {"epoch": run.best["epoch"], "val_top1": run.best["val_top1"], "arithmetic": run.facts()}
             facts |= {"vocabulary": list(run.vocabulary)} if run.vocabulary else {}
-            facts["clip"] = clips.clip.model_dump()  # so that the checkpoint alone names videos (aurl.classify)
+            facts |= {"features": run.dim} if run.dim else {}
+            if clips.clip:
+                facts["clip"] = clips.clip.model_dump()  # so that the checkpoint alone names videos (aurl.classify)
             checkpoints.save(folder, run.best["weights"], params.model, names, run.word_vectors.shape[1], **facts)
             progress.finish(folder, run.history)
     return pd.DataFrame(run.history)
@@ -117,9 +119,10 @@ class Run:
         self.params, self.name = params, f"training of {params.variant} seed {params.seed}"
         device = devices.best_device()
         self.word_vectors = torch.as_tensor(word_vectors, dtype=torch.float32, device=device)
+        self.dim = clips.dim
         attributes = params.model.projection == "attributes"
         self.vocabulary, vectors = vocabulary if attributes and vocabulary else ([], None)
-        sizes = len(names), self.word_vectors.shape[1], len(self.vocabulary)
+        sizes = len(names), self.word_vectors.shape[1], len(self.vocabulary), self.dim
         model = aurl.models.build(params.model, *sizes).to(device)
         if vectors is not None:
             model.projection.vectors.copy_(torch.as_tensor(vectors))
@@ -158,8 +161,8 @@ class Run:
         return self.arithmetic.facts() | {"processes": processes.count()}
 
     def take(self, batch, order, stop=False):
-        """One step of the optimizer, on this process's part of a batch: video (N, K, T, H, W, 3) uint8, labels (N,) and
-        mirrored (N, K).
+        """One step of the optimizer, on this process's part of a batch: video (N, K, T, H, W, 3) uint8 or (N, K, F),
+        labels (N,) and mirrored (N, K).
 
         Returns the means over the whole batch of the loss's terms, the norm of the gradient and the learning rate, and
         whether any process was asked to ``stop``. Weights stay as they are if the loss or the gradient is not finite.
@@ -243,7 +246,7 @@ class Objective(torch.nn.Module):
         self.generator = ClassGenerator(params.generator.mode, params.generator.num_classes, params.generator.beta)
 
     def forward(self, video, labels, word_vectors, rng):
-        """Normalized video (N, K, 3, T, H, W), labels (N,) and word vectors (C, W) -> the loss, and its terms."""
+        """Normalized video (N, K, 3, T, H, W) or (N, K, F), labels (N,), word vectors (C, W) -> the loss, its terms."""
         projected, classes, centers = self.model(video, word_vectors)  # (N, D), (C, D), (C, D)
         terms = aurl.losses.total(
             self.loss.terms, projected=projected, classes=classes, centers=centers, labels=labels,

@@ -94,6 +94,7 @@ def test_a_variant_is_laid_over_the_base(write, raw):
         "short": {"train": {"epochs": 3}, "loss": {"terms": ["semantic"]}, "generator": {"num_classes": 7}},
     }
     raw["run"]["variants"] = raw["ablations"]["variants"] = raw["sphere"]["variants"] = ["aurl"]
+    raw["heads"]["backbone"] = "aurl"
     path = write("variants", variants)
     base, short = config.load(path), config.load(path, "short", seed=5)
     assert short.train.epochs == 3 and short.loss.terms == ["semantic"] and short.generator.num_classes == 7
@@ -475,6 +476,8 @@ def test_a_repeated_section_is_named(tmp_path):
 
 def test_anchors_and_merge_keys_work(tmp_path, raw):
     del raw["variants"]
+    raw["ablations"]["variants"], raw["heads"]["backbone"] = None, "aurl"
+    raw["run"]["variants"] = ["aurl", "e2e"]
     path = tmp_path / "params.yaml"
     path.write_text(
         yaml.safe_dump(raw)

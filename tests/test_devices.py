@@ -158,3 +158,10 @@ def test_facts_are_what_json_can_hold():
     assert json.loads(json.dumps(facts)) == {
         "device": "cpu", "precision": "bf16", "channels_last": True, "compiled": False, "threads": 1
     }  # fmt: skip
+
+
+def test_a_model_of_features_has_nothing_to_measure(records):
+    network = models.build(config.Model(**MODEL), 4, 6, features=5)
+    assert settle(network=network, clip=None)[1:] == ("float32", False, False)
+    assert settle("bf16", network=network, clip=None)[1:] == ("bf16", False, False)
+    assert records() == []

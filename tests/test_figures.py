@@ -81,6 +81,13 @@ ALL = [
 ]
 
 
+def test_contact_sheet_of_features_says_that_there_are_no_pictures():
+    figure = figures.contact_sheet(pd.DataFrame({"path": [], "class": [], "first": [], "frames": []}))
+    (text,) = figure.axes[0].texts
+    plt.close(figure)
+    assert text.get_text() == "No pictures: these sets are features."
+
+
 def test_contact_sheet_spans_its_segment(tmp_path):
     write_video(
         tmp_path / "v.mp4",

@@ -289,3 +289,21 @@ def test_settings_that_cannot_be(change, message):
 
 def test_examples():
     assert doctest.testmod(models).failed == 0
+
+
+# --- features that were computed elsewhere -----------------------------------------------------------
+
+
+def test_a_model_of_features_has_no_backbone_and_averages_segments():
+    torch.manual_seed(0)
+    settings = SimpleNamespace(**TINY)
+    model = models.build(settings, 5, 7, features=9).eval()
+    assert not list(model.backbone.parameters()) and model.projection[0].in_features == 9
+    values = torch.randn(4, 3, 9)
+    expected = torch.stack([model.projection(values[:, k]) for k in range(3)]).mean(0)
+    torch.testing.assert_close(model.project(values), expected)
+    for wrong in (torch.zeros(4, 9), torch.zeros(4, 3, 8), torch.zeros(4, 0, 9), clips(4, 1)):
+        with pytest.raises(ValueError, match=r"Clips must be \(N, K, F\), not"):
+            model.project(wrong)
+    with pytest.raises(ValueError, match=r"Clips must be \(N, K, 3, T, H, W\)"):
+        tiny().project(values)

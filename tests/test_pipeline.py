@@ -27,6 +27,7 @@ SMOKE = {
         "e2e": {"model": {"semantic": "fixed"}, "loss": {"terms": ["regression"]}, "compute": {"precision": "bf16"}}
     },
     "sphere": {"variants": ["e2e", "aurl"], "epochs": 1, "batch": 16},
+    "heads": {"backbone": "aurl", "variants": ["aurl", "e2e"], "seeds": 2},
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
     "ablations": {"variants": ["aurl", "alignment"], "seeds": [0], "studies": {"small": {}}},
 }
@@ -62,6 +63,7 @@ def test_stage_declares_the_sections_its_notebook_reads(name):
 STAGES = {name: code(name) + "\nimport aurl.pipeline.notebook" for name in NOTEBOOKS} | {
     "check": "import aurl.pipeline.check",
     "sphere": "import aurl.sphere",
+    "heads": "import aurl.heads",
 }
 
 
@@ -95,6 +97,9 @@ def test_files_that_stages_hand_on_are_the_pipelines():
         paths.SUMMARY_MARKDOWN,
         paths.CLAIMS,
         paths.GAINS,
+        paths.HEADS,
+        paths.HEADS_RUNS,
+        paths.heads("set").parent,
         paths.run(*run),
         paths.history(*run),
         paths.metrics(*run),

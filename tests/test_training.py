@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from colored import LOSS, MODEL, NAMES, WORDS, settings, videos
+from colored import LOSS, MODEL, NAMES, WORDS, fixed, settings, videos
 
 from aurl import UserError, checkpoints, code, config, inference, losses, training
 
@@ -484,3 +484,43 @@ def test_the_key_holds_the_code_that_matters_and_no_other():
         used
     )
     assert not {"aurl.figures", "aurl.progress", "aurl.files", "aurl.evaluation"} & set(used)
+
+
+# --- features that were computed elsewhere -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [dict(), dict(model=dict(projection="linear", semantic="fixed"))])
+def test_features_are_trained_on_as_videos_are(run, written, tmp_path, change):
+    data = [fixed(tmp_path, 16, 1, random=0), fixed(tmp_path, 4, 2)]
+    terms = dict(terms=["regression"]) if change else {}
+    params = settings(**dict(epochs=12, batch=8, loss=terms, precision="auto") | change)
+    history = run(params, clips=data[0], val=data[1])
+    assert history["val_top1"].max() > 0.6  # chance is 0.25
+    model, about = checkpoints.load(tmp_path / "run")
+    assert about["features"] == 5 and about["arithmetic"]["precision"] == "float32"
+    video, labels = inference.encode(model, data[1], 16, params.compute)
+    found = (video @ inference.encode_classes(model, WORDS).T).argmax(axis=1)
+    assert (found == labels).mean() == about["val_top1"]
+    run(params, "again", clips=fixed(tmp_path, 16, 1, random=0), val=data[1])
+    assert written("again") == written()
+
+
+def test_a_killed_training_on_features_ends_with_the_same_bytes(run, written, tmp_path, monkeypatch):
+    data = dict(clips=fixed(tmp_path, 16, 1, random=0), val=fixed(tmp_path, 4, 2))
+    run(settings(), "whole", **data)
+    real = training.validate
+    calls = iter([real, real, None])
+    monkeypatch.setattr(training, "validate", lambda *arguments: next(calls)(*arguments))
+    with pytest.raises(TypeError):  # killed in the third epoch
+        run(settings(), **data)
+    monkeypatch.setattr(training, "validate", real)
+    run(settings(), **data)
+    assert written("whole") == written()
+
+
+def test_other_features_are_another_training(run, written, tmp_path):
+    val = fixed(tmp_path, 4, 2)
+    run(clips=fixed(tmp_path, 16, 1, random=0), val=val)
+    one = written()
+    run(clips=fixed(tmp_path, 16, 3, random=0), val=val)
+    assert written() != one

@@ -102,31 +102,9 @@ class Listing:
         if len(twice):
             one, other = table["path"][twice[0] - 1], table["path"][twice[0]]
             raise self.error(f"{one} and {other} would have the same id, so move one of them away")
-        table["class"] = table["class"].map(self._official(table["class"].unique(), classes))
+        table["class"] = table["class"].map(official(table["class"].unique(), classes, self.root, self.error))
         table.attrs = {**counts, "skipped": sorted(self.skipped)}
         return table
-
-    def _official(self, found, classes):
-        """The official spelling of the ``found`` class names, as a dict."""
-        if classes is None or isinstance(classes, int):
-            if classes not in (None, len(found)):
-                raise self.error(
-                    f"{self.root} has {len(found)} classes, such as {found[0]!r}, where {classes} should be"
-                )
-            return {name: name for name in found}
-        known = {_letters(name): name for name in classes}
-        for name in found:
-            if _letters(name) not in known:
-                near = difflib.get_close_matches(name, classes, n=1)
-                raise self.error(
-                    f"{self.root} has a class {name!r}, which is none of the {len(classes)} of this data set"
-                    + (f" (did you mean {near[0]!r}?)" if near else "")
-                )
-        missing = set(known) - {_letters(name) for name in found}
-        if missing:
-            example = min(known[key] for key in missing)
-            raise self.error(f"{self.root} lacks {len(missing)} of the {len(classes)} classes, such as {example!r}")
-        return {name: known[_letters(name)] for name in found}
 
     def _is_folder(self, entry, path):
         try:
@@ -139,6 +117,30 @@ class Listing:
 
     def _skip(self, path, reason):
         self.skipped.add(f"{os.fsencode(path).decode(errors='backslashreplace')}: {reason}")
+
+
+def official(found, classes, root, error):
+    """The official spelling of the class names ``found`` in ``root``, as a dict; ``classes`` as in `Listing.table`.
+
+    Raises what ``error`` makes of a reason, for other classes.
+    """
+    if classes is None or isinstance(classes, int):
+        if classes not in (None, len(found)):
+            raise error(f"{root} has {len(found)} classes, such as {found[0]!r}, where {classes} should be")
+        return {name: name for name in found}
+    known = {_letters(name): name for name in classes}
+    for name in found:
+        if _letters(name) not in known:
+            near = difflib.get_close_matches(name, classes, n=1)
+            raise error(
+                f"{root} has a class {name!r}, which is none of the {len(classes)} of this data set"
+                + (f" (did you mean {near[0]!r}?)" if near else "")
+            )
+    missing = set(known) - {_letters(name) for name in found}
+    if missing:
+        example = min(known[key] for key in missing)
+        raise error(f"{root} lacks {len(missing)} of the {len(classes)} classes, such as {example!r}")
+    return {name: known[_letters(name)] for name in found}
 
 
 def same_class(one, other):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from aurl import UserError
-from aurl.config import EMBEDDED
+from aurl.config import EMBEDDED, FEATURES
 from aurl.datasets import COLUMNS, names
 from aurl.datasets.readers import READERS
 from aurl.files import write_bytes
@@ -32,11 +32,15 @@ def datasets(data, prepare, report=REJECTED):
     _check_classes(data, listed)
     for name in wanted:
         _split(listed[name].assign(set=name), data, prepare)
-        _check_proxies(prepare.proxies, data.datasets[name])
+        if data.datasets[name].reader != FEATURES:
+            _check_proxies(prepare.proxies, data.datasets[name])
+    _check_features(data, listed)
     parts, rejected, found = [], [], {}
     _report(rejected, report)
     for name in wanted:
-        rows = _usable(name, listed[name], prepare, rejected, report)
+        rows = listed[name]
+        if data.datasets[name].reader != FEATURES:
+            rows = _usable(name, rows, prepare, rejected, report)
         rows = _split(rows.assign(set=name), data, prepare)
         counts = {key: value for key, value in listed[name].attrs.items() if isinstance(value, int)}
         left_out = sum(len(table) for table in rejected if name in set(table["set"]))
@@ -71,6 +75,20 @@ def _check_classes(data, listed):
             raise UserError(
                 f'the training set {" + ".join(data.train)} has one class, "{min(seen)}", so that there is nothing to '
                 "tell apart: add another class."
+            )
+
+
+def _check_features(data, listed):
+    """Raise UserError where features of two sets cannot be seen by one model, or trained on together."""
+    wanted = [name for name in listed if data.datasets[name].reader == FEATURES]
+    for name in wanted[1:]:
+        columns = ["width", "frames"] if name in data.train and wanted[0] in data.train else ["width"]
+        one, other = (tuple(listed[key][columns].iloc[0]) for key in (wanted[0], name))
+        if one != other:
+            what = "vectors of {} numbers" + ", {} for each video" * (len(columns) - 1)
+            raise UserError(
+                f"the data set {wanted[0]} has {what.format(*one)}, but {name} has {what.format(*other)}: compute the "
+                "features of all sets in the same way."
             )
 
 

@@ -16,11 +16,13 @@ changed ("playing_drums"); None takes what there is. ``split`` reads only that s
 splits is all of it. ``table.attrs`` says what was left out: ``skipped``, a list of paths, each with its reason, and the
 counts that each reader describes.
 
+With ``features`` the root is a file (`aurl.datasets.features`), and rows of its table need no probing.
+
 All raise UserError, with the expected layout: a root that is missing or is no folder, a folder that cannot be read, a
 class folder without videos, other classes than expected, two files with the same id, a broken annotation file.
 """
 
-from aurl.datasets import activitynet, folders, kinetics
+from aurl.datasets import activitynet, features, folders, kinetics
 
 READERS = {
     "folders": folders.read,
@@ -28,4 +30,5 @@ READERS = {
     "hmdb51": folders.read_hmdb51,
     "kinetics": kinetics.read,
     "activitynet": activitynet.read,
+    "features": features.read,
 }

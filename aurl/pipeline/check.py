@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aurl import UserError, config
+from aurl.config import FEATURES
 from aurl.files import write_bytes
 
 
@@ -36,6 +37,7 @@ def check(path: str | Path = "params.yaml") -> None:
     for name in used:
         if name in params.data.datasets:
             _has_paths(f"{path}: data.datasets.{name}", params.data.datasets[name])
+    _suits_the_model(path, used, params, variants)
     for key, file in (("vectors", params.text.vectors), ("descriptions", params.text.descriptions)):
         _is_file(f"{path}: text.{key}", file)
     classes = {name: known_classes(f"{path}: data.datasets.{name}", name, params) for name in params.data.datasets}
@@ -62,11 +64,31 @@ def _suits_the_backbone(where, params):
 
 
 def _has_paths(where, about):
-    if not Path(about.root).is_dir():
+    if about.reader == FEATURES:
+        _is_file(f"{where}.root", about.root)
+    elif not Path(about.root).is_dir():
         raise UserError(f"{where}.root: there is no folder {about.root}: write where the videos are.")
     files = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
     for file in files:
         _is_file(f"{where}.annotations", file)
+
+
+def _suits_the_model(path, used, params, variants):
+    """Whether the sets are all of videos or all of features, and every variant's backbone is for these."""
+    fixed = [name for name in used if name in params.data.datasets and params.data.datasets[name].reader == FEATURES]
+    videos = [name for name in used if name not in fixed]
+    if fixed and videos:
+        raise UserError(
+            f"{path}: data names {fixed[0]}, which has features, and {videos[0]}, which has videos: one model cannot "
+            "see both, so take sets of one kind."
+        )
+    for variant, own in variants.items():
+        if (own.model.backbone == FEATURES) != bool(fixed):
+            kind, wanted = ("features", "features") if fixed else ("videos", "a video backbone, such as r2plus1d")
+            raise UserError(
+                f"{path}: model.backbone is {own.model.backbone} in the variant {variant}, but {used[0]} has {kind}: "
+                f"set it to {wanted}."
+            )
 
 
 def _is_file(where, file):

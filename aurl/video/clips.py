@@ -13,17 +13,19 @@ import torch
 
 from aurl import UserError, processes
 from aurl.datasets import read_manifest
+from aurl.datasets.features import CODEC
 from aurl.files import forget_key, is_made_from, key_of, locked, note_key
 from aurl.paths import FRAMES, merged
 from aurl.progress import SIDE_BY_SIDE, parallel
 from aurl.video.decoding import VideoError
+from aurl.video.fixed import FixedFeatures
 from aurl.video.reading import RESIZE, check, clip_indices, read_clips
 
 PREFETCH = 2  # batches that each worker process reads ahead
 
 
 def open_set(params, names, split, classes, count=1, seed=None):
-    """`Clips` of one split of one data set in the manifest, or of a list of them.
+    """`Clips` of one split of one data set in the manifest, or of a list of them; `FixedFeatures` of features.
 
     The videos are decoded once, into a cache, if they are squashed rather than cropped and the cache is small enough.
     ``params`` has the sections ``clip`` and ``compute``; the other arguments are those of `Clips`, but that ``count``
@@ -31,6 +33,8 @@ def open_set(params, names, split, classes, count=1, seed=None):
     has no such videos.
     """
     manifest = read_manifest(names, split)
+    if manifest["codec"].iloc[0] == CODEC:  # chapter 1 has no mixed sets
+        return FixedFeatures(manifest, classes, count, seed)
     cache = None
     if params.clip.crop == "squash":  # crops are cut out of larger pictures than those that are kept
         name = f"{merged(manifest['set'].unique())}-{split}"
@@ -55,6 +59,8 @@ class Clips(torch.utils.data.Dataset):
 
     An item that cannot be read is a VideoError, and so is one whose file no longer has the manifest's digest.
     """
+
+    dim = None  # of features; here are pictures
 
     def __init__(self, manifest, classes, clip, count=1, seed=None, cache=None):
         places = {name: label for label, name in enumerate(classes)}

@@ -95,6 +95,29 @@ def test_sets_that_are_not_used_may_be_elsewhere(project):
     assert project(own={"root": "/nowhere"}) is None
 
 
+def test_features_and_their_backbone(project):
+    Path("ucf.npz").touch()
+    both = {name: {"reader": "features", "root": "ucf.npz"} for name in ("kin", "ucf")}
+    model = yaml.safe_load(Path(ROOT / "params.yaml").read_text())["model"]
+    fixed = {"train": ["kin"], "test": ["ucf"], "datasets": both}
+    assert project(data=fixed, model={"backbone": "features"}) is None
+    assert project(data=fixed, model=model) == (
+        "params.yaml: model.backbone is r2plus1d in the variant aurl, but kin has features: set it to features."
+    )
+    both["kin"]["root"] = "nowhere.npz"
+    assert "data.datasets.kin.root: there is no file nowhere.npz: " in project(data=fixed)
+    mixed = {"kin": {"reader": "features", "root": "ucf.npz"}, "ucf": {"reader": "ucf101", "root": "ucf"}}
+    assert project(data={"train": ["kin"], "test": ["ucf"], "datasets": mixed}) == (
+        "params.yaml: data names kin, which has features, and ucf, which has videos: one model cannot see both, so "
+        "take sets of one kind."
+    )
+    videos = {"train": ["mocap-seen"], "test": ["mocap-composed"], "datasets": {}}
+    assert project(data=videos, model={"backbone": "features"}) == (
+        "params.yaml: model.backbone is features in the variant aurl, but mocap-seen has videos: set it to a video "
+        "backbone, such as r2plus1d."
+    )
+
+
 def test_misspelled_names(project):
     assert "data.datasets.kin.names: there are no class names of 'kinetics70', only of" in project(
         kinetics={"names": "kinetics70"}

@@ -1,0 +1,218 @@
+"""Features that were computed elsewhere, one vector or S segments for each video, as a data set: the reader `features`.
+
+The root is one file, with N videos and F numbers in a vector. Its arrays are:
+
+``features``  (N, F), or (N, S, F) with S segments for each video; numbers
+``labels``    (N,) class names, or places in ``classes``, from 0 on
+``classes``   (C,) class names; needed where labels are numbers
+``ids``       (N,) unique names of the videos; optional, their places in the file if absent
+``split``     (N,) "train", "val" or "test"; optional
+
+========  ==============================================================================================
+.npz      these arrays, as `numpy.savez` writes them
+.npy      the features; a CSV of the same name beside it has the columns id, class and optionally split
+.h5       HDF5 (or .hdf5): these arrays as data sets
+.mat      MATLAB, version 7 at most: these arrays as variables; or, as the field's zero-shot files have them, features
+          (F, N), labels from 1 on and ``allclasses_names``, which may lie in an ``att_splits.mat`` beside it
+========  ==============================================================================================
+
+Nothing in a file is executed: arrays of Python objects, which are pickles, are refused.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from aurl import UserError
+from aurl.datasets.listing import COLUMNS, official
+
+CODEC = "features"  # in the manifest's column of that name: there are no pictures
+ARRAYS = ("features", "labels", "classes", "ids", "split")
+EXPECTED = "expected features (N, F) or (N, S, F), labels, and where these are numbers classes; see DATA.md."
+CHUNK = 16384  # videos that are looked at together
+OBJECTS = "holds Python objects, which are not read as they could run code: save names as text and numbers as numbers"
+
+
+class File(NamedTuple):
+    """A file of features: see the module's description."""
+
+    features: np.ndarray  # (N, S, F), mapped into memory where the format allows
+    labels: list  # N class names
+    ids: list
+    splits: list  # "" where there is none
+
+
+def read(root, classes=None, split=None):
+    """The table of the file ``root``; see `aurl.datasets.readers`. It has the manifest's columns of each video, too.
+
+    There, ``first`` is the video's place in the file, ``frames`` its segments S, ``width`` the numbers F of a vector,
+    and ``digest`` the SHA-256 of its features as float32. Raises UserError for a file that is not as described above,
+    for features that are not finite, and for other ``classes`` or no video of the ``split``.
+    """
+    file, root = load(root), str(Path(root))
+    table = pd.DataFrame({"id": file.ids, "path": root, "class": file.labels, "split": file.splits})
+    table = table.assign(begin=np.nan, end=np.nan)[COLUMNS]
+    count, segments, dim = file.features.shape
+    table = table.assign(
+        first=range(count), frames=segments, fps=0.0, width=dim, height=0, duration=0.0, codec=CODEC,
+        digest=_digests_of_all(root, file), status="ok",
+    )  # fmt: skip
+    if split is not None and (table["split"] != "").any():
+        table = table[table["split"] == split]
+        if table.empty:
+            raise _error(root, f"has no video of the split {split}")
+    elif split is not None:
+        table = table.assign(split=split)
+    names = official(table["class"].unique(), classes, root, lambda reason: UserError(f"{reason}; see DATA.md."))
+    table = table.assign(**{"class": table["class"].map(names)}).sort_values("id", ignore_index=True)
+    table.attrs = {"skipped": []}
+    return table
+
+
+def load(path):
+    """The `File` at ``path``. Raises UserError if it is missing or not as the module describes."""
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise UserError(f"{path} is no file of features: give one that ends in {', '.join(FORMATS)}; see DATA.md.")
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: write where the features are.")
+    try:
+        arrays = FORMATS[path.suffix](path)
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing: it says what the videos in {path} are; see DATA.md.") from None
+    except Exception as error:  # each library has its own ways to say that a file is cut short or of another kind
+        reason = OBJECTS if "allow_pickle" in str(error) else f"cannot be read ({type(error).__name__})"
+        raise _error(path, reason) from None
+    for name in ("features", "labels"):
+        if name not in arrays:
+            raise _error(path, f"has no array {name!r}")
+    features = arrays["features"]
+    if features.ndim not in (2, 3) or features.dtype.kind not in "fiu" or not features.size:
+        raise _error(path, f"has features of shape {features.shape} and type {features.dtype}")
+    count = len(features)
+    for name in ("labels", "ids", "split"):
+        if name in arrays and np.size(arrays[name]) != count:
+            raise _error(path, f"has {count} videos but {np.size(arrays[name])} {name}")
+    ids = _texts(arrays["ids"]) if "ids" in arrays else [f"{i:0{len(str(count - 1))}d}" for i in range(count)]
+    if len(set(ids)) < count:
+        twice = pd.Series(ids)[pd.Series(ids).duplicated()].iloc[0]
+        raise _error(path, f"has two videos with the id {twice!r}")
+    splits = _texts(arrays["split"]) if "split" in arrays else [""] * count
+    if wrong := set(splits) - {"", "train", "val", "test"}:
+        raise _error(path, f"has a split {min(wrong)!r}, which is none of train, val and test")
+    labels = _labels(path, arrays, ids)
+    return File(features if features.ndim == 3 else features[:, None], labels, ids, splits)
+
+
+def save(file, features, labels, ids, splits):
+    """Write a ``.npz`` file, or to an open binary ``file``, as `load` reads it; ``labels`` are names."""
+    np.savez(file, features=features, labels=np.array(labels), ids=np.array(ids), split=np.array(splits))
+
+
+def digests(features):
+    """The SHA-256 of each video's features (N, S, F) as float32."""
+    features = np.ascontiguousarray(features, "<f4")
+    return [hashlib.sha256(own.data).hexdigest() for own in features]
+
+
+def _digests_of_all(path, file):
+    found = []
+    for start in range(0, len(file.ids), CHUNK):
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and said below
+            part = np.asarray(file.features[start : start + CHUNK], np.float32)
+        bad = np.flatnonzero(~np.isfinite(part).all(axis=(1, 2)))
+        if len(bad):
+            raise UserError(
+                f"{path} has features that are not finite numbers, of the video {file.ids[start + bad[0]]!r}: compute "
+                "them again, or leave the video out."
+            )
+        found += digests(part)
+    return found
+
+
+def _labels(path, arrays, ids):
+    """N class names."""
+    labels = np.ravel(arrays["labels"])
+    if labels.dtype.kind not in "fiu":
+        names = _texts(labels)
+    else:
+        if "classes" not in arrays:
+            raise _error(path, "has numbers as labels and no array 'classes' that names them")
+        classes, first = _texts(arrays["classes"]), arrays.get("first", 0)  # of the labels
+        if len(set(classes)) < len(classes):
+            raise _error(path, "has a class twice in 'classes'")
+        wrong = np.flatnonzero((labels != labels.round()) | (labels < first) | (labels >= first + len(classes)))
+        if len(wrong):
+            raise _error(
+                path,
+                f"has the label {labels[wrong[0]]} at the video {ids[wrong[0]]!r}, where labels of {len(classes)} "
+                f"classes are {first} to {first + len(classes) - 1}",
+            )
+        names = [classes[place] for place in labels.astype(int) - first]
+    if "" in names:
+        raise _error(path, f"has no class name for the video {ids[names.index('')]!r}")
+    return names
+
+
+def _npz(path):
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in ARRAYS if name in arrays}
+
+
+def _npy(path):
+    features = np.load(path, mmap_mode="r", allow_pickle=False)
+    table = pd.read_csv(path.with_suffix(".csv"), dtype=str, keep_default_na=False)
+    for name in ("id", "class"):
+        if name not in table:
+            raise UserError(
+                f"{path.with_suffix('.csv')} has no column {name!r}: it needs id, class and may have split."
+            )
+    columns = {"ids": "id", "labels": "class", "split": "split"}
+    return {"features": features} | {key: table[name].to_numpy() for key, name in columns.items() if name in table}
+
+
+def _hdf5(path):
+    import h5py  # takes a while, and few need it
+
+    with path.open("rb"), h5py.File(path, "r") as file:
+        return {name: np.asarray(file[name]) for name in ARRAYS if name in file}
+
+
+def _mat(path):
+    from scipy.io import loadmat
+
+    try:
+        arrays = loadmat(path, variable_names=[*ARRAYS, "allclasses_names"])
+        beside = path.with_name("att_splits.mat")
+        if not {"classes", "allclasses_names"} & arrays.keys() and beside.is_file():
+            arrays |= loadmat(beside, variable_names=["allclasses_names"])
+    except NotImplementedError:
+        raise UserError(
+            f"{path} is a file of MATLAB 7.3: save it with -v7, or its arrays as HDF5; see DATA.md."
+        ) from None
+    names = arrays.pop("allclasses_names", None)
+    arrays = {name: arrays[name] for name in ARRAYS if name in arrays}
+    if names is None or "classes" in arrays:
+        return arrays
+    if "features" in arrays:
+        arrays["features"] = arrays["features"].T
+    return arrays | {"classes": names, "first": 1}
+
+
+FORMATS = {".npz": _npz, ".npy": _npy, ".h5": _hdf5, ".hdf5": _hdf5, ".mat": _mat}
+
+
+def _texts(array):
+    """Texts of an array of bytes, texts or numbers, or of a MATLAB cell array of texts."""
+    values = np.ravel(array).tolist()
+    values = [value.item() if isinstance(value, np.ndarray) and value.size == 1 else value for value in values]
+    return [(value.decode() if isinstance(value, bytes) else str(value)).strip() for value in values]
+
+
+def _error(path, reason):
+    return UserError(f"{path} {reason}: {EXPECTED}")

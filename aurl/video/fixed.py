@@ -1,0 +1,109 @@
+"""Features that were computed elsewhere, in memory, with the interface of `aurl.video.clips.Clips`."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from aurl import UserError
+from aurl.datasets import features
+
+
+class FixedFeatures:
+    """The features of the manifest's videos; a video's S segments play the role of its clips.
+
+    Item i is ``(features, label, mirrored)``: float32 ``(count, F)``, an int, and bool ``(count,)``, all false.
+
+    Args:
+        manifest: rows as `aurl.datasets.features.read` gives them. Rows of other classes are passed over.
+        classes: class names; a label is a place in this list.
+        count: segments per video, those at the start of as many equal parts of the S.
+        seed: if given, segments are drawn at random, anew in every epoch.
+
+    Raises UserError for a video whose features no longer have the manifest's digest.
+    """
+
+    clip = None  # no frames are sampled
+
+    def __init__(self, manifest, classes, count=1, seed=None):
+        places = {name: label for label, name in enumerate(classes)}
+        rows = manifest[manifest["class"].isin(places)]
+        self.ids, self.digests, self.paths = list(rows["id"]), list(rows["digest"]), list(rows["path"])
+        self.rows = rows["first"].to_numpy()  # in the file
+        self.labels = [places[name] for name in rows["class"]]
+        self.segments, self.dim = int(manifest["frames"].iloc[0]), int(manifest["width"].iloc[0])
+        self.count, self.seed = count, seed
+        self._drawn = None, None  # an epoch and its segments
+        self._load()
+
+    def facts(self):
+        """All that decides the features and labels that come, as JSON can hold it."""
+        return {"videos": self.digests, "labels": self.labels, "count": self.count, "seed": self.seed}
+
+    def __len__(self):
+        return len(self.ids)
+
+    def __getitem__(self, i):
+        values, labels, mirrored = self._batch([(0, i)])
+        return values[0].numpy(), int(labels[0]), mirrored[0].numpy()
+
+    def batches(self, size, order=None, compute=None):
+        """Batches of float32 ``(N, count, F)``, labels ``(N,)`` and ``mirrored`` ``(N, count)``, to iterate over.
+
+        The arguments are those of `aurl.video.clips.Clips.batches`. No process reads ahead: a batch is one gather.
+        """
+        if order is None:
+            starts = range(0, len(self), size)
+            order = [[(0, i) for i in range(start, min(start + size, len(self)))] for start in starts]
+        return _Batches(self, order)
+
+    def _batch(self, places):
+        chosen = torch.tensor([i for _, i in places])
+        segments = self._segments(places[0][0])  # all are of one epoch
+        values = self._values[chosen[:, None], segments if segments.ndim == 1 else segments[chosen]]
+        return values, self._labels[chosen], torch.zeros(values.shape[:2], dtype=torch.bool)
+
+    def _segments(self, epoch):
+        """Which segments an epoch takes: ``(count,)`` for all videos, or ``(videos, count)`` at random."""
+        if self.seed is None:
+            return torch.arange(self.count) * self.segments // self.count
+        if self._drawn[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            self._drawn = epoch, torch.from_numpy(rng.integers(self.segments, size=(len(self), self.count)))
+        return self._drawn[1]
+
+    def __getstate__(self):
+        """What another process needs; it reads the features itself."""
+        return {name: value for name, value in vars(self).items() if name not in ("_values", "_labels", "_drawn")}
+
+    def __setstate__(self, state):
+        vars(self).update(state, _drawn=(None, None))
+        self._load()
+
+    def _load(self):
+        values = np.empty((len(self), self.segments, self.dim), np.float32)
+        paths = np.array(self.paths, dtype=object)
+        for path in dict.fromkeys(self.paths):
+            here, stored = np.flatnonzero(paths == path), features.load(Path(path)).features
+            if stored.shape[1:] != values.shape[1:] or self.rows[here].max() >= len(stored):
+                raise _changed(f"{path} is not the file")
+            values[here] = stored[self.rows[here]]
+        for i, found in enumerate(features.digests(values)):
+            if found != self.digests[i]:
+                raise _changed(f"{self.paths[i]} does not have the features of {self.ids[i]}")
+        self._values, self._labels = torch.from_numpy(values), torch.tensor(self.labels, dtype=torch.int64)
+
+
+class _Batches:
+    def __init__(self, source, order):
+        self.source, self.order = source, order
+
+    def __len__(self):
+        return len(self.order)
+
+    def __iter__(self):
+        return (self.source._batch(places) for places in self.order)
+
+
+def _changed(reason):
+    return UserError(f"{reason} that the manifest lists: prepare the data again, with `dvc repro -f 01_prepare_data`.")

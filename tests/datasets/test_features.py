@@ -1,0 +1,163 @@
+"""Files of features as a data set: the same videos from every layout, and one sentence for each mistake in a file."""
+
+import hashlib
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.io import savemat
+
+from aurl import UserError, config
+from aurl.datasets import COLUMNS, features, prepare
+
+NAMES = ["jump", "run", "walk"]
+LABELS = np.array([0, 1, 2, 2, 1, 0])
+IDS = [f"v{i}" for i in range(6)]
+SPLITS = ["train", "train", "train", "val", "val", "test"]
+VALUES = np.random.default_rng(0).normal(size=(6, 2, 4)).astype(np.float32)
+
+
+def write(path, values=VALUES, **change):
+    """A file of six videos in the layout of its extension; ``change`` replaces arrays, and None leaves one out."""
+    arrays = {"features": values, "labels": LABELS, "classes": NAMES, "ids": IDS, "split": SPLITS} | change
+    arrays = {name: value for name, value in arrays.items() if value is not None}
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    elif path.suffix == ".npy":
+        np.save(path, arrays["features"])
+        table = {"id": IDS, "class": [NAMES[i] for i in LABELS], "split": SPLITS}
+        pd.DataFrame(table).to_csv(path.with_suffix(".csv"), index=False)
+    elif path.suffix == ".mat":
+        cells = ("classes", "ids", "split")
+        savemat(path, {name: np.array(v, object) if name in cells else v for name, v in arrays.items()})
+    else:
+        with h5py.File(path, "w") as file:
+            for name, value in arrays.items():
+                file[name] = value
+    return path
+
+
+def said(path, **options):
+    with pytest.raises(UserError) as caught:
+        features.read(path, **options)
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith(".") and str(path.with_suffix("")) in message
+    return message
+
+
+@pytest.mark.parametrize("ending", [".npz", ".npy", ".h5", ".hdf5", ".mat"])
+def test_every_layout_has_the_same_videos(tmp_path, ending):
+    path = write(tmp_path / f"set{ending}")
+    table = features.read(path)
+    assert table["id"].tolist() == IDS and table["split"].tolist() == SPLITS
+    assert table["class"].tolist() == [NAMES[i] for i in LABELS]
+    assert table[["first", "frames", "width"]].values.tolist() == [[i, 2, 4] for i in range(6)]
+    assert table["digest"].tolist() == [hashlib.sha256(own.tobytes()).hexdigest() for own in VALUES]
+    np.testing.assert_array_equal(features.load(path).features, VALUES)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_the_fields_zero_shot_files(tmp_path, beside):
+    """features (F, N), labels (N, 1) from 1 on, and names in a cell array of their own file or of att_splits.mat."""
+    names = {"allclasses_names": np.array(NAMES, object)[:, None]}
+    own = {"features": VALUES[:, 0].T, "labels": LABELS[:, None] + 1.0}
+    savemat(tmp_path / "res101.mat", own if beside else own | names)
+    if beside:
+        savemat(tmp_path / "att_splits.mat", names)
+    table = features.read(tmp_path / "res101.mat")
+    assert table["class"].tolist() == [NAMES[i] for i in LABELS] and table["id"].tolist() == list("012345")
+    np.testing.assert_array_equal(features.load(tmp_path / "res101.mat").features[:, 0], VALUES[:, 0])
+
+
+def test_npy_is_mapped_and_names_may_stand_in_place_of_numbers(tmp_path):
+    write(tmp_path / "set.npy")
+    assert isinstance(features.load(tmp_path / "set.npy").features, np.memmap)
+    path = write(tmp_path / "set.npz", labels=["b", "a", "a", "b", "a", "b"], classes=None, ids=None, split=None)
+    table = features.read(path)
+    assert table["class"].tolist() == list("baabab") and table["split"].unique().tolist() == [""]
+
+
+def test_split_and_official_names(tmp_path):
+    path = write(tmp_path / "set.npz")
+    assert features.read(path, split="val")["id"].tolist() == ["v3", "v4"]
+    assert features.read(path, classes=["Jump", "Run", "Walk"])["class"].unique().tolist() == ["Jump", "Run", "Walk"]
+    plain = write(tmp_path / "plain.npz", split=None)
+    assert features.read(plain, split="val")["split"].unique().tolist() == ["val"]
+    assert "has a class 'walk', which is none of the 2" in said(path, classes=["jump", "run"])
+    assert "has no video of the split train" in said(write(tmp_path / "t.npz", split=["test"] * 6), split="train")
+
+
+BAD = np.where(np.arange(6)[:, None, None] == 3, np.nan, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"labels": None}, "has no array 'labels'"),
+        ({"values": VALUES[:, 0, 0]}, "has features of shape (6,)"),
+        ({"values": VALUES[:, None]}, "has features of shape (6, 1, 2, 4)"),
+        ({"values": np.full((6, 4), "x")}, "and type <U1"),
+        ({"values": BAD}, "has features that are not finite numbers, of the video 'v3'"),
+        ({"values": VALUES.astype(float) * 1e39}, "not finite numbers, of the video 'v0'"),
+        ({"ids": ["v0"] * 6}, "has two videos with the id 'v0'"),
+        ({"ids": IDS[:5]}, "has 6 videos but 5 ids"),
+        ({"labels": LABELS + 1}, "has the label 3 at the video 'v2', where labels of 3 classes are 0 to 2"),
+        ({"labels": LABELS - 1}, "has the label -1 at the video 'v0'"),
+        ({"labels": LABELS + 0.5}, "has the label 0.5 at the video 'v0'"),
+        ({"classes": None}, "has numbers as labels and no array 'classes'"),
+        ({"classes": ["a", "a", "b"]}, "has a class twice"),
+        ({"classes": ["a", "", "b"]}, "has no class name for the video 'v1'"),
+        ({"split": ["dev"] * 6}, "has a split 'dev'"),
+        ({"classes": np.array(NAMES, object)}, "holds Python objects, which are not read as they could run code"),
+    ],
+)
+def test_mistakes_in_a_file(tmp_path, change, sentence):
+    assert sentence in said(write(tmp_path / "set.npz", **change))
+
+
+def test_files_that_are_something_else(tmp_path):
+    assert "is no file of features: give one that ends in .npz" in said(tmp_path / "set.txt")
+    for ending in features.FORMATS:
+        path = tmp_path / f"set{ending}"
+        assert "there is no file" in said(path)
+        path.write_bytes(b"something else")
+        assert "cannot be read" in said(path) or "holds Python objects" in said(path)
+    np.save(tmp_path / "alone.npy", VALUES)
+    assert "alone.csv is missing" in said(tmp_path / "alone.npy")
+    (tmp_path / "alone.csv").write_text("id,label\n")
+    assert "has no column 'class'" in said(tmp_path / "alone.npy")
+
+
+# --- as rows of the manifest ---------------------------------------------------------------------------
+
+
+def data(train, test):
+    known = {"reader": "features"}
+    sets = {name: config.Dataset(root=f"{name}.npz", **known) for name in (*train, *test)}
+    return config.Data(train=train, test=test, datasets=sets)
+
+
+SETTINGS = config.Prepare(val_videos=1, min_frames=16, broken=0, proxies=None, scheduler=None)
+
+
+def test_rows_of_the_manifest_need_no_probing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "own.npz", split=None)
+    write(tmp_path / "other.npz", values=VALUES[:, :1], split=None)
+    (seen, unseen), found = prepare.datasets(data(["own"], ["other"]), SETTINGS)
+    assert list(seen.columns) == COLUMNS and (seen["status"] == "ok").all() and seen["id"].str.startswith("own/v").all()
+    assert seen.groupby("class")["split"].apply(sorted).tolist() == [["train", "val"]] * 3
+    assert unseen["split"].unique().tolist() == ["test"] and found["videos"].tolist() == [6, 6]
+    assert not (tmp_path / "build").exists()
+
+
+def test_sets_of_other_dimensions_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "own.npz", split=None)
+    write(tmp_path / "small.npz", values=VALUES[..., :3], split=None)
+    write(tmp_path / "single.npz", values=VALUES[:, 0], split=None)
+    with pytest.raises(UserError, match="own has vectors of 4 numbers, but small has vectors of 3 numbers: compute"):
+        prepare.datasets(data(["own"], ["small"]), SETTINGS)
+    with pytest.raises(UserError, match="own has vectors of 4 numbers, 2 for each video, but single has .*, 1 for"):
+        prepare.datasets(data(["own", "single"], ["small"]), SETTINGS)

@@ -1,0 +1,115 @@
+"""The heads of all variants on the features of one backbone."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from colored import NAMES, WORDS, videos
+
+from aurl import UserError, checkpoints, config, heads, paths, text
+from aurl.datasets import features
+
+ROOT = Path(__file__).parents[1]
+UNSEEN = ["pink", "cyan", "gray"]
+TINY = {"backbone": "r2plus1d", "width": 4, "hidden": 8, "word_hidden": 8, "dim": 8}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project whose features of two sets are kept already; returns what writes its parameters."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "build/heads").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    sets = {"verbs-seen": (NAMES, WORDS), "verbs-unseen": (UNSEEN, rng.random((3, 6), np.float32))}
+    text.save_classes(paths.CLASS_VECTORS, sets | {paths.WORDS: sets["verbs-seen"]})
+    for name, (names, _) in sets.items():
+        labels = np.arange(40) % len(names)
+        values = (np.eye(4, 5)[labels][:, None] + rng.normal(0, 0.2, (40, 1, 5))).astype(np.float32)
+        splits = ["train"] * 32 + ["val"] * 8 if name == "verbs-seen" else ["test"] * 40
+        features.save(paths.heads(name), values, [names[i] for i in labels], list(map(str, range(40))), splits)
+    monkeypatch.setattr(heads, "keep_features", lambda params, folder: None)
+
+    def write(**sections):
+        raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+        raw["model"] |= TINY
+        raw["train"] |= {"epochs": 4, "batch": 16}
+        for name, values in sections.items():
+            raw[name] |= values
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+
+    write(heads={"variants": ["aurl", "e2e", "classifier"], "seeds": 2})
+    return write
+
+
+def test_every_class_and_training_has_a_row_and_the_bytes_repeat(project):
+    heads.run()
+    classes, runs = (pd.read_csv(path) for path in (paths.HEADS, paths.HEADS_RUNS))
+    assert list(classes) == ["set", "variant", "seed", "class", "videos", "top1", "top5"]
+    assert classes.groupby(["variant", "seed"], sort=False).size().to_dict() == {
+        (variant, seed): 3 for variant in ("aurl", "e2e", "classifier") for seed in (0, 1)
+    }
+    assert list(classes["class"][:3]) == sorted(UNSEEN) and set(classes["videos"]) == {13, 14}
+    assert list(runs) == ["set", "variant", "seed", "top1", "top5", "gzsl_harmonic", "closeness", "dispersion"]
+    own = classes[(classes["variant"] == "e2e") & (classes["seed"] == 1)]
+    assert runs["top1"][3] == pytest.approx((own["top1"] * own["videos"]).sum() / 40, abs=1e-4)
+    before = [path.read_bytes() for path in (paths.HEADS, paths.HEADS_RUNS)]
+    heads.run()
+    assert [path.read_bytes() for path in (paths.HEADS, paths.HEADS_RUNS)] == before
+
+
+def test_heads_learn_the_seen_classes(project):
+    (params,) = [own for own in heads.trainable() if own.variant == "aurl"]
+    table = features.read(paths.heads("verbs-seen"))
+    parts = [heads.FixedFeatures(table[table["split"] == split], NAMES) for split in ("train", "val")]
+    params = params.replace(train={"epochs": 20})
+    model = heads.fit(params, *parts, NAMES, WORDS)
+    assert heads.validate(model, parts[1], torch.as_tensor(WORDS), params)["val_top1"] >= 0.75
+
+
+def test_variants_with_other_clips_or_backbones_are_left_out(project):
+    project(heads={"variants": None})
+    names = [params.variant for params in heads.trainable()]
+    assert "aurl" in names and "attributes" in names and not {"attention", "action2vec", "url"} & set(names)
+    assert all(params.model.backbone == "features" for params in heads.trainable())
+    project(heads={"variants": ["aurl", "url"]})
+    with pytest.raises(UserError, match=r"^heads\.variants names url, whose clips or backbone are not those of"):
+        heads.run()
+
+
+def test_a_diverging_training_is_said(project):
+    project(heads={"variants": ["aurl"], "seeds": 1}, train={"lr": 1e30})
+    with pytest.raises(UserError, match="lower"):
+        heads.run()
+
+
+def test_backbone_is_one_that_is_trained(project):
+    project(heads={"backbone": "frozen"})
+    with pytest.raises(UserError, match=r"heads\.backbone names 'frozen', which run\.variants does not train"):
+        config.load()
+
+
+def test_features_are_kept_in_the_readers_layout(project, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    sets = {"train": videos(3, 1), "val": videos(1, 2), "test": videos(2, 3)}
+    monkeypatch.setattr(heads, "open_set", lambda params, names, split, classes, count: sets[split])
+    text.save_classes(paths.CLASS_VECTORS, dict.fromkeys(("verbs-seen", "verbs-unseen"), (NAMES, WORDS)))
+    params = config.load(variant="classifier", sections=heads.SECTIONS)
+    model = heads.checkpoints.aurl.models.build(params.model, 4, 6)
+    checkpoints.save("run", model.state_dict(), params.model, NAMES, 6)
+    heads.keep_features(params, "run")
+    table = features.read(paths.heads("verbs-seen"))
+    assert table["split"].value_counts().to_dict() == {"train": 12, "val": 4}
+    assert (table["width"] == 32).all() and set(table["class"]) == set(NAMES)
+    loaded, _ = checkpoints.load("run")
+    found = heads.backbone_features(loaded, sets["test"], params)
+    assert torch.equal(found, torch.from_numpy(features.load(paths.heads("verbs-unseen")).features))
+    projected = loaded.projection(found[:, 0])
+    clips, _, mirrored = next(iter(sets["test"].batches(64)))
+    arithmetic = heads.devices.settle(loaded, sets["test"].clip, 64, params.compute)
+    torch.testing.assert_close(
+        projected, loaded.project(heads.to_device(clips, mirrored, arithmetic)), atol=0.02, rtol=0.02
+    )
