@@ -7,8 +7,8 @@ under ``ablations`` in place of those under ``run``. It is laid out anew in ``bu
 comes back to ``reports/ablations/STUDY``, with every training's figures and cost in ``runs.csv``, and every class's
 accuracy in every training in ``classes.csv``. The stage ``heads`` gives ``heads_runs.csv`` and ``heads_classes.csv``,
 the same of many more trainings on the fixed features of one backbone. The workspaces share DVC's cache, so a training
-that was done before is not repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where
-it was.
+that was done before is not repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An
+interrupted run continues where it was.
 """
 
 import json
