@@ -15,9 +15,10 @@ from aurl.inference import to_input
 from aurl.video import read_clips
 
 MODEL = config.Model(
-    width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=6, dim=5, dropout=0.0
+    backbone="r2plus1d", weights=None, width=4, depth=1, pooling="mean", projection="mlp", semantic="learned",
+    describe=False, hidden=8, word_hidden=6, dim=5, dropout=0.0,
 )  # fmt: skip
-CLIP = {"frames": 4, "stride": 2, "size": 16, "crop": "squash"}
+CLIP = {"frames": 4, "segments": 1, "stride": 2, "size": 16, "crop": "squash"}
 WORDS = ["walk", "dog", "juggling", "juggle", "fly", "walking"]
 NAMES = ["walk dog", "juggling", "fly"]
 pytestmark = pytest.mark.usefixtures("one_thread")
