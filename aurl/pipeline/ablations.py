@@ -5,9 +5,10 @@
 A study is the project with some parameters changed, such as another fold of the verbs, and with the variants and seeds
 under ``ablations`` in place of those under ``run``. It is laid out anew in ``build/ablations/STUDY``; its chapter 5
 comes back to ``reports/ablations/STUDY``, with every training's figures and cost in ``runs.csv``, and every class's
-accuracy in every training in ``classes.csv``. The workspaces share DVC's cache, so a training that was done before is
-not repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where
-it was.
+accuracy in every training in ``classes.csv``. The stage ``heads`` gives ``heads_runs.csv`` and ``heads_classes.csv``,
+the same of many more trainings on the fixed features of one backbone. The workspaces share DVC's cache, so a training
+that was done before is not repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An
+interrupted run continues where it was.
 """
 
 import json
@@ -42,6 +43,8 @@ CHAPTER = {
     "reports/tables/claims.md": "claims.md",
     "reports/figures/ablations.png": "ablations.png",
     "reports/figures/closeness_dispersion.png": "closeness_dispersion.png",
+    "reports/tables/heads.csv": "heads_classes.csv",
+    "reports/tables/heads_runs.csv": "heads_runs.csv",
     "reports/notebooks/05_ablations.ipynb": "05_ablations.ipynb",
 }
 FIGURES = ["top1", "top5", "gzsl_harmonic", "closeness", "dispersion"]  # of a training, on a test set
@@ -67,7 +70,7 @@ def run(*studies):
         own = config.load(workspace / "params.yaml", sections=["run", "data"])
         Job(workspace, "checkout", "--force", "--allow-missing", name=f"{name}: what was made before").run()
         side_by_side(workspace, own.run, at_once(params))
-        Job(workspace, "repro", "05_ablations", name=f"{name}: 05_ablations").run()
+        Job(workspace, "repro", "heads", "05_ablations", name=f"{name}: heads and 05_ablations").run()
         for source, target in CHAPTER.items():
             write_bytes(RESULTS / name / target, (workspace / source).read_bytes())
         for table, make in TABLES.items():
@@ -79,7 +82,9 @@ def bring_together():
     """For each test set whose classes several studies share out: a table of variants, the claims, and two pictures.
 
     They are ``SET.md``, ``SET-claims.md``, ``SET.png``, the accuracy of every class, and ``SET-metrics.png``, accuracy
-    against dispersion and closeness. A set is left out while one of its studies has not been run, and where studies
+    against dispersion and closeness; and the same of the heads on fixed features, ``SET-heads.md``,
+    ``SET-heads-claims.md`` and ``SET-heads-metrics.png``. A set is left out while one of its studies has not been run,
+    and where studies
     test the same classes with other parameters: these are compared study by study. Says so where the studies were run
     with different variants or seeds.
     """
@@ -87,8 +92,10 @@ def bring_together():
     for name in config.load(sections=["ablations"]).ablations.studies:
         for test in config.study(name)["data"]["test"]:
             tested.setdefault(test, []).append(RESULTS / name)
-    for test, studies in tested.items():
-        files = [study / "classes.csv" for study in studies]
+    for test, kind in product(tested, ("", "heads")):
+        studies, part = tested[test], f"{kind}_" if kind else ""
+        stem = f"{test}-{kind}" if kind else test
+        files = [study / f"{part}classes.csv" for study in studies]
         if len(files) == 1 or not all(file.exists() for file in files) or not folds.share_out(files, test):
             continue
         try:
@@ -96,20 +103,23 @@ def bring_together():
         except UserError as error:  # what was run is not lost, only not brought together
             print(f"aurl: no table of {test} over all studies: {error}", file=sys.stderr)
             continue
-        runs = pd.concat(pd.read_csv(study / "runs.csv", dtype={"set": str, "variant": str}) for study in studies)
+        runs = pd.concat(
+            pd.read_csv(study / f"{part}runs.csv", dtype={"set": str, "variant": str}) for study in studies
+        )
         runs = runs[runs["set"] == test]
-        cost = runs.groupby("variant")["seconds"].mean() / 60
+        cost = runs.groupby("variant")["seconds"].mean() / 60 if "seconds" in runs else {}
         method = table["variant"].iloc[0]
-        write_bytes(RESULTS / f"{test}.md", folds.markdown(table, method, cost).encode())
-        write_bytes(RESULTS / f"{test}-claims.md", claims.markdown(claims.decide(table, runs)).encode())
+        write_bytes(RESULTS / f"{stem}.md", folds.markdown(table, method, cost).encode())
+        write_bytes(RESULTS / f"{stem}-claims.md", claims.markdown(claims.decide(table, runs)).encode())
+        means = runs.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()
+        figure = figures.metrics_and_accuracy(means, table["chance"].mean(), test)
+        figures.save(figure, f"../{RESULTS.name}/{stem}-metrics")
+        if kind:
+            continue
         accuracy = folds.per_class(table, method)
         title = f"{method} on {test}: {len(accuracy)} classes, each unseen in one of {len(files)} studies"
         figure = figures.per_class(accuracy.to_numpy(), list(accuracy.index), table["chance"].mean(), title)
         figures.save(figure, f"../{RESULTS.name}/{test}")
-        means = runs.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()
-        figures.save(
-            figures.metrics_and_accuracy(means, table["chance"].mean(), test), f"../{RESULTS.name}/{test}-metrics"
-        )
 
 
 def _classes(workspace, params):

@@ -39,13 +39,13 @@ def write(project, **ablations):
 
 
 def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
-    write(project, variants=["frozen", "center_loss"], seeds=[3, 4])
+    write(project, variants=["classifier", "center_loss"], seeds=[3, 4])
     ablations.lay_out("verbs-0")
     ours, theirs = (config.load(folder / "params.yaml") for folder in (project, project / "build/ablations/verbs-0"))
     assert (theirs.run.variants, theirs.run.seeds, theirs.sphere.variants) == (
-        ["frozen", "center_loss"],
+        ["classifier", "center_loss"],
         [3, 4],
-        ["frozen"],
+        ["classifier"],
     )
     assert theirs.model_copy(update={"run": ours.run, "sphere": ours.sphere}) == ours
     settings = configparser.ConfigParser()
@@ -143,6 +143,9 @@ def test_studies_of_one_test_set_are_brought_together(project):
         figures = {"top5": 1.0, "gzsl_harmonic": 0.1, "closeness": 0.5, "dispersion": 0.2, "seconds": 90}
         runs = [rows[0] | figures, rows[-1] | figures]
         pd.DataFrame(runs).to_csv(project / f"reports/ablations/{name}/runs.csv", index=False)
+        pd.DataFrame(rows).to_csv(project / f"reports/ablations/{name}/heads_classes.csv", index=False)
+        heads = pd.DataFrame(runs).drop(columns="seconds")
+        heads.to_csv(project / f"reports/ablations/{name}/heads_runs.csv", index=False)
     write(project, studies={name: {"data": {"test": ["mocap-composed"]}} for name in ("one", "two")})
     ablations.bring_together()
     table = (project / "reports/ablations/mocap-composed.md").read_text()
@@ -150,7 +153,10 @@ def test_studies_of_one_test_set_are_brought_together(project):
     assert "| +50.0 (+50.0 to +50.0) | 0.500 | undecided |" in table  # two trainings cannot decide
     claims = (project / "reports/ablations/mocap-composed-claims.md").read_text()
     assert "| AURL beats E2E | aurl − e2e: +50.0 points (+50.0 to +50.0) |" in claims
-    for picture in ("mocap-composed.png", "mocap-composed-metrics.png"):
+    heads = (project / "reports/ablations/mocap-composed-heads.md").read_text()
+    assert "| aurl | 1 | 75.0 (75.0–75.0) | 6.0 (6.0–6.0) | 100.0 | – | –" in heads  # no cost, as bytes must repeat
+    assert (project / "reports/ablations/mocap-composed-heads-claims.md").read_text() == claims
+    for picture in ("mocap-composed.png", "mocap-composed-metrics.png", "mocap-composed-heads-metrics.png"):
         assert (project / "reports/ablations" / picture).stat().st_size > 1000
 
 
