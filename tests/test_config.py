@@ -94,7 +94,7 @@ def test_a_variant_is_laid_over_the_base(write, raw):
         "short": {"train": {"epochs": 3}, "loss": {"terms": ["semantic"]}, "generator": {"num_classes": 7}},
     }
     raw["run"]["variants"] = raw["ablations"]["variants"] = raw["sphere"]["variants"] = ["aurl"]
-    raw["heads"]["backbone"] = "aurl"
+    raw["heads"] |= {"backbone": "aurl", "variants": None}
     path = write("variants", variants)
     base, short = config.load(path), config.load(path, "short", seed=5)
     assert short.train.epochs == 3 and short.loss.terms == ["semantic"] and short.generator.num_classes == 7
