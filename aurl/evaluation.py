@@ -128,7 +128,7 @@ def to_csv(table):
 
 
 def examples(features, table, count=3):
-    """The ``count`` best and worst rows of `predictions`, best first, indexed by "best" and "worst".
+    """The best and worst rows of `predictions` of ``count`` classes each, best first, indexed by "best" and "worst".
 
     A prediction is the better the further the right class's cosine lies above the best of the others. Two columns are
     about the right class: ``place``, 1 if it is the prediction, and ``score``, its cosine.
@@ -137,9 +137,10 @@ def examples(features, table, count=3):
     right = np.take_along_axis(score, labels[:, None], axis=1)[:, 0]
     others = np.where(np.arange(score.shape[1]) == labels[:, None], -np.inf, score).max(axis=1)
     table = table.assign(place=1 + (score > right[:, None]).sum(axis=1), score=right.astype(float).round(4) + 0)
-    order, count = np.argsort(others - right, kind="stable"), min(count, len(labels) // 2)
-    rows = pd.concat({"best": table.iloc[order[:count]], "worst": table.iloc[order[len(order) - count :]]})
-    return rows.droplevel(1)
+    table = table.iloc[np.argsort(others - right, kind="stable")]
+    count = min(count, table["label"].nunique() // 2)  # then no video is among the best and the worst
+    best, worst = (table.drop_duplicates("label", keep=end) for end in ("first", "last"))
+    return pd.concat({"best": best.head(count), "worst": worst.tail(count)}).droplevel(1)
 
 
 def geometry(features):

@@ -291,7 +291,10 @@ class Order(torch.utils.data.Sampler):
 
 
 def validate(model, val, word_vectors, params):
-    """Top-1 in [0, 1] among the training classes, closeness and dispersion, on validation videos."""
+    """Top-1 in [0, 1] among the training classes, closeness and dispersion, on validation videos.
+
+    Top-1 is by the classes' names or, where no term of the loss knows names, by their visual centers.
+    """
     video, labels = encode(model, val, params.train.micro_batch or params.train.batch, params.compute)
     classes = encode_classes(model, word_vectors)
     if not np.allclose((video**2).sum(axis=1), 1, atol=0.01):  # NaN, or zero where a length overflowed
@@ -299,8 +302,10 @@ def validate(model, val, word_vectors, params):
             f"training of variant {params.variant} diverged and its features have no direction any more: "
             f"lower train.lr ({params.train.lr})."
         )
+    nameless = set(params.loss.terms) <= {"visual", "center"}
+    known = aurl.losses.unit(model.centers.detach()).cpu().numpy() if nameless else classes
     return {
-        "val_top1": metrics.topk_accuracy(video @ classes.T, labels, 1),
+        "val_top1": metrics.topk_accuracy(video @ known.T, labels, 1),
         "val_closeness": metrics.closeness(video, classes, labels),
         "val_dispersion": metrics.dispersion(classes),
     }

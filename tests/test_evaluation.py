@@ -287,14 +287,14 @@ def test_saved_predictions_load_unchanged_and_hold_no_formulas(tmp_path):
 
 def test_examples_are_the_furthest_ahead_and_behind():
     features = {
-        "video": np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1.0], [0.7, 0.7]]),
-        "classes": np.eye(2),
-        "labels": np.zeros(5, int),
+        "video": np.array([[1, 0], [0.9, 0.4], [0.8, 0.6], [0, 1.0], [0.6, 0.8], [0.7, 0.7], [0.1, 0.9]]),
+        "classes": np.array([[1.0, 0], [0, 1], [0.6, 0.8], [-1, 0]]),
+        "labels": np.array([0, 0, 0, 1, 1, 2, 3]),
     }
-    table = evaluation.predictions(features, list("abcde"), ["x", "y"])
+    table = evaluation.predictions(features, list("abcdefg"), ["w", "x", "y", "z"])
     shown = evaluation.examples(features, table, count=2)
-    assert list(shown["id"]) == ["a", "b", "c", "d"] and list(shown.index) == ["best"] * 2 + ["worst"] * 2
-    assert shown[["place", "score"]].to_numpy().tolist() == [[1, 1.0], [1, 0.8], [2, 0.6], [2, 0.0]]
+    assert list(shown["id"]) == ["a", "f", "e", "g"] and list(shown.index) == ["best"] * 2 + ["worst"] * 2
+    assert shown[["place", "score"]].to_numpy().tolist() == [[1, 1.0], [1, 0.98], [2, 0.8], [4, -0.1]]
     assert len(evaluation.examples(features, table, count=9)) == 4
 
 

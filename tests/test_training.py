@@ -278,6 +278,11 @@ def test_the_recorded_score_is_that_of_the_checkpoint(run, tmp_path, data):
     assert facts["classes"] == NAMES and facts["word_dim"] == 6 and facts["model"] == MODEL
 
 
+def test_a_model_that_knows_no_names_is_judged_by_its_centers(run):
+    history = run(settings(loss=dict(terms=["visual"]), epochs=12, batch=8))
+    assert history["val_top1"].max() > 0.6
+
+
 def test_it_learns_in_rough_arithmetic(run):
     history = run(settings(precision="bf16", epochs=12, batch=8))
     assert history["val_top1"].max() > 0.6 and history["total"].iloc[-1] < 0.8 * history["total"].iloc[0]
