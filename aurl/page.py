@@ -20,7 +20,7 @@ def show(classifier, path, classes, title, clips=1, top=5):
     if broken:
         raise UserError(broken[0])
     for note in notes:
-        print(plain(note))
+        _say(note)
     display(figures.picture(figures.ranking(path, table.assign(**{"class": table["class"].map(plain)}), plain(title))))
 
 
@@ -35,7 +35,7 @@ def page(classifier, classes, clips=1, top=5):
         with output, tempfile.TemporaryDirectory() as folder:
             wanted = [line.strip() for line in names.value.splitlines() if line.strip()]
             if not videos.value:
-                print("Choose a video first.")
+                _say("Choose a video first.")
             for number, file in enumerate(videos.value):
                 # The name comes from a browser and may hold a path; the content decides what the file is.
                 path = Path(folder, f"{number}.mp4")
@@ -44,7 +44,12 @@ def page(classifier, classes, clips=1, top=5):
                 try:
                     show(classifier, path, wanted, name, clips, top)
                 except UserError as error:
-                    print(plain(str(error).replace(str(path), name)))
+                    _say(str(error).replace(str(path), name))
 
     button.on_click(classify)
     return ipywidgets.VBox([ipywidgets.HBox([videos, button]), names, output])
+
+
+def _say(sentence):
+    """Display plain text, which no browser takes for markup."""
+    display({"text/plain": plain(sentence)}, raw=True)

@@ -22,7 +22,7 @@ def clips(name, device="cpu"):
 
 
 def test_names_are_those_of_the_parameters():
-    assert get_args(config.Backbone) == backbones.NAMES
+    assert get_args(config.Backbone) == (*backbones.NAMES, config.FEATURES)
 
 
 def test_r2plus1d_is_torchvisions_to_the_bit():

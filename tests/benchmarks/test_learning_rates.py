@@ -30,6 +30,7 @@ CHANGE = {
     "model": dict(width=4, hidden=8, word_hidden=8, dim=8),
     "train": dict(epochs=2, batch=4),
     "sphere": dict(variants=["contrastive"]),
+    "heads": dict(backbone="contrastive"),
 }
 
 

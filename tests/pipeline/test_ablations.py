@@ -47,7 +47,7 @@ def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
         [3, 4],
         ["classifier"],
     )
-    assert theirs.model_copy(update={"run": ours.run, "sphere": ours.sphere}) == ours
+    assert theirs.model_copy(update={"run": ours.run, "sphere": ours.sphere, "heads": ours.heads}) == ours
     settings = configparser.ConfigParser()
     settings.read(project / "build/ablations/verbs-0/.dvc/config.local")
     assert Path(settings["cache"]["dir"]) == project / ".dvc/cache"

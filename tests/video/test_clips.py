@@ -465,7 +465,7 @@ def project(manifest, tmp_path, monkeypatch):
     """A working directory with a manifest; gives the parameters that `open_set` reads."""
     monkeypatch.chdir(tmp_path)
     table = manifest.assign(
-        set=["mocap-seen", "mocap-seen", "mocap-composed"], split=["train", "val", "test"], status="ok"
+        set=["mocap-seen", "mocap-seen", "verbs-unseen"], split=["train", "val", "test"], status="ok"
     )
     bad = table[:1].assign(path="nowhere.mp4", frames=0, status="it does not exist")
     MANIFEST.parent.mkdir()
@@ -475,11 +475,11 @@ def project(manifest, tmp_path, monkeypatch):
 
 def test_open_set(project, manifest):
     train = clips.open_set(project, "mocap-seen", "train", CLASSES, seed=1)
-    novel = clips.open_set(project, "mocap-composed", "test", CLASSES, count=2)
+    novel = clips.open_set(project, "verbs-unseen", "test", CLASSES, count=2)
     assert len(train) == len(novel) == 1  # the bad video is left out
     assert train.labels == [1] and train.cache is not None
     assert novel[0][0].shape == (2, 4, 16, 16, 3) and train.paths == [manifest["path"][0]]
-    assert kept() == ["mocap-composed-test-16", "mocap-seen-train-16"]
+    assert kept() == ["mocap-seen-train-16", "verbs-unseen-test-16"]
     project.compute.cache_gb = 0
     assert clips.open_set(project, "mocap-seen", "val", CLASSES).cache is None
 
@@ -503,8 +503,8 @@ def test_several_sets_are_one_with_their_classes_merged_by_name(project, manifes
     )
     assert len(two) == 2 * len(one) and two.labels == 2 * one.labels
     assert (two.cache[slice(*two.spans[1])] == one.cache[slice(*one.spans[0])]).all()
-    with pytest.raises(UserError, match="has no train videos of mocap-composed"):
-        clips.open_set(project, ["mocap-seen", "mocap-composed"], "train", CLASSES)
+    with pytest.raises(UserError, match="has no train videos of verbs-unseen"):
+        clips.open_set(project, ["mocap-seen", "verbs-unseen"], "train", CLASSES)
 
 
 def test_missing_sets(project):
