@@ -76,6 +76,10 @@ SetName = Annotated[
     str,
     _name("data set", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", "a letter or digit, then also dots, hyphens and underscores"),
 ]
+Swept = Literal[  # by heads.sweeps: parameters that the features of a trained backbone do not depend on
+    "loss.scale", "loss.uniformity_weight", "loss.margin", "generator.mode", "generator.num_classes", "generator.beta",
+    "model.hidden", "model.word_hidden", "model.dim", "model.dropout", "text.share", "train.epochs", "train.batch",
+]  # fmt: skip
 Names = Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
 Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(_unique)]
 
@@ -177,6 +181,7 @@ class Text(Section):
     describe: bool
     descriptions: Place
     overlap: Annotated[float, Field(ge=0, le=2)]
+    share: Annotated[float, Field(gt=0, le=1)]
 
 
 class Model(Section):
@@ -292,6 +297,8 @@ class Heads(Section):
     variants: Names | None
     seeds: Count
     segments: Count
+    rates: Annotated[list[Positive], Field(min_length=1), AfterValidator(_unique)]
+    sweeps: dict[Swept, Annotated[list[Any], Field(min_length=1), AfterValidator(_unique)]]
 
 
 class Sections(Section):
@@ -349,6 +356,14 @@ class Sections(Section):
                 f"heads.backbone names {self.heads.backbone!r}, which run.variants does not train; it trains "
                 f"{_list(self.run.variants)}."
             )
+        for name, values in self.heads.sweeps.items():
+            section, _, key = name.partition(".")
+            own = getattr(self, section)
+            for value in values:
+                try:
+                    type(own).model_validate(own.model_dump() | {key: value})
+                except pydantic.ValidationError as error:
+                    raise _refusal(_sentence(error, "heads.sweeps", (section,))) from None
         for name in self.sphere.variants:
             if name not in self.run.variants:
                 raise _refusal(

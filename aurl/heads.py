@@ -5,12 +5,14 @@
 The backbone is that of the run ``heads.backbone`` with the first seed. Its features of all videos are computed once and
 kept in ``build/heads``, in the layout of `aurl.datasets.features`, which also reads them here. Then the projection, the
 class encoder and the centers of every variant are trained anew with each seed, in memory, and evaluated on every test
-set. As all start from the same features, variants differ in their heads and losses alone.
+set. As all start from the same features, variants differ in their heads and losses alone. Each gets the learning rate
+of ``heads.rates`` that is best on validation videos. ``heads.sweeps`` does the same with other values of one parameter.
 """
 
 import math
 import sys
 import time
+from itertools import product
 
 import joblib
 import pandas as pd
@@ -25,37 +27,41 @@ from aurl.training import Order, Run, validate
 from aurl.video.clips import open_set
 from aurl.video.fixed import FixedFeatures
 
-SECTIONS = ["run", "data", "clip", "compute", "model", "loss", "generator", "train", "evaluate", "heads"]
-SHARED = [
-    "backbone",
-    "weights",
-    "width",
-    "depth",
-    "pooling",
-]  # parameters of the model that a backbone was trained with
-ORDER = ["set", "variant", "seed"]
+SECTIONS = ["run", "data", "clip", "text", "compute", "model", "loss", "generator", "train", "evaluate", "heads"]
+SHARED = ["backbone", "weights", "width", "depth", "pooling"]  # of the model, that a backbone was trained with
+JUDGES = 2  # seeds, the first ones, over which a learning rate is chosen
+CLASSES = ["set", "variant", "seed", "class", "videos", "top1", "top5"]
 
 
 def run():
-    """Train and evaluate all heads; their figures go to `paths.HEADS` (every class) and `paths.HEADS_RUNS`.
+    """Train and evaluate all heads: every class's figures go to `paths.HEADS`, every training's to `paths.HEADS_RUNS`
+    and those of the sweeps to `paths.HEADS_SWEEPS`.
 
     Raises UserError for a variant of ``heads.variants`` whose clips or backbone are others than those of
     ``heads.backbone``, and for a training that diverges.
     """
-    base = config.load(sections=["run", "heads", "compute"])
-    variants, first = trainable(), base.run.seeds[0]
+    base = config.load(sections=["run", "heads"])
+    variants, swept, first = trainable(), sweeps(), base.run.seeds[0]
     backbone = config.load(variant=base.heads.backbone, seed=first, sections=SECTIONS)
     keep_features(backbone, paths.run(base.heads.backbone, first))
-    seeds, begun = range(base.heads.seeds), time.monotonic()
-    jobs = [joblib.delayed(train)(params.model_copy(update={"seed": seed})) for params in variants for seed in seeds]
-    results = joblib.Parallel(_at_once(base.compute), return_as="generator")(jobs)
-    found = list(bar(results, desc=f"heads on {base.heads.backbone}", unit="run", total=len(jobs)))
-    say(f"heads: {len(jobs)} trainings took {time.monotonic() - begun:.0f} s.")
-    for path, place in ((paths.HEADS, 0), (paths.HEADS_RUNS, 1)):
-        table = pd.concat([tables[place] for tables in found])
-        sets = pd.Categorical(table["set"], backbone.data.test)  # rows are sorted as the studies' tables are
-        table = table.iloc[sets.codes.argsort(kind="stable")] if place == 0 else table
-        write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
+    settings = list(variants)
+    settings += [params for *_, params in swept if params not in settings]
+    begun, found = time.monotonic(), all_seeds(settings)
+    say(f"heads: {len(settings)} variants and swept values took {time.monotonic() - begun:.0f} s.")
+    classes, runs = (pd.concat([found[settings.index(params)][place] for params in variants]) for place in (0, 1))
+    sets = pd.Categorical(classes["set"], backbone.data.test)  # rows are sorted as the studies' tables are
+    _write(paths.HEADS, classes.iloc[sets.codes.argsort(kind="stable")])
+    _write(paths.HEADS_RUNS, runs)
+    rows = [
+        found[settings.index(params)][1].assign(parameter=name, value=value, chosen=chosen)
+        for name, value, chosen, params in swept
+    ]
+    columns = ["parameter", "value", "chosen", *runs]
+    _write(paths.HEADS_SWEEPS, pd.concat([pd.DataFrame(columns=columns), *rows])[columns])
+
+
+def _write(path, table):
+    write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
 
 
 def trainable(path="params.yaml"):
@@ -75,6 +81,53 @@ def trainable(path="params.yaml"):
                 f"heads.variants names {name}, whose clips or backbone are not those of {heads.backbone}: leave it out."
             )
     return found
+
+
+def sweeps(path="params.yaml"):
+    """Every value of ``heads.sweeps``: the parameter, the value, whether the variant that is swept has it anyway, and
+    that variant's parameters with it. It is the first one that is `trainable`."""
+    base, found = trainable(path)[0], []
+    kept = base.text.share
+    for name, values in base.heads.sweeps.items():
+        section, _, key = name.partition(".")
+        for value in values:
+            params = base.replace(**{section: {key: value}})
+            if params.text.share > kept:
+                raise UserError(
+                    f"heads.sweeps has the text.share {value}, but no more than {kept} was kept: raise text.share."
+                )
+            found.append((name, "(null)" if value is None else value, params == base, params))
+    return found
+
+
+def all_seeds(settings):
+    """`train` of every one of ``settings`` with all seeds, at the best rate: pairs of tables, a row of each per seed.
+
+    The first `JUDGES` seeds are trained at every rate. The best has the highest top-1 on validation videos, in the mean
+    over them; of equals it is the first.
+    """
+    heads, compute = settings[0].heads, settings[0].compute
+    judges, seeds = range(min(JUDGES, heads.seeds)), range(heads.seeds)
+    total = len(settings) * (len(heads.rates) * len(judges) + len(seeds) - len(judges))
+    with bar(total=total, desc=f"heads on {heads.backbone}", unit="run") as progress:
+
+        def trained(keys):
+            jobs = (joblib.delayed(train)(settings[place], rate, seed) for place, rate, seed in keys)
+            results = {}
+            for result, key in zip(joblib.Parallel(_at_once(compute), return_as="generator")(jobs), keys):
+                results[key] = result
+                progress.update()
+            return results
+
+        places = range(len(settings))
+        found = trained(list(product(places, heads.rates, judges)))
+        scores = {key: sum(found[*key, seed][0] for seed in judges) for key in product(places, heads.rates)}
+        best = [max(heads.rates, key=lambda rate: scores[place, rate]) for place in places]
+        found |= trained([(place, best[place], seed) for place in places for seed in seeds[len(judges) :]])
+    return [
+        tuple(pd.concat([found[place, best[place], seed][kind] for seed in seeds]) for kind in (1, 2))
+        for place in places
+    ]
 
 
 def keep_features(params, folder):
@@ -114,16 +167,19 @@ def backbone_features(model, clips, params, desc=None):
     return torch.cat(found)
 
 
-def train(params):
-    """The heads of one variant and seed: the rows of both tables, each class's and the training's own."""
-    seen, variant, seed = paths.merged(params.data.train), params.variant, params.seed
-    known = text.load_classes(paths.CLASS_VECTORS, seen, params.model.describe)
+def train(params, rate, seed):
+    """The heads of one variant and seed: top-1 on validation videos, and the rows of both tables, each class's and the
+    training's own."""
+    params = params.replace(train={"lr": rate}).model_copy(update={"seed": seed})
+    seen, variant = paths.merged(params.data.train), params.variant
+    part = params.text.share / config.load(sections=["text"]).text.share  # of what chapter 2 has kept
+    known = text.share(*text.load_classes(paths.CLASS_VECTORS, seen, params.model.describe), part)
     table = features.read(paths.heads(seen))
     clips = FixedFeatures(table[table["split"] == "train"], known[0], seed=seed)
     val = FixedFeatures(table[table["split"] == "val"], known[0], clips.segments)
-    model = fit(params, clips, val, *known)
+    best = fit(params, clips, val, *known)
+    model, classes, runs = best.judged, [], []
     seen_features = evaluation.features(model, val, known[1], params)
-    classes, runs = [], []
     for name in params.data.test:
         tested = text.load_classes(paths.CLASS_VECTORS, name, params.model.describe)
         test = FixedFeatures(features.read(paths.heads(name)), tested[0], clips.segments)
@@ -134,15 +190,15 @@ def train(params):
         found["gzsl_harmonic"] = evaluation.generalized(seen_features, own, same)["gzsl_harmonic"]
         geometry = evaluation.geometry(own)
         found |= {key: geometry[key] for key in ("closeness", "dispersion")}
-        runs.append({"set": name, "variant": variant, "seed": seed} | evaluation.rounded(found))
-        rows = evaluation.per_class(own, tested[0])[["class", "videos", "top1", "top5"]].sort_values("class")
-        rows = rows.assign(set=name, variant=variant, seed=seed)
-        classes.append(rows[[*ORDER, "class", "videos", "top1", "top5"]])
-    return pd.concat(classes), pd.DataFrame(runs)
+        key = {"set": name, "variant": variant, "seed": seed}
+        runs.append(key | {"lr": rate} | evaluation.rounded(found))
+        classes.append(evaluation.per_class(own, tested[0]).sort_values("class").assign(**key)[CLASSES])
+    return best.best["val_top1"], pd.concat(classes), pd.DataFrame(runs)
 
 
 def fit(params, clips, val, names, word_vectors):
-    """The trained model of its best epoch on ``val``: `aurl.training.train` without anything on the disk."""
+    """The `Run` that `aurl.training.train` would have made, with the weights of its best epoch on ``val``, and nothing
+    on the disk."""
     vocabulary = (
         text.load_classes(paths.CLASS_VECTORS, paths.WORDS) if params.model.projection == "attributes" else None
     )
@@ -151,12 +207,15 @@ def fit(params, clips, val, names, word_vectors):
     for batch in clips.batches(params.train.batch, order):
         means, _ = run.take(batch, order)
         if not math.isfinite(means["total"] + means["grad_norm"]):
-            raise UserError(f"the loss is not finite in the {run.name} on fixed features: lower its train.lr.")
+            raise UserError(
+                f"the loss is not finite in the {run.name} on fixed features, with the learning rate "
+                f"{params.train.lr:g}: leave that out of heads.rates."
+            )
         run.count(means)
         if run.step % order.steps == 0:
             run.close_epoch(validate(run.judged, val, run.word_vectors, params))
     run.judged.load_state_dict(run.best["weights"])
-    return run.judged
+    return run
 
 
 def _at_once(compute):

@@ -16,6 +16,7 @@ CLAIMS = SUMMARY.with_name("claims.md")  # 05: the comparison in sentences
 GAINS = Path("reports/tables/gains.csv")  # 06: AURL against the baseline
 HEADS = Path("reports/tables/heads.csv")  # heads: every class's accuracy in every training on fixed features
 HEADS_RUNS = HEADS.with_name("heads_runs.csv")  # heads: a row per training
+HEADS_SWEEPS = HEADS.with_name("heads_sweeps.csv")  # heads: the same of every value of heads.sweeps
 FIGURES = Path("reports/figures")
 
 # Kept between runs and made again where missing; no stage depends on them.

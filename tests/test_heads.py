@@ -36,11 +36,12 @@ def project(tmp_path, monkeypatch):
         raw = yaml.safe_load((ROOT / "params.yaml").read_text())
         raw["model"] |= TINY
         raw["train"] |= {"epochs": 4, "batch": 16}
+        raw["compute"]["threads"] = None  # one training at a time, in this process
         for name, values in sections.items():
             raw[name] |= values
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
 
-    write(heads={"variants": ["aurl", "e2e", "classifier"], "seeds": 2})
+    write(heads={"variants": ["aurl", "e2e", "classifier"], "seeds": 2, "rates": [0.01], "sweeps": {}})
     return write
 
 
@@ -52,7 +53,7 @@ def test_every_class_and_training_has_a_row_and_the_bytes_repeat(project):
         (variant, seed): 3 for variant in ("aurl", "e2e", "classifier") for seed in (0, 1)
     }
     assert list(classes["class"][:3]) == sorted(UNSEEN) and set(classes["videos"]) == {13, 14}
-    assert list(runs) == ["set", "variant", "seed", "top1", "top5", "gzsl_harmonic", "closeness", "dispersion"]
+    assert list(runs) == ["set", "variant", "seed", "lr", "top1", "top5", "gzsl_harmonic", "closeness", "dispersion"]
     own = classes[(classes["variant"] == "e2e") & (classes["seed"] == 1)]
     assert runs["top1"][3] == pytest.approx((own["top1"] * own["videos"]).sum() / 40, abs=1e-4)
     before = [path.read_bytes() for path in (paths.HEADS, paths.HEADS_RUNS)]
@@ -65,7 +66,7 @@ def test_heads_learn_the_seen_classes(project):
     table = features.read(paths.heads("verbs-seen"))
     parts = [heads.FixedFeatures(table[table["split"] == split], NAMES) for split in ("train", "val")]
     params = params.replace(train={"epochs": 20})
-    model = heads.fit(params, *parts, NAMES, WORDS)
+    model = heads.fit(params, *parts, NAMES, WORDS).judged
     assert heads.validate(model, parts[1], torch.as_tensor(WORDS), params)["val_top1"] >= 0.75
 
 
@@ -80,9 +81,66 @@ def test_variants_with_other_clips_or_backbones_are_left_out(project):
 
 
 def test_a_diverging_training_is_said(project):
-    project(heads={"variants": ["aurl"], "seeds": 1}, train={"lr": 1e30})
-    with pytest.raises(UserError, match="lower"):
+    project(heads={"variants": ["aurl"], "seeds": 1, "rates": [1e30], "sweeps": {}})
+    with pytest.raises(UserError, match=r"1e\+30"):
         heads.run()
+
+
+def test_each_variant_gets_the_rate_that_is_best_on_validation_videos(project, monkeypatch):
+    project(heads={"variants": ["aurl", "e2e"], "seeds": 3, "rates": [0.1, 0.2, 0.3], "sweeps": {}})
+    judged = {("aurl", 0.1): [0.6, 0.6], ("aurl", 0.2): [1, 0.3], ("aurl", 0.3): [0.5, 0.5]}
+    judged |= {("e2e", 0.1): [0, 0.1], ("e2e", 0.2): [0.3, 0.1], ("e2e", 0.3): [0.1, 0.3]}
+    calls = []
+
+    def trained(params, rate, seed):
+        calls.append((params.variant, rate, seed))
+        table = pd.DataFrame({"set": ["verbs-unseen"], "variant": params.variant, "seed": seed, "lr": rate})
+        return judged[params.variant, rate][seed] if seed < 2 else 0, table, table
+
+    monkeypatch.setattr(heads, "train", trained)
+    monkeypatch.setattr(heads.joblib, "Parallel", lambda size, return_as: lambda jobs: (f(*a) for f, a, _ in jobs))
+    heads.run()
+    runs = pd.read_csv(paths.HEADS_RUNS)
+    assert list(zip(runs["variant"], runs["seed"], runs["lr"])) == [
+        *[("aurl", seed, 0.2) for seed in range(3)],
+        *[("e2e", seed, 0.2) for seed in range(3)],  # of equals the first
+    ]
+    assert len(calls) == len(set(calls)) == 2 * 3 * 2 + 2
+
+
+def test_sweeps_change_one_parameter_of_the_first_variant(project):
+    sweeps = {"loss.scale": [10, 1], "generator.num_classes": [None, 2], "text.share": [0.5]}
+    project(heads={"variants": ["aurl", "e2e"], "seeds": 2, "sweeps": sweeps})
+    heads.run()
+    runs, swept = pd.read_csv(paths.HEADS_RUNS), pd.read_csv(paths.HEADS_SWEEPS, dtype={"value": str})
+    assert list(swept["parameter"].unique()) == list(sweeps) and len(swept) == 5 * 2
+    assert list(swept["value"][::2]) == ["10", "1", "(null)", "2", "0.5"]
+    assert list(swept["chosen"][::2]) == [True, False, True, False, False] and set(swept["variant"]) == {"aurl"}
+    own = runs[runs["variant"] == "aurl"].reset_index(drop=True)  # not trained again
+    pd.testing.assert_frame_equal(swept[swept["value"] == "10"][list(runs)].reset_index(drop=True), own)
+    others = swept[~swept["chosen"]].groupby("parameter")["closeness"].first()
+    assert others.nunique() == 3 and own["closeness"][0] not in set(others)
+
+
+def test_a_sweep_cannot_have_classes_that_were_not_kept(project):
+    project(heads={"variants": ["aurl"], "sweeps": {"text.share": [1.0]}}, text={"share": 0.5})
+    with pytest.raises(UserError, match=r"^heads\.sweeps has the text\.share 1\.0, but no more than 0\.5 was kept"):
+        heads.run()
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "sentence"),
+    [
+        ({"loss.scale": [1, -1]}, r"heads\.sweeps: loss\.scale is -1: input should be greater than 0"),
+        ({"generator.mode": ["mixed"]}, r"heads\.sweeps: generator\.mode is 'mixed'"),
+        ({"clip.size": [32]}, r"heads\.sweeps has the key 'clip\.size', which"),
+        ({"loss.scale": [1, 1]}, r"heads\.sweeps\.loss\.scale names 1 twice"),
+    ],
+)
+def test_a_mistake_in_a_sweep_is_said_at_once(project, sweeps, sentence):
+    project(heads={"sweeps": sweeps})
+    with pytest.raises(UserError, match=sentence):
+        config.load()
 
 
 def test_backbone_is_one_that_is_trained(project):

@@ -6,7 +6,8 @@ A study is the project with some parameters changed, such as another fold of the
 under ``ablations`` in place of those under ``run``. It is laid out anew in ``build/ablations/STUDY``; its chapter 5
 comes back to ``reports/ablations/STUDY``, with every training's figures and cost in ``runs.csv``, and every class's
 accuracy in every training in ``classes.csv``. The stage ``heads`` gives ``heads_runs.csv`` and ``heads_classes.csv``,
-the same of many more trainings on the fixed features of one backbone. The workspaces share DVC's cache, so a training
+the same of many more trainings on the fixed features of one backbone, and ``heads_sweeps.csv``, where one parameter of
+one variant has other values. The workspaces share DVC's cache, so a training
 that was done before is not repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An
 interrupted run continues where it was.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from aurl import UserError, checkpoints, claims, config, figures, folds, paths
+from aurl import UserError, checkpoints, claims, config, figures, folds, heads_figures, paths
 from aurl.files import write_bytes
 from aurl.pipeline.check import check, known_classes
 from aurl.pipeline.reproduce import Job, at_once, run_as_command, side_by_side
@@ -45,6 +46,7 @@ CHAPTER = {
     "reports/figures/closeness_dispersion.png": "closeness_dispersion.png",
     "reports/tables/heads.csv": "heads_classes.csv",
     "reports/tables/heads_runs.csv": "heads_runs.csv",
+    "reports/tables/heads_sweeps.csv": "heads_sweeps.csv",
     "reports/notebooks/05_ablations.ipynb": "05_ablations.ipynb",
 }
 FIGURES = ["top1", "top5", "gzsl_harmonic", "closeness", "dispersion"]  # of a training, on a test set
@@ -82,9 +84,8 @@ def bring_together():
     """For each test set whose classes several studies share out: a table of variants, the claims, and two pictures.
 
     They are ``SET.md``, ``SET-claims.md``, ``SET.png``, the accuracy of every class, and ``SET-metrics.png``, accuracy
-    against dispersion and closeness; and the same of the heads on fixed features, ``SET-heads.md``,
-    ``SET-heads-claims.md`` and ``SET-heads-metrics.png``. A set is left out while one of its studies has not been run,
-    and where studies
+    against dispersion and closeness; and the same of the heads on fixed features, ``SET-heads.md`` and so on, with the
+    sweeps in ``SET-heads-sweeps.png``. A set is left out while one of its studies has not been run, and where studies
     test the same classes with other parameters: these are compared study by study. Says so where the studies were run
     with different variants or seeds.
     """
@@ -115,6 +116,11 @@ def bring_together():
         figure = figures.metrics_and_accuracy(means, table["chance"].mean(), test)
         figures.save(figure, f"../{RESULTS.name}/{stem}-metrics")
         if kind:
+            sweeps = pd.concat(pd.read_csv(study / "heads_sweeps.csv", dtype={"set": str}) for study in studies)
+            sweeps = sweeps[sweeps["set"] == test]
+            sweeps = sweeps.groupby(["parameter", "value", "seed"], sort=False)[["chosen", "top1"]].mean().reset_index()
+            figure = heads_figures.sweeps(sweeps, table["chance"].mean(), f"{test}, all studies")
+            figures.save(figure, f"../{RESULTS.name}/{stem}-sweeps")
             continue
         accuracy = folds.per_class(table, method)
         title = f"{method} on {test}: {len(accuracy)} classes, each unseen in one of {len(files)} studies"

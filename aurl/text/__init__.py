@@ -8,6 +8,7 @@ from aurl.text.class_vectors import (
     principal,
     save_classes,
     select,
+    share,
     without_overlap,
 )
 from aurl.text.embedding import WordVectors
@@ -23,6 +24,7 @@ __all__ = [
     "principal",
     "save_classes",
     "select",
+    "share",
     "without_overlap",
     "words",
 ]

@@ -1,8 +1,9 @@
 """The class vectors of data sets: kept in a file, selected, compared, and filtered of classes near a test class."""
 
 import difflib
+import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,21 @@ def without_overlap(
         raise UserError(f"text.overlap {threshold} leaves {left} of {len(table)}: lower it.")
     names = [name for name in train[0] if name in kept]
     return (names, select(list(train[0]), train[1], names)), table
+
+
+def share(
+    names: Sequence[str], vectors: np.ndarray, part: float, always: Collection[str] = ()
+) -> tuple[list[str], np.ndarray]:
+    """A ``part``, in (0, 1], of the training classes (names, vectors), in their order: at least two.
+
+    Those of ``always`` are among them; the others depend on the names' hashes alone, so a smaller part is within each
+    larger one.
+    """
+    hashes = {name: hashlib.sha256(name.encode()).digest() for name in names}
+    drawn = sorted(names, key=lambda name: (name not in always, hashes[name]))[: max(2, round(part * len(names)))]
+    kept = set(drawn) | (set(always) & set(names))
+    wanted = [name for name in names if name in kept]
+    return wanted, select(list(names), vectors, wanted)
 
 
 def check_sphere(classes: Sequence[str], overlap: pd.DataFrame) -> None:

@@ -45,3 +45,22 @@ def test_classes_of_the_sphere_are_kept():
         with pytest.raises(UserError) as caught:
             text.check_sphere(["run", name], table)
         assert str(caught.value) == f"sphere.classes names {expected}"
+
+
+def test_a_share_of_the_classes_depends_on_their_names_alone():
+    names, vectors = [f"class {i}" for i in range(20)], np.arange(40.0).reshape(20, 2)
+    half, own = text.share(names, vectors, 0.5)
+    assert len(half) == 10 and half == [name for name in names if name in half]
+    np.testing.assert_array_equal(own, vectors[[names.index(name) for name in half]])
+    assert set(text.share(names, vectors, 0.25)[0]) < set(half)
+    backwards, _ = text.share(names[::-1], vectors[::-1], 0.5)
+    assert backwards == half[::-1]
+    assert text.share(names, vectors, 1)[0] == names and len(text.share(names, vectors, 1e-9)[0]) == 2
+
+
+def test_some_classes_are_always_in_a_share():
+    names = [f"class {i}" for i in range(20)]
+    always = names[5:8]
+    kept, _ = text.share(names, np.eye(20), 0.25, always)
+    assert len(kept) == 5 and set(always) < set(kept)
+    assert text.share(names, np.eye(20), 0.1, [*always, "another"])[0] == always
