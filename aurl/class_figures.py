@@ -1,13 +1,17 @@
 """The figures of one run's classes: what videos were taken for, and what word vectors have to do with it."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
 from aurl.figures import bars, label_points, strip
+from aurl.text import principal
 
 RIGHT, WRONG = "C2", "C0"
+SEEN, UNSEEN = "C0", "C1"
+PAIRS = 4  # nearest pairs of classes that are named
 
 
 def film_strips(videos, columns=6):
@@ -72,6 +76,42 @@ def semantic_distance(tables, chances):
         texts = [f"{own[:30]} ({near[:30]})" for own, near in zip(named["class"], named["nearest"])]
         columns = ["distance", "top1"]
         label_points(ax, named[columns].to_numpy(), texts, table[columns].to_numpy())
+    return figure
+
+
+def class_vectors(names, unseen, vectors, learned):
+    """Classes before and after learning: word vectors (C, W), what the class encoder makes of them (C, D), and the
+    cosines between any two.
+
+    ``unseen`` (C,) says which of the C ``names`` were not trained on. Both maps show the first two principal components
+    of unit vectors and name the same classes: the pairs that are nearest in either. A line joins each pair there.
+    """
+    spaces = {"word vectors": vectors, "class features, as learned": learned}
+    units = {title: own / np.linalg.norm(own, axis=1, keepdims=True) for title, own in spaces.items()}
+    upper = np.triu_indices(len(names), 1)
+    cosines = {title: (unit @ unit.T)[upper] for title, unit in units.items()}
+    figure, axes = plt.subplots(1, 3, figsize=(18, 6), width_ratios=[1.2, 1.2, 1], layout="constrained")
+    nearest = {title: np.argsort(-own, kind="stable")[:PAIRS] for title, own in cosines.items()}
+    named = np.unique(np.concatenate([[upper[0][pairs], upper[1][pairs]] for pairs in nearest.values()], axis=None))
+    places = {title: principal(own, 2) for title, own in spaces.items()}
+    for ax, (title, at) in zip(axes, places.items()):
+        for kind, color, marker, own in (("seen", SEEN, "o", ~unseen), ("unseen", UNSEEN, "D", unseen)):
+            ax.scatter(*at[own].T, color=color, marker=marker, s=26, linewidth=0, alpha=0.8, label=f"{kind} class")
+        for pair in np.concatenate(list(nearest.values())):
+            ax.plot(*at[[upper[0][pair], upper[1][pair]]].T, color="0.5", linewidth=0.8, zorder=1)
+        ax.set(title=title, xlabel="first principal component", ylabel="second")
+        ax.set_aspect("equal", "datalim")
+        ax.margins(0.15)
+    axes[0].legend(loc="best")
+    span = min(own.min() for own in cosines.values()), 1
+    for (title, own), color in zip(cosines.items(), ("0.45", "black")):
+        axes[2].hist(own, np.linspace(*span, 41), histtype="step", color=color, linewidth=2, label=title)
+        axes[2].axvline(own.mean(), color=color, linestyle=":")
+    axes[2].set(title="every class with every other", xlabel="cosine; dotted: mean", ylabel="pairs of classes")
+    axes[2].legend(loc="best")
+    figure.canvas.draw()
+    for ax, at in zip(axes, places.values()):
+        label_points(ax, at[named], [names[i][:30] for i in named], at)
     return figure
 
 

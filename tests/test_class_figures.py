@@ -73,3 +73,20 @@ def test_a_class_far_from_the_seen_ones_is_named_with_its_nearest():
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_unseen_classes_are_still_drawn(count):
     figures.save(class_figures.semantic_distance({"s": distances([0.5] * count)}, {"s": 0.5}), "distance")
+
+
+def test_class_vectors_name_the_nearest_pairs_of_both_spaces():
+    rng = np.random.default_rng(0)
+    vectors, learned = rng.normal(size=(12, 6)), rng.normal(size=(12, 4))
+    vectors[1], learned[3] = vectors[0] * 2, learned[2]  # nearest before, and after
+    names = [f"${i} <b>" for i in range(12)]
+    figure = class_figures.class_vectors(names, np.arange(12) >= 9, vectors, learned)
+    before, after, cosines = figure.axes
+    shown = [{text.get_text() for text in ax.texts} - {""} for ax in (before, after)]
+    assert shown[0] == shown[1] and set(names[:4]) <= shown[0]
+    assert [len(dots.get_offsets()) for dots in before.collections] == [9, 3]
+    joined = [line.get_xydata() for line in before.lines]
+    assert any(np.allclose(*ends) for ends in joined)  # of a pair in one direction
+    heights = [patch.get_xy()[:, 1].max() for patch in cosines.patches]
+    assert len(heights) == 2 and all(height > 0 for height in heights)
+    plt.close(figure)
