@@ -27,7 +27,13 @@ SMOKE = {
         "e2e": {"model": {"semantic": "fixed"}, "loss": {"terms": ["regression"]}, "compute": {"precision": "bf16"}}
     },
     "sphere": {"variants": ["e2e", "aurl"], "epochs": 1, "batch": 16},
-    "heads": {"backbone": "aurl", "variants": ["aurl", "e2e"], "seeds": 2},
+    "heads": {
+        "backbone": "aurl",
+        "variants": ["aurl", "e2e"],
+        "seeds": 2,
+        "rates": [0.01],
+        "sweeps": {"loss.scale": [5]},
+    },
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
     "ablations": {"variants": ["aurl", "alignment"], "seeds": [0], "studies": {"small": {}}},
 }
@@ -99,6 +105,7 @@ def test_files_that_stages_hand_on_are_the_pipelines():
         paths.GAINS,
         paths.HEADS,
         paths.HEADS_RUNS,
+        paths.HEADS_SWEEPS,
         paths.heads("set").parent,
         paths.run(*run),
         paths.history(*run),

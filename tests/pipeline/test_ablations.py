@@ -146,6 +146,8 @@ def test_studies_of_one_test_set_are_brought_together(project):
         pd.DataFrame(rows).to_csv(project / f"reports/ablations/{name}/heads_classes.csv", index=False)
         heads = pd.DataFrame(runs).drop(columns="seconds")
         heads.to_csv(project / f"reports/ablations/{name}/heads_runs.csv", index=False)
+        swept = heads.assign(parameter="loss.scale", value=10, chosen=True)
+        swept.to_csv(project / f"reports/ablations/{name}/heads_sweeps.csv", index=False)
     write(project, studies={name: {"data": {"test": ["mocap-composed"]}} for name in ("one", "two")})
     ablations.bring_together()
     table = (project / "reports/ablations/mocap-composed.md").read_text()
@@ -156,8 +158,8 @@ def test_studies_of_one_test_set_are_brought_together(project):
     heads = (project / "reports/ablations/mocap-composed-heads.md").read_text()
     assert "| aurl | 1 | 75.0 (75.0–75.0) | 6.0 (6.0–6.0) | 100.0 | – | –" in heads  # no cost, as bytes must repeat
     assert (project / "reports/ablations/mocap-composed-heads-claims.md").read_text() == claims
-    for picture in ("mocap-composed.png", "mocap-composed-metrics.png", "mocap-composed-heads-metrics.png"):
-        assert (project / "reports/ablations" / picture).stat().st_size > 1000
+    for picture in (".png", "-metrics.png", "-heads-metrics.png", "-heads-sweeps.png"):
+        assert (project / f"reports/ablations/mocap-composed{picture}").stat().st_size > 1000
 
 
 def test_studies_of_the_same_classes_are_not_brought_together(project, capsys):
