@@ -298,6 +298,7 @@ class Heads(Section):
     seeds: Count
     segments: Count
     rates: Annotated[list[Positive], Field(min_length=1), AfterValidator(_unique)]
+    sweep_seeds: Count
     sweeps: dict[Swept, Annotated[list[Any], Field(min_length=1), AfterValidator(_unique)]]
 
 

@@ -46,7 +46,9 @@ def run():
     keep_features(backbone, paths.run(base.heads.backbone, first))
     settings = list(variants)
     settings += [params for *_, params in swept if params not in settings]
-    begun, found = time.monotonic(), all_seeds(settings)
+    fewer = min(base.heads.seeds, base.heads.sweep_seeds)
+    seeds = [base.heads.seeds] * len(variants) + [fewer] * (len(settings) - len(variants))
+    begun, found = time.monotonic(), all_seeds(settings, seeds)
     say(f"heads: {len(settings)} variants and swept values took {time.monotonic() - begun:.0f} s.")
     classes, runs = (pd.concat([found[settings.index(params)][place] for params in variants]) for place in (0, 1))
     sets = pd.Categorical(classes["set"], backbone.data.test)  # rows are sorted as the studies' tables are
@@ -56,6 +58,7 @@ def run():
         found[settings.index(params)][1].assign(parameter=name, value=value, chosen=chosen)
         for name, value, chosen, params in swept
     ]
+    rows = [own[own["seed"] < fewer] for own in rows]
     columns = ["parameter", "value", "chosen", *runs]
     _write(paths.HEADS_SWEEPS, pd.concat([pd.DataFrame(columns=columns), *rows])[columns])
 
@@ -100,16 +103,18 @@ def sweeps(path="params.yaml"):
     return found
 
 
-def all_seeds(settings):
-    """`train` of every one of ``settings`` with all seeds, at the best rate: pairs of tables, a row of each per seed.
+def all_seeds(settings, seeds):
+    """`train` of every one of ``settings`` with the first of its ``seeds``, at the best rate: pairs of tables, a row of
+    each per seed.
 
     The first `JUDGES` seeds are trained at every rate. The best has the highest top-1 on validation videos, in the mean
     over them; of equals it is the first.
     """
     heads, compute = settings[0].heads, settings[0].compute
-    judges, seeds = range(min(JUDGES, heads.seeds)), range(heads.seeds)
-    total = len(settings) * (len(heads.rates) * len(judges) + len(seeds) - len(judges))
-    with bar(total=total, desc=f"heads on {heads.backbone}", unit="run") as progress:
+    judges = range(min(JUDGES, *seeds))
+    tried = list(product(range(len(settings)), heads.rates, judges))
+    rest = sum(count - len(judges) for count in seeds)
+    with bar(total=len(tried) + rest, desc=f"heads on {heads.backbone}", unit="run") as progress:
 
         def trained(keys):
             jobs = (joblib.delayed(train)(settings[place], rate, seed) for place, rate, seed in keys)
@@ -119,14 +124,16 @@ def all_seeds(settings):
                 progress.update()
             return results
 
-        places = range(len(settings))
-        found = trained(list(product(places, heads.rates, judges)))
-        scores = {key: sum(found[*key, seed][0] for seed in judges) for key in product(places, heads.rates)}
-        best = [max(heads.rates, key=lambda rate: scores[place, rate]) for place in places]
-        found |= trained([(place, best[place], seed) for place in places for seed in seeds[len(judges) :]])
+        found, best = trained(tried), []
+        for place in range(len(settings)):
+            scores = {rate: sum(found[place, rate, seed][0] for seed in judges) for rate in heads.rates}
+            best.append(max(scores, key=scores.get))
+        found |= trained(
+            [(place, best[place], seed) for place, n in enumerate(seeds) for seed in range(len(judges), n)]
+        )
     return [
-        tuple(pd.concat([found[place, best[place], seed][kind] for seed in seeds]) for kind in (1, 2))
-        for place in places
+        tuple(pd.concat([found[place, best[place], seed][kind] for seed in range(n)]) for kind in (1, 2))
+        for place, n in enumerate(seeds)
     ]
 
 
