@@ -407,6 +407,7 @@ class Params(Sections):
             return super().__getattr__(name)
 
 
+OWN_KEYS = ("datasets", "sweeps")  # in a section, whose keys are no parameters
 VARIED = ("clip", "model", "loss", "generator", "train", "compute", "evaluate")  # sections that a variant may change
 
 
@@ -519,7 +520,10 @@ def _read(path):
 
 
 def _overlay(base, over, where):
-    """``base`` with the values of ``over``; a key must exist in ``base``, so that a slip cannot go unseen."""
+    """``base`` with the values of ``over``; a key must exist in ``base``, so that a slip cannot go unseen.
+
+    What is under `OWN_KEYS` is replaced as a whole.
+    """
     if not isinstance(over, dict):
         raise UserError(f"{where} must be parameters to change, as `section: {{name: value}}`, not {over!r}.")
     for key in over:
@@ -527,7 +531,7 @@ def _overlay(base, over, where):
             raise UserError(f"{where}.{key} is not a parameter{_nearest(key, base)}")
     return {
         key: _overlay(value, over[key], f"{where}.{key}")
-        if key in over and isinstance(value, dict)
+        if key in over and isinstance(value, dict) and key not in OWN_KEYS
         else over.get(key, value)
         for key, value in base.items()
     }

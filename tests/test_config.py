@@ -64,6 +64,14 @@ def test_the_committed_file_is_valid_with_every_variant(raw):
     assert set(base.sphere.variants) <= set(base.run.variants)
 
 
+def test_a_study_replaces_what_has_keys_of_its_own(tmp_path):
+    raw = yaml.safe_load(PARAMS.read_text())
+    raw["ablations"]["studies"] = {"one": {"heads": {"sweeps": {"model.dim": [4]}}}, "two": {"heads": {"sweeps": {}}}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    assert config.study("one", tmp_path / "params.yaml")["heads"]["sweeps"] == {"model.dim": [4]}
+    assert config.study("two", tmp_path / "params.yaml")["heads"]["sweeps"] == {}
+
+
 def test_every_value_has_a_comment():
     """It is on the value's own line. Variants and studies need none, because the base explains their parameters."""
     text, leaves = PARAMS.read_text(), 0
