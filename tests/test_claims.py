@@ -51,7 +51,12 @@ def test_nothing_to_claim():
 
 def test_variants_of_the_claims_are_those_of_the_parameters():
     known = set(load(sections=["variants"]).variants)
-    assert {name for _, *pair in claims.PARTS for name in pair} | {claims.WHOLE, *claims.METHODS} <= known
+    assert {name for _, *pair in claims.PARTS + claims.RIVALS for name in pair} <= known
+
+
+def test_rivals_see_the_same_clips():
+    for _, ours, theirs in claims.RIVALS:
+        assert load(variant=ours).clip == load(variant=theirs).clip
 
 
 def test_parts_differ_in_what_is_claimed_only():
