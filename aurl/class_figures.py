@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
+from aurl.datasets.features import CODEC
 from aurl.figures import bars, label_points, strip
 from aurl.text import principal
 
@@ -17,8 +18,9 @@ PAIRS = 4  # nearest pairs of classes that are named
 def film_strips(videos, columns=6):
     """A row per video: its film strip, and beside it the best classes with their cosines, the right one in green.
 
-    ``videos`` has what `aurl.evaluation.examples` returns of each, and the manifest's ``path``, ``first`` and
-    ``frames``. A right class that is not among the best comes last, with its place. Raises VideoError.
+    ``videos`` has what `aurl.evaluation.examples` returns of each, and the manifest's ``path``, ``first``, ``frames``
+    and ``codec``. A right class that is not among the best comes last, with its place. Where a set is features, there
+    are no pictures. Raises VideoError.
     """
     best = [int(name.removeprefix("top")) for name in videos.columns if name.startswith("top")]
     lowest = videos[["score", *(f"score{place}" for place in best)]].min().min()
@@ -31,7 +33,12 @@ def film_strips(videos, columns=6):
         layout="constrained",
     )
     for row, (kind, video) in zip(axes, videos.iterrows()):
-        strip(row[:-1], video["path"], video["first"], video["frames"])
+        if video["codec"] == CODEC:
+            for ax in row[:-1]:
+                ax.axis("off")
+            row[0].text(0, 0.5, "no pictures: features", va="center")
+        else:
+            strip(row[:-1], video["path"], video["first"], video["frames"])
         row[0].set_title(f"{kind}: {video['label']}", loc="left", parse_math=False)  # a name may hold dollar signs
         names = [(place, video[f"top{place}"], video[f"score{place}"]) for place in best]
         if video["place"] > len(best):

@@ -30,7 +30,9 @@ def videos(folder):
     video[8, 0] = -0.3  # of class 0, which is its last
     features = {"video": video, "classes": np.eye(9), "labels": np.array([0, 1, 2, 3, 4, 5, 6, 7, 0])}
     table = evaluation.predictions(features, [f"s/{i}" for i in range(9)], names)
-    return evaluation.examples(features, table, count=1).assign(path=str(folder / "v.mp4"), first=3, frames=5)
+    return evaluation.examples(features, table, count=1).assign(
+        path=str(folder / "v.mp4"), first=3, frames=5, codec="h264"
+    )
 
 
 def test_film_strips_span_the_segment_and_mark_the_right_class(videos):
@@ -44,6 +46,13 @@ def test_film_strips_span_the_segment_and_mark_the_right_class(videos):
         assert colors.count(colors[right]) == 1 and len(set(colors)) == 2
         assert right == min(place - 1, 5)
     assert [row[0].get_title(loc="left") for row in rows] == ["best: <b>", "worst: <b>"]
+    plt.close(figure)
+
+
+def test_features_have_no_film_strip(videos):
+    figure = class_figures.film_strips(videos.assign(path="none.npz", codec="features"), columns=3)
+    assert [text.get_text() for ax in figure.axes[:3] for text in ax.texts] == ["no pictures: features"]
+    assert figure.axes[0].get_title(loc="left") == "best: <b>" and figure.axes[3].patches
     plt.close(figure)
 
 
