@@ -7,20 +7,25 @@ kept in ``build/heads``, in the layout of `aurl.datasets.features`, which also r
 class encoder and the centers of every variant are trained anew with each seed, in memory, and evaluated on every test
 set. As all start from the same features, variants differ in their heads and losses alone. Each gets the learning rate
 of ``heads.rates`` that is best on validation videos. ``heads.sweeps`` does the same with other values of one parameter.
+What a training came to is kept, so that a killed run goes on and a further variant costs its own trainings only.
 """
 
+import hashlib
+import json
 import math
 import sys
 import time
+from functools import partial
+from importlib.metadata import version
 from itertools import product
 
 import joblib
 import pandas as pd
 import torch
 
-from aurl import UserError, checkpoints, config, devices, evaluation, metrics, paths, text
+from aurl import UserError, checkpoints, code, config, devices, evaluation, metrics, paths, text
 from aurl.datasets import features
-from aurl.files import write_bytes
+from aurl.files import key_of, write_bytes
 from aurl.inference import to_device
 from aurl.progress import bar, say
 from aurl.training import Order, Run, validate
@@ -48,7 +53,14 @@ def run():
     settings += [params for *_, params in swept if params not in settings]
     fewer = min(base.heads.seeds, base.heads.sweep_seeds)
     seeds = [base.heads.seeds] * len(variants) + [fewer] * (len(settings) - len(variants))
-    begun, found = time.monotonic(), all_seeds(settings, seeds)
+    inputs = {
+        "code": code.digest("aurl.heads"),
+        "versions": {name: version(name) for name in ("numpy", "torch")},
+        "processor": devices.processor(),
+        "classes": hashlib.sha256(paths.CLASS_VECTORS.read_bytes()).hexdigest(),
+        "features": {name: hashlib.sha256(paths.heads(name).read_bytes()).hexdigest() for name in _sets(backbone)},
+    }
+    begun, found = time.monotonic(), all_seeds(settings, seeds, partial(kept, inputs))
     say(f"heads: {len(settings)} variants and swept values took {time.monotonic() - begun:.0f} s.")
     classes, runs = (pd.concat([found[settings.index(params)][place] for params in variants]) for place in (0, 1))
     sets = pd.Categorical(classes["set"], backbone.data.test)  # rows are sorted as the studies' tables are
@@ -61,6 +73,10 @@ def run():
     rows = [own[own["seed"] < fewer] for own in rows]
     columns = ["parameter", "value", "chosen", *runs]
     _write(paths.HEADS_SWEEPS, pd.concat([pd.DataFrame(columns=columns), *rows])[columns])
+
+
+def _sets(params):
+    return [paths.merged(params.data.train), *params.data.test]
 
 
 def _write(path, table):
@@ -103,9 +119,8 @@ def sweeps(path="params.yaml"):
     return found
 
 
-def all_seeds(settings, seeds):
-    """`train` of every one of ``settings`` with the first of its ``seeds``, at the best rate: pairs of tables, a row of
-    each per seed.
+def all_seeds(settings, seeds, train):
+    """Every one of ``settings`` with the first of its ``seeds``, at the best rate: pairs of tables as `train` gives them.
 
     The first `JUDGES` seeds are trained at every rate. The best has the highest top-1 on validation videos, in the mean
     over them; of equals it is the first.
@@ -172,6 +187,22 @@ def backbone_features(model, clips, params, desc=None):
             own = model.backbone(to_device(video, mirrored, arithmetic).flatten(0, 1))  # (n * K, F)
         found.append(own.float().cpu().unflatten(0, video.shape[:2]))
     return torch.cat(found)
+
+
+def kept(inputs, params, rate, seed):
+    """`train`, or what it came to when it was done before; ``inputs`` are all that it depends on but its arguments."""
+    sections = {name: getattr(params, name).model_dump() for name in SECTIONS if name not in ("run", "heads")}
+    key = key_of(inputs=inputs, params=sections, variant=params.variant, rate=rate, seed=seed)
+    path = paths.TRAININGS / "heads" / f"{key}.json"
+    try:
+        own, score, *tables = json.loads(path.read_text())
+        if own == key and len(tables) == 2:
+            return score, *map(pd.DataFrame, tables)
+    except (OSError, ValueError, TypeError):  # there is none, or it is not whole
+        pass
+    score, *tables = train(params, rate, seed)
+    write_bytes(path, json.dumps([key, score, *(table.to_dict("records") for table in tables)]).encode())
+    return score, *tables
 
 
 def train(params, rate, seed):

@@ -45,7 +45,16 @@ def project(tmp_path, monkeypatch):
     return write
 
 
-def test_every_class_and_training_has_a_row_and_the_bytes_repeat(project):
+class Counted:
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        return self.function(*arguments)
+
+
+def test_every_class_and_training_has_a_row_and_a_killed_run_goes_on_to_the_same_bytes(project, monkeypatch):
     heads.run()
     classes, runs = (pd.read_csv(path) for path in (paths.HEADS, paths.HEADS_RUNS))
     assert list(classes) == ["set", "variant", "seed", "class", "videos", "top1", "top5"]
@@ -57,8 +66,14 @@ def test_every_class_and_training_has_a_row_and_the_bytes_repeat(project):
     own = classes[(classes["variant"] == "e2e") & (classes["seed"] == 1)]
     assert runs["top1"][3] == pytest.approx((own["top1"] * own["videos"]).sum() / 40, abs=1e-4)
     before = [path.read_bytes() for path in (paths.HEADS, paths.HEADS_RUNS)]
+    files = list((paths.TRAININGS / "heads").iterdir())
+    assert len(files) == 6
+    for file in files[:2]:
+        file.write_bytes(file.read_bytes()[: 100 * (file == files[0])])  # cut or empty: done again
+    files[2].write_bytes(files[3].read_bytes())  # another training's
+    monkeypatch.setattr(heads, "train", counted := Counted(heads.train))
     heads.run()
-    assert [path.read_bytes() for path in (paths.HEADS, paths.HEADS_RUNS)] == before
+    assert [path.read_bytes() for path in (paths.HEADS, paths.HEADS_RUNS)] == before and counted.calls == 3
 
 
 def test_heads_learn_the_seen_classes(project):
