@@ -120,7 +120,7 @@ def sweeps(path="params.yaml"):
 
 
 def all_seeds(settings, seeds, train):
-    """Every one of ``settings`` with the first of its ``seeds``, at the best rate: pairs of tables as `train` gives them.
+    """Every one of ``settings`` with the first of its ``seeds``, at the best rate: pairs of `train`'s tables.
 
     The first `JUDGES` seeds are trained at every rate. The best has the highest top-1 on validation videos, in the mean
     over them; of equals it is the first.
