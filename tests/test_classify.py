@@ -111,6 +111,11 @@ def test_known_words_need_no_note(vectors):
     assert embed(NAMES, text.WordVectors.load(vectors))[1] == []
 
 
+def test_a_capital_begins_a_word(vectors):
+    known = text.WordVectors.load(vectors)
+    np.testing.assert_array_equal(embed(["WalkDog", "Fly"], known)[0], known.embed(["walk dog", "fly"]))
+
+
 @pytest.mark.parametrize("name, reason", [("xylophone", "no word of it has a vector"), ("!?", "it holds no word")])
 def test_a_class_that_cannot_be_embedded(vectors, name, reason):
     with pytest.raises(UserError) as caught:
