@@ -118,8 +118,9 @@ def find_videos(paths):
 def embed(names, vectors):
     """Word vectors (C, W) float32 of class names, and sentences on every word without a vector.
 
-    A word begins at a capital within a word, too, as in "JumpRope". One without a vector is replaced by its base form, or else by a word that differs in one letter. If there is neither, the
-    class is embedded by its other words. Raises UserError for a class that has no known word.
+    A word begins at a capital, too, as in "JumpRope". One without a vector is replaced by its base form, or else by a
+    word that differs in one letter. If there is neither, the class is embedded by its other words. Raises UserError for
+    a class that has no known word.
     """
     spoken = {name: words(name, Rules(capitals=True)) for name in names}
     vectors.fetch({word for found in spoken.values() for word in found})
