@@ -95,8 +95,9 @@ def _number(value, digits):
 def verdicts(runs, method="aurl"):
     """How ``method`` compares with each other variant in `collect`'s rows, a sentence per test set and outcome.
 
-    ``method`` counts as above or below another variant only if it is so in every pair of a run of each. The first
-    variant stands in for a ``method`` that is not among them.
+    ``method`` counts as above or below another variant only if it is so in every pair of a run of each, and if the 95 %
+    interval of the difference, over classes, is on that side of zero. The first variant stands in for a ``method`` that
+    is not among them.
     """
     variants = [*runs["variant"].unique()]
     method = method if method in variants else variants[0]
@@ -105,12 +106,14 @@ def verdicts(runs, method="aurl"):
     sentences = []
     for name, rows in runs.groupby("set", sort=False):
         top1 = {variant: own["top1"].to_numpy() for variant, own in rows.groupby("variant", sort=False)}
+        hits = {variant: np.mean([*own["hits"]], axis=0) for variant, own in rows.groupby("variant")}
         ours = top1.pop(method)
         found = {"above": [], "below": [], "neither clearly above nor clearly below": []}
         for variant, theirs in top1.items():
             points = round(100 * (ours.mean() - theirs.mean()), 1)
             pairs = np.subtract.outer(ours, theirs)
-            if points and (np.sign(pairs) == np.sign(points)).all():
+            agree = (np.sign(pairs) == np.sign(points)).all()
+            if points and agree and _apart(hits[method], hits[variant], rows["labels"].iloc[0]):
                 found["above" if points > 0 else "below"].append(f"`{variant}` ({abs(points):.1f} points)")
             else:
                 ahead = f", above in {(pairs > 0).sum()} of {pairs.size} pairs" if pairs.size > 1 else ""
@@ -122,6 +125,13 @@ def verdicts(runs, method="aurl"):
             if others:
                 sentences.append(f"{name}: `{method}` is {outcome} {_list(others)}{sure}{alone}.")
     return sentences
+
+
+def _apart(ours, theirs, labels):
+    """Whether the 95 % interval over classes of a difference in accuracy leaves zero out."""
+    half = (1 + ours - theirs) / 2  # in [0, 1]
+    low, high = metrics.bootstrap_interval(half, labels, np.random.default_rng(0), 2000, over="classes")
+    return low > 0.5 or high < 0.5
 
 
 def _list(texts):

@@ -58,8 +58,10 @@ def test_markdown_is_a_whole_table_in_percent(project):
 
 
 def runs_of(name="s", **top1):
-    rows = [(name, variant, value) for variant, values in top1.items() for value in values]
-    return pd.DataFrame(rows, columns=["set", "variant", "top1"])
+    """Runs in which all of eight classes are alike."""
+    labels = np.repeat(np.arange(8), 2)
+    rows = [(name, variant, value, np.full(16, value), labels) for variant, values in top1.items() for value in values]
+    return pd.DataFrame(rows, columns=["set", "variant", "top1", "hits", "labels"])
 
 
 def test_verdicts_take_only_what_holds_in_every_pair_of_runs_as_clear():
@@ -81,6 +83,16 @@ def test_one_run_each_is_said():
         "s: `aurl` is above `e2e` (10.0 points) and `ranking` (20.0 points), with one run each.",
         "s: `aurl` is below `frozen` (10.0 points), with one run each.",
     ]
+
+
+def test_what_other_classes_might_undo_is_not_clear():
+    runs = runs_of(aurl=[0.5], e2e=[0.4])
+    gains = {"one class alone": np.repeat([1.0, *[0.0] * 7], 2), "six of eight": np.repeat([1.0] * 6 + [0.5] * 2, 2)}
+    for name, hits in gains.items():
+        runs["hits"] = [hits, np.full(16, 0.05)]
+        runs["top1"] = [hits.mean(), 0.05]
+        (sentence,) = comparison.verdicts(runs)
+        assert ("neither" in sentence) == (name == "one class alone") and "with one run each" in sentence
 
 
 def test_what_rounds_to_nothing_is_level():
