@@ -57,8 +57,8 @@ def rank(video, classes, names, k=5):
 def to_device(video, mirrored, arithmetic):
     """uint8 ``(N, K, T, H, W, 3)`` -> normalized floats ``(N, K, 3, T, H, W)`` on the device, in its memory layout.
 
-    Bytes travel to the device, to CUDA's beside other work, as they are pinned for it. There, clips for which the bool ``mirrored`` (N, K) holds are mirrored left to right.
-    Features ``(N, K, F)`` stay as they are.
+    Bytes travel to the device, to CUDA's beside other work, as they are pinned for it. There, clips for which the bool
+    ``mirrored`` (N, K) holds are mirrored left to right. Features ``(N, K, F)`` stay as they are.
     """
     device, beside = arithmetic.device, arithmetic.device.type == "cuda"
     if video.ndim == 3:
