@@ -1,4 +1,4 @@
-"""The benchmark of motion capture: which classes are shared, that no video depends on others, and files as the manifest says."""
+"""The motion capture: which classes are shared, that no video depends on others, and files as the manifest says."""
 
 from importlib.util import find_spec
 from pathlib import Path
