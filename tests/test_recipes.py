@@ -1,4 +1,4 @@
-"""Every recipe of docs/changes.md works: its changes are made in a copy of the project, and what is below "Try it" runs.
+"""Every recipe of docs/changes.md works: its changes are made in a copy of the project, where what it tries runs.
 
 All changes of code come together, so recipes must not disturb each other; each begins from the committed parameters.
 """
