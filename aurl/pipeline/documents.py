@@ -64,7 +64,7 @@ def cost(read):
         ),
         ("on GPUs that together train M clips a second", f"{clips / 3600:,.0f} / M hours", "arithmetic"),
         (
-            f"on a processor without a GPU ({measured[0]['device']})",
+            f"as measured on {measured[0]['device']}",
             f"{hours:,.0f} hours, or {hours / 24:,.0f} days, at {seconds:.0f} s a step",
             "`benchmarks/paper_scale.py`",
         ),

@@ -48,7 +48,7 @@ def test_cost_follows_from_the_measurements():
         "| one training | 200 steps, 162,000 clips |",
         "| 45 hours on 8 V100: 360 GPU hours, 1 clips a second |",
         "| 45 / M hours |",
-        "(cpu) | 2 hours, or 0 days, at 36 s a step |",
+        "| as measured on cpu | 2 hours, or 0 days, at 36 s a step |",
         "`train.micro_batch: 4` | 7.0 GB |",
         "| 0.5 from proxies, 2.0 from videos of 340x256 pixels |",
         "| 558,278 core hours, 558 GB |",
