@@ -213,8 +213,14 @@ def test_citation_is_of_the_paper():
 
 
 def test_the_workflow_runs_ci():
-    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["ci"]["steps"]
-    assert [step["run"] for step in steps if "run" in step] == ["bash .ci/run"]
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    steps = {name: job["steps"] for name, job in jobs.items()}
+    commands = {name: [step["run"] for step in own if "run" in step] for name, own in steps.items()}
+    assert commands == {"ci": ["bash .ci/run"], "tests": ["make test PYTHON=python"]}
+    pythons = [step["with"]["python-version"] for step in steps["ci"] if "with" in step]
+    pythons += jobs["tests"]["strategy"]["matrix"]["python"]
+    prefix = "Programming Language :: Python :: "
+    assert [prefix + python for python in ["3", *pythons]] == [c for c in PROJECT["classifiers"] if prefix in c]
     assert {"make lint", "make test", "make reproduce"} <= set((ROOT / ".ci/run").read_text().splitlines())
 
 
