@@ -15,7 +15,7 @@ from colored import MODEL, compute
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from aurl import UserError, config, devices, models, paths
+from aurl import UserError, config, devices, models, paths, processes
 from aurl.devices import Arithmetic
 from aurl.inference import to_device
 from aurl.training import Objective
@@ -204,6 +204,15 @@ def test_apple_computes_in_float32_and_measures_nothing(records):
 def test_apple_refuses_bf16():
     with pytest.raises(UserError, match=r"^compute\.precision bf16 is not for Apple's GPU \(mps\): set it to float32"):
         settle("bf16", network=OnApple())
+
+
+def test_apple_serves_one_process(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(
+        UserError, match=r"^this is to have 2 processes, but Apple's GPU \(mps\) serves one: ask for one\.$"
+    ):
+        processes.together(min, 1, 2, processes=2)
+    assert processes.together(min, 1, 2) == 1
 
 
 class Doubles(TorchDispatchMode):
