@@ -57,9 +57,10 @@ def rank(video, classes, names, k=5):
 def to_device(video, mirrored, arithmetic):
     """uint8 ``(N, K, T, H, W, 3)`` -> normalized floats ``(N, K, 3, T, H, W)`` on the device, in its memory layout.
 
-    Bytes travel to the device, to CUDA's beside other work, as they are pinned for it. There, clips for which the bool
-    ``mirrored`` (N, K) holds are mirrored left to right. Features ``(N, K, F)`` stay as they are.
+    Bytes travel to the device. There, clips for which the bool ``mirrored`` (N, K) holds are mirrored left to right.
+    Features ``(N, K, F)`` stay as they are.
     """
+    # Bytes are pinned for CUDA alone. Elsewhere (mps) a copy that is not waited for may read memory that was freed.
     device, beside = arithmetic.device, arithmetic.device.type == "cuda"
     if video.ndim == 3:
         return video.to(device, non_blocking=beside)
