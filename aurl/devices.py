@@ -59,8 +59,11 @@ class Arithmetic(NamedTuple):
 
 
 def best_device():
-    """CUDA if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """CUDA's GPU if there is one, else Apple's (mps), else the CPU."""
+    for name, there in (("cuda", torch.cuda.is_available), ("mps", torch.backends.mps.is_available)):
+        if there():
+            return torch.device(name)
+    return torch.device("cpu")
 
 
 def limit_threads(compute):
@@ -91,15 +94,22 @@ def settle(model, clip, batch, compute):
 
     ``compute`` is that section of ``params.yaml``. Where it says "auto", training steps of the video encoder are timed
     in every combination that is left open, unless this machine has done so before. A backbone without weights is
-    not timed: "auto" then stands for float32.
+    not timed: "auto" then stands for float32. On Apple's GPU "auto" stands for float32 and the usual layout,
+    as nothing else was tried there.
+
+    Raises UserError for bf16 on Apple's GPU, and where a compiler that was asked for does not work.
     """
     limit_threads(compute)
     keep_memory()
     device = next(model.parameters()).device
+    if device.type == "mps" and compute.precision == "bf16":
+        raise UserError("compute.precision bf16 is not for Apple's GPU (mps): set it to float32 or auto.")
     if next(model.backbone.parameters(), None) is None:  # of features: nothing to measure
         return Arithmetic(device, compute.precision.replace("auto", "float32"), False, False)
     precisions = _precisions(device) if compute.precision == "auto" else [compute.precision]
     layouts = [True, False] if compute.channels_last == "auto" else [compute.channels_last == "always"]
+    if device.type == "mps" and compute.channels_last == "auto":
+        layouts = [False]
     compiling = {"auto": [True, False] if device.type == "cuda" else [False], "always": [True], "never": [False]}
     choices = itertools.product(precisions, layouts, compiling[compute.compile])
     options = [Arithmetic(device, *option) for option in choices]
@@ -132,6 +142,8 @@ def processor(device=None):
     """Kind of processor, number of its cores and the instructions that torch uses, in words."""
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device is not None and device.type == "mps":
+        return f"{platform.machine()} Apple GPU"
     try:
         first = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
         lines = dict(line.split(":", 1) for line in first if ":" in line)

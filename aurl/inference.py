@@ -35,7 +35,7 @@ def encode(model, clips, batch, compute, desc=None):
 @torch.no_grad()
 def encode_classes(model, word_vectors):
     """Features (C, D) float32 of unit length of classes with the word vectors (C, W)."""
-    word_vectors = torch.as_tensor(word_vectors, device=next(model.parameters()).device)
+    word_vectors = torch.as_tensor(word_vectors, dtype=torch.float32).to(next(model.parameters()).device)
     return model.eval().encode_class(word_vectors).cpu().numpy()
 
 
@@ -60,9 +60,11 @@ def to_device(video, mirrored, arithmetic):
     Bytes travel to the device. There, clips for which the bool ``mirrored`` (N, K) holds are mirrored left to right.
     Features ``(N, K, F)`` stay as they are.
     """
+    # Bytes are pinned for CUDA alone. Elsewhere (mps) a copy that is not waited for may read memory that was freed.
+    device, beside = arithmetic.device, arithmetic.device.type == "cuda"
     if video.ndim == 3:
-        return video.to(arithmetic.device, non_blocking=True)
-    flat, mirrored = (values.flatten(0, 1).to(arithmetic.device, non_blocking=True) for values in (video, mirrored))
+        return video.to(device, non_blocking=beside)
+    flat, mirrored = (values.flatten(0, 1).to(device, non_blocking=beside) for values in (video, mirrored))
     if mirrored.any():
         flat = torch.where(mirrored[:, None, None, None, None], flat.flip(-2), flat)
     return to_input(flat).contiguous(memory_format=arithmetic.memory_format).unflatten(0, video.shape[:2])

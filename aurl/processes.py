@@ -50,6 +50,8 @@ def together(function, *arguments, processes=1, nodes=1, rendezvous=None, folder
         return _called(function, arguments)
     if world == 1:
         return function(*arguments)
+    if torch.backends.mps.is_available():  # and gloo moves nothing from there
+        raise UserError(f"{name} is to have {world} processes, but Apple's GPU (mps) serves one: ask for one.")
     if torch.cuda.is_available() and processes > torch.cuda.device_count():
         raise UserError(
             f"{name} is to have {processes} processes and there are {torch.cuda.device_count()} GPUs: ask for fewer."

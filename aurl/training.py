@@ -126,8 +126,9 @@ class Run:
         model = aurl.models.build(params.model, *sizes).to(device)
         if vectors is not None:
             model.projection.vectors.copy_(torch.as_tensor(vectors))
-        # What cannot be deterministic still trains, and PyTorch then warns.
-        torch.use_deterministic_algorithms(True, warn_only=not backbones.is_deterministic(model.backbone))
+        # What cannot be deterministic still trains, and PyTorch then warns. What can be on Apple's GPU was not tried.
+        always = backbones.is_deterministic(model.backbone) and device.type != "mps"
+        torch.use_deterministic_algorithms(True, warn_only=not always)
         if start is not None:
             model.backbone.load_state_dict(checkpoints.load(start)[0].backbone.state_dict())
         elif params.model.weights is not None:

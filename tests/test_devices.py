@@ -6,13 +6,19 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import joblib
 import pytest
 import torch
 from colored import MODEL, compute
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from aurl import UserError, config, devices, models, paths
+from aurl import UserError, config, devices, models, paths, processes
+from aurl.devices import Arithmetic
+from aurl.inference import to_device
+from aurl.training import Objective
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIONS = [(precision, layout, False) for precision in ("bf16", "float32") for layout in (True, False)]
@@ -165,3 +171,76 @@ def test_a_model_of_features_has_nothing_to_measure(records):
     assert settle(network=network, clip=None)[1:] == ("float32", False, False)
     assert settle("bf16", network=network, clip=None)[1:] == ("bf16", False, False)
     assert records() == []
+
+
+# --- Apple's GPU, which no test has --------------------------------------------------------------------
+
+
+class OnApple:
+    """As much of a model on Apple's GPU as `settle` asks for."""
+
+    backbone = model().backbone
+
+    def parameters(self):
+        return iter([SimpleNamespace(device=torch.device("mps"))])
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "best"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_the_best_device(monkeypatch, cuda, mps, best):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert devices.best_device().type == best
+
+
+def test_apple_computes_in_float32_and_measures_nothing(records):
+    found = settle(network=OnApple())
+    assert (found.device.type, *found[1:]) == ("mps", "float32", False, False) and records() == []
+    assert found.facts()["threads"] is None and "Apple" in devices.processor(found.device)
+
+
+def test_apple_refuses_bf16():
+    with pytest.raises(UserError, match=r"^compute\.precision bf16 is not for Apple's GPU \(mps\): set it to float32"):
+        settle("bf16", network=OnApple())
+
+
+def test_apple_serves_one_process(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(
+        UserError, match=r"^this is to have 2 processes, but Apple's GPU \(mps\) serves one: ask for one\.$"
+    ):
+        processes.together(min, 1, 2, processes=2)
+    assert processes.together(min, 1, 2) == 1
+
+
+class Doubles(TorchDispatchMode):
+    """Notes the shapes of all results in float64, which Apple's GPU does not have."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        found = function(*arguments, **(named or {}))
+        doubles = [x for x in tree_leaves(found) if isinstance(x, torch.Tensor) and x.dtype == torch.float64]
+        self.shapes |= {tuple(x.shape) for x in doubles}
+        return found
+
+
+@pytest.mark.parametrize("mode", ["released", "both"])
+def test_a_training_step_has_no_float64_but_the_weights_of_the_generator(mode):
+    """These are drawn on the processor and become float32 on their way to the device."""
+    params = config.load("params.yaml").replace(
+        model=MODEL, generator={"mode": mode}, loss={"terms": ["semantic", "visual", "synthetic", "ranking", "center"]}
+    )
+    objective = Objective(model(), params)
+    video = torch.zeros(2, 1, 2, 16, 16, 3, dtype=torch.uint8)
+    with Doubles() as doubles:
+        inputs = to_device(
+            video, torch.ones(2, 1, dtype=torch.bool), Arithmetic(torch.device("cpu"), "float32", False, False)
+        )
+        total, _ = objective(inputs, torch.tensor([0, 3]), torch.ones(4, 6), torch.Generator())
+        total.backward()
+    assert doubles.shapes <= {(), (4, 1), (4,)} and (mode == "released" or doubles.shapes)

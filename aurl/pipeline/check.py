@@ -9,6 +9,7 @@ and class names, by the package's own lists. Chapter 2 checks what only the data
 import difflib
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ def check(path: str | Path = "params.yaml") -> None:
     for name in params.ablations.studies:
         config.study(name, path)
     used = [*params.data.train, *params.data.test]
+    _can_be_drawn(path, used)
     for name in used:
         if name in params.data.datasets:
             _has_paths(f"{path}: data.datasets.{name}", params.data.datasets[name])
@@ -61,6 +63,16 @@ def _suits_the_backbone(where, params):
         raise UserError(f"{where}, model.backbone {name} needs {need}, not {frames} and {size}: change one of these.")
     if params.model.weights is not None:
         _is_file(f"{where}, model.weights", params.model.weights)
+
+
+def _can_be_drawn(path, used):
+    """Whether pybullet, which has wheels for few systems, is here for the sets that it draws."""
+    drawn = [name for name in used if name in config.MOCAP]
+    if drawn and not find_spec("pybullet"):
+        raise UserError(
+            f"{path}: data names {drawn[0]}, which pybullet draws, and pybullet is not installed: take Python 3.11 on "
+            "Linux (x86-64), or compile it with `pip install pybullet`, or leave this set out."
+        )
 
 
 def _has_paths(where, about):
@@ -99,7 +111,7 @@ def _is_file(where, file):
 def known_classes(where, name, params) -> list[Class] | None:
     """The classes of a data set; None where only its folders tell."""
     if name in config.MOCAP:
-        from aurl.datasets import mocap  # takes pybullet, which other data sets do without
+        from aurl.datasets import mocap
 
         return [Class(label, label) for label in (f"{a} {b}" for set_, a, b in mocap.classes() if set_ == name)]
     if name in config.VERBS:

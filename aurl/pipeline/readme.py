@@ -1,17 +1,36 @@
-"""Put generated tables into the pages that show them, between their markers: ``python -m aurl.pipeline.readme``."""
+"""Put generated tables into the pages that show them, between their markers: ``python -m aurl.pipeline.readme``.
+
+``<!-- begin FILE -->`` stands for a file that the pipeline or a benchmark has made, ``<!-- begin NAME() -->`` for a
+table of `aurl.pipeline.documents`. What is between it and the next ``<!-- end -->`` is replaced.
+"""
 
 import re
 from pathlib import Path
 
 from aurl.files import write_bytes
+from aurl.pipeline.documents import TABLES
 
-PAGES = (Path("README.md"), Path("docs/learning-rates.md"))
-MARKED = r"(<!-- begin (\S+) -->\n)(.*?)(<!-- end -->)"  # before, file, its content, after
+PAGES = tuple(
+    map(
+        Path,
+        [
+            "README.md",
+            "MODEL_CARD.md",
+            *(f"docs/{name}.md" for name in ("deviations", "learning-rates", "paper-scale")),
+        ],
+    )
+)
+MARKED = r"(<!-- begin (\S+) -->\n)(.*?)(<!-- end -->)"  # before, file or table, its content, after
 
 
-def filled(text):
-    """``text`` with the file named in each ``<!-- begin FILE -->`` copied in before the next ``<!-- end -->``."""
-    return re.sub(MARKED, lambda found: found[1] + Path(found[2]).read_text() + found[4], text, flags=re.S)
+def content(name, read):
+    """What a marker stands for, where ``read`` gives the text of a file."""
+    return TABLES[name](read) if name in TABLES else read(name)
+
+
+def filled(text, read=lambda path: Path(path).read_text()):
+    """``text`` with what each ``<!-- begin NAME -->`` stands for before the next ``<!-- end -->``."""
+    return re.sub(MARKED, lambda found: found[1] + content(found[2], read) + found[4], text, flags=re.S)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ def project(benchmark, monkeypatch):
     module = benchmark("pipeline")
     monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)  # set where the tests themselves run as on AVX2
     Path("aurl/pipeline").mkdir(parents=True)
+    for name in ("aurl/__init__.py", "aurl/pipeline/__init__.py"):  # or an installed package would come first
+        Path(name).touch()
     Path("aurl/pipeline/reproduce.py").write_text(STUB)
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run(["git", "add", "-A"], check=True)

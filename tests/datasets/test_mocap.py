@@ -1,5 +1,6 @@
-"""The embedded benchmark: which classes are shared, that no video depends on others, and files as the manifest says."""
+"""The motion capture: which classes are shared, that no video depends on others, and files as the manifest says."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from aurl import config, text, video
 from aurl.datasets import COLUMNS, mocap, scene
 
 VECTORS = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.bin"
-CLIPS = [name for names in mocap.ACTIONS.values() for name in names]
+drawn = pytest.mark.skipif(not find_spec("pybullet"), reason="pybullet, which draws it, is not installed")
 
 
 def one(action="walk", companion="duck", index=0, name=None):
@@ -68,6 +69,7 @@ def test_every_class_name_has_a_vector_of_its_own():
 # --- pictures --------------------------------------------------------------------------------------
 
 
+@drawn
 def test_a_video_depends_on_nothing_that_was_rendered_before():
     first = {v: pictures(v) for v in (one("walk", "duck"), one("kick", "table"), one("roll", "box", 3))}
     for v in reversed(first):
@@ -75,6 +77,7 @@ def test_a_video_depends_on_nothing_that_was_rendered_before():
     np.testing.assert_array_equal(pictures(one("walk", "duck")), first[one("walk", "duck")])
 
 
+@drawn
 def test_videos_differ_by_number_class_and_seed():
     base = pictures(one())
     assert base.shape == (6, 32, 32, 3) and base.dtype == np.uint8
@@ -88,12 +91,14 @@ def test_videos_differ_by_number_class_and_seed():
     assert abs(np.diff(base.astype(int), axis=0)).max(axis=(1, 2, 3)).min() > 10  # every frame shows another moment
 
 
+@drawn
 def test_both_clips_of_an_action_are_used():
     for action, names in mocap.ACTIONS.items():
         count = 12 if len(names) > 1 else 1
         assert {mocap.render(one(action, index=i), 0, 16, 1, 12)[0] for i in range(count)} == set(names)
 
 
+@drawn
 @pytest.mark.parametrize("companion", mocap.COMPANIONS)
 def test_the_companion_is_in_the_picture(companion, monkeypatch):
     """A video's random numbers come from its class name alone, so another companion changes nothing else."""
@@ -109,6 +114,7 @@ def test_the_companion_is_in_the_picture(companion, monkeypatch):
     assert np.median(shares) > 0.01 and max(shares) < 0.4 and sum(share > 0.003 for share in shares) >= 5
 
 
+@drawn
 @pytest.mark.parametrize("action", mocap.ACTIONS)
 def test_the_actor_is_in_the_picture(action, monkeypatch):
     """The actor is what moves: neither too little nor too much of the picture."""
@@ -121,12 +127,14 @@ def test_the_actor_is_in_the_picture(action, monkeypatch):
     assert (moved > 0.01).all() and (moved < 0.5).all()
 
 
+@drawn
 def test_nothing_is_printed(capfd):
     pictures(one("walk", "rabbit"))
     pictures(one("walk", "ball"))
     assert capfd.readouterr() == ("", "")
 
 
+@drawn
 def test_a_file_repeats_itself_to_the_byte(tmp_path):
     """An encoder that reads unwritten memory finds something else there every time."""
     rng, rubbish = np.random.default_rng(0), []
@@ -147,6 +155,7 @@ def test_a_file_repeats_itself_to_the_byte(tmp_path):
         assert len(found) == 1, (action, companion)
 
 
+@drawn
 def test_pictures_do_not_depend_on_how_many_were_drawn_before(monkeypatch):
     """The renderer rounds every second picture otherwise; in this video it shows."""
     monkeypatch.setitem(mocap.ACTIONS, "punch", ["punch"])
@@ -157,6 +166,7 @@ def test_pictures_do_not_depend_on_how_many_were_drawn_before(monkeypatch):
 # --- the set as files ------------------------------------------------------------------------------
 
 
+@drawn
 def test_build_writes_what_the_manifest_says(tmp_path, monkeypatch):
     chosen = [v for v in mocap.videos(1, 1, 1) if v.name in ("walk duck", "walk ball", "spin kick table", "kick box")]
     monkeypatch.setattr(mocap, "videos", lambda train, val, test: list(chosen))

@@ -1,10 +1,11 @@
 """Motions are loaded whole, cover a video smoothly, and repeat only if they loop; test_mocap tests the pictures."""
 
 import numpy as np
-import pybullet
 import pytest
 
 from aurl.datasets import mocap, scene
+
+pybullet = pytest.importorskip("pybullet", reason="pybullet, which draws the motion capture, is not installed")
 
 CLIPS = [name for names in mocap.ACTIONS.values() for name in names]
 

@@ -52,6 +52,15 @@ def test_the_default_and_the_papers_sets_pass(project):
     assert project(kinetics={"annotations": "kinetics.csv"}) is None
 
 
+def test_motion_capture_without_pybullet_ends_in_one_sentence(project, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pybullet", None)  # as where it is not installed
+    assert project() is None  # the verbs need none
+    assert project(data={"train": ["mocap-seen"], "test": ["mocap-composed"]}) == (
+        "params.yaml: data names mocap-seen, which pybullet draws, and pybullet is not installed: take Python 3.11 on "
+        "Linux (x86-64), or compile it with `pip install pybullet`, or leave this set out."
+    )
+
+
 def test_backbones_that_cannot_take_the_clips(project):
     assert project(model={"backbone": "r3d_18"}) is None
     big = {"model": {"backbone": "mvit_v2_s"}}
@@ -111,9 +120,9 @@ def test_features_and_their_backbone(project):
         "params.yaml: data names kin, which has features, and ucf, which has videos: one model cannot see both, so "
         "take sets of one kind."
     )
-    videos = {"train": ["mocap-seen"], "test": ["mocap-composed"], "datasets": {}}
+    videos = {"train": ["verbs-seen"], "test": ["verbs-unseen"], "datasets": {}}
     assert project(data=videos, model={"backbone": "features"}) == (
-        "params.yaml: model.backbone is features in the variant aurl, but mocap-seen has videos: set it to a video "
+        "params.yaml: model.backbone is features in the variant aurl, but verbs-seen has videos: set it to a video "
         "backbone, such as r2plus1d."
     )
 
