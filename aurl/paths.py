@@ -17,6 +17,7 @@ GAINS = Path("reports/tables/gains.csv")  # 06: AURL against the baseline
 HEADS = Path("reports/tables/heads.csv")  # heads: every class's accuracy in every training on fixed features
 HEADS_RUNS = HEADS.with_name("heads_runs.csv")  # heads: a row per training
 FIGURES = Path("reports/figures")
+SITE = Path("build/site")  # site: the report, to open in a browser
 
 # Kept between runs and made again where missing; no stage depends on them.
 RENDERED = Path("build/rendered")  # videos of the embedded benchmarks
