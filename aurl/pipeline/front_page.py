@@ -2,8 +2,8 @@
 
 import importlib.metadata
 import json
+import platform
 import re
-from pathlib import Path
 
 import yaml
 
@@ -35,7 +35,9 @@ def studies(root):
     for study in sorted(path for path in folder.glob("*") if path.is_dir()):
         parts += [f"## Study {study.name}"]
         parts += [path.read_text() for path in sorted(study.glob("*.md"))]
-        parts += [f"![{study.name}: {_title(p)}]({p.relative_to(root).as_posix()})" for p in sorted(study.glob("*.png"))]
+        parts += [
+            f"![{study.name}: {_title(p)}]({p.relative_to(root).as_posix()})" for p in sorted(study.glob("*.png"))
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -96,19 +98,20 @@ def _how(root):
         [
             ["processor", devices.processor()],
             *(["arithmetic of the trainings", _inline(json.loads(text))] for text in sorted(how)),
-            *([name, importlib.metadata.version(name)] for name in PACKAGES),
+            ["Python", platform.python_version()],
+            ["packages", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)],
         ],
     )
     if (root / "params.paper.yaml").exists():
         yield "### Parameters"
         yield (
-            "What differs from [the paper's setting](params.paper.yaml) in [`params.yaml`](params.yaml). All else in "
-            f"the sections {', '.join(f'`{name}`' for name in COMPARED)} is the same."
+            "What differs in [`params.yaml`](params.yaml) from [the paper's setting](params.paper.yaml). All else in "
+            f"the sections {', '.join(f'`{name}`' for name in COMPARED)} is the same, but for the folders of data sets."
         )
         yield _table(["parameter", "here", "in the paper's setting", "what it is"], _differences(root))
     if (root / "reports/tables/durations.md").exists():
         yield "### Times"
-        yield "Minutes of `make reproduce`, measured by [`benchmarks/pipeline.py`](benchmarks/pipeline.py):"
+        yield "Minutes of `make reproduce`, as [the README](README.md#how-long-it-takes) explains:"
         yield (root / "reports/tables/durations.md").read_text()
 
 
@@ -120,7 +123,7 @@ def _differences(root):
             other = there[section].get(key)
             if value != other and not isinstance(other, dict):
                 what = re.search(rf"^{section}:.*?^  {key}: [^\n]*?# ([^\n]*)", text, flags=re.M | re.S)
-                what = re.sub(r"; paper: .*", "", what[1]) if what else ""
+                what = re.sub(r"(^|; )paper: .*", "", what[1]) if what else ""
                 yield [f"`{section}.{key}`", _inline(value), _inline(other), what]
 
 

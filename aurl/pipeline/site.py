@@ -7,6 +7,7 @@ lays sources for Sphinx out and builds ``build/site`` from them. Pages need no n
 point to and is no document becomes a page or a file of the site, too.
 """
 
+import ast
 import json
 import os
 import re
@@ -26,7 +27,13 @@ SHOWN = {*LANGUAGES, ".cff", ".lock", ".txt", "LICENSE", "run"}  # as pages of s
 METHOD = ["losses", "generator", "metrics", "models", "backbones"]  # what comes first in the reference
 SETTINGS = {
     "project": "AURL, replicated",
-    "extensions": ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "aurl.pipeline.mathml"],
+    "extensions": [
+        "myst_nb",
+        "sphinx.ext.autodoc",
+        "sphinx.ext.napoleon",
+        "sphinx.ext.viewcode",
+        "aurl.pipeline.mathml",
+    ],
     "html_theme": "furo",
     "html_title": "AURL, replicated",
     "html_static_path": [str(Path(__file__).with_name("site.css"))],
@@ -38,7 +45,6 @@ SETTINGS = {
     "html_show_copyright": False,
     "html_show_sphinx": False,
     "pygments_style": "friendly",
-    "pygments_dark_style": "github-dark",
     "default_role": "py:obj",  # a name between single backticks in a docstring
     "autodoc_member_order": "bysource",
     "autodoc_preserve_defaults": True,
@@ -48,7 +54,11 @@ SETTINGS = {
     "myst_heading_anchors": 4,
     "nb_execution_mode": "off",
     "nb_ipywidgets_js": {},  # scripts from elsewhere
-    "suppress_warnings": ["misc.highlighting_failure", "mystnb.unknown_mime_type"],  # an output of shell; a widget
+    "suppress_warnings": [
+        "toc.not_included",
+        "misc.highlighting_failure",
+        "mystnb.unknown_mime_type",
+    ],  # an output of shell; a widget
 }
 
 
@@ -56,11 +66,10 @@ def main():
     warnings = build(Path(), paths.SITE)
     if warnings:
         print(warnings, file=sys.stderr, end="")
-    print(f"The report is {paths.SITE / 'index.html'}: open it in a browser.")
 
 
 def build(root, target):
-    """Make the site of the project ``root`` in the folder ``target``, whole or not at all, and return Sphinx's warnings.
+    """Make the site of the project ``root`` in the folder ``target``, and return Sphinx's warnings.
 
     Raises UserError where nothing can be written.
     """
@@ -77,8 +86,9 @@ def build(root, target):
         with patch_docutils(), docutils_namespace():
             options = {"status": None, "warning": warnings, "freshenv": True}
             Sphinx(sources, None, pages, trees, "html", SETTINGS, **options).build(force_all=True)
-        for left in (".buildinfo", ".nojekyll", "objects.inv"):
+        for left in (".buildinfo", ".nojekyll", "objects.inv"):  # for other programs than a browser
             (pages / left).unlink(missing_ok=True)
+        shutil.rmtree(pages / "_sources", ignore_errors=True)
         shutil.rmtree(target, ignore_errors=True)
         os.replace(pages, target)
     return re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue()).replace(f"{sources}/", "")
@@ -101,10 +111,16 @@ class Sources:
         studies = front_page.studies(self.root)
         self._write("chapters.md", _contents("Chapters", {"The pipeline's": main, "Other runs and studies": others}))
         self._write("results.md", self._linked(studies, Path("results.md")))
-        groups = self._reference()
-        self._write("api/index.md", _contents("Reference", groups))
+        self._reference()
         first = [name for name in ("README.md", "DATA.md", "MODEL_CARD.md") if name in top]
-        listed = [*first, "chapters.md", "results.md", *docs, *(name for name in top if name not in first), "api/index.md"]
+        listed = [
+            *first,
+            "chapters.md",
+            "results.md",
+            *docs,
+            *(name for name in top if name not in first),
+            "api/index.md",
+        ]
         front = self._linked(front_page.front_page(self.root), Path("index.md"))
         self._write("index.md", front + _tree(listed, hidden=True))
 
@@ -113,7 +129,9 @@ class Sources:
         run = config.load(self.root / "params.yaml", sections=["run"]).run
         first = f"-{run.variants[0]}-{run.seeds[0]}"
         main, others = {}, {}
-        for path in sorted([*self.root.glob("reports/notebooks/*.ipynb"), *self.root.glob("reports/ablations/*/*.ipynb")]):
+        for path in sorted(
+            [*self.root.glob("reports/notebooks/*.ipynb"), *self.root.glob("reports/ablations/*/*.ipynb")]
+        ):
             name = path.relative_to(self.root).as_posix()
             cells = json.loads(path.read_text())["cells"]
             title = "".join(cells[0]["source"]).splitlines()[0].lstrip("# ")
@@ -123,18 +141,24 @@ class Sources:
         return main, others
 
     def _reference(self):
-        """A page for each module, and the pages by the part of the package."""
-        groups = {"The method": [f"api/aurl.{name}.md" for name in METHOD], "The package": []}
-        for path in sorted((self.root / "aurl").rglob("*.py")):
+        """Write a page for each module, and one that says of each what it is for."""
+        groups = {"The method": {}, "The package": {}}
+        for path in sorted((self.root / "aurl").rglob("*.py"), key=_method_first):
             module = ".".join(path.relative_to(self.root).with_suffix("").parts).removesuffix(".__init__")
-            text = f"# {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n```\n"
-            self._write(f"api/{module}.md", text)
-            part = module.rpartition(".")[0] if path.name != "__init__.py" else module
-            group = groups.setdefault("The package" if part in ("aurl", "") else part, [])
-            if f"api/{module}.md" not in groups["The method"]:
-                group.append(f"api/{module}.md")
-        groups["The method"] = [page for page in groups["The method"] if (self.folder / page).exists()]
-        return {title: {page: Path(page).stem for page in pages} for title, pages in groups.items() if pages}
+            options = "   :members:\n   :ignore-module-all:\n"
+            self._write(f"api/{module}.md", f"# {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n{options}```\n")
+            of = module if path.name == "__init__.py" else module.rpartition(".")[0]
+            group = "The method" if path.stem in METHOD else "The package" if of == "aurl" else of
+            first = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n\n")[0].replace("``", "`")
+            groups.setdefault(group, {})[module] = " ".join(first.split())
+        parts = ["# Reference"]
+        for title, modules in groups.items():
+            parts += [
+                f"## {title}",
+                "\n".join(f"- [`{name}`](/api/{name}.md): {text}" for name, text in modules.items()),
+            ]
+        pages = {f"api/{name}.md": name for modules in groups.values() for name in modules}
+        self._write("api/index.md", "\n\n".join(parts) + "\n" + _tree(pages, hidden=True))
 
     def _page(self, name):
         """Write the page of a document, a notebook or a file of source, with all that it points to."""
@@ -158,10 +182,10 @@ class Sources:
             write_bytes(self.folder / "_shown" / name, path.read_bytes())
             language = LANGUAGES.get(path.suffix or path.name, "text")
             shown = f"```{{literalinclude}} /_shown/{name}\n:language: {language}\n```\n"
-            self._write(f"{name}.md", f"---\norphan: true\n---\n\n# {name}\n\n{shown}")
+            self._write(f"{name}.md", f"# {name}\n\n{shown}")
 
     def _linked(self, text, page, base=None):
-        """``text`` of the page ``page``, written for the place ``base``, with links to what the site has of each file."""
+        """``text`` of the page ``page``, written for the place ``base``, with links to the site's pages and files."""
 
         def replace(found):
             mark, shown, target = found.groups()
@@ -208,6 +232,11 @@ class Sources:
 
     def _write(self, name, text):
         write_bytes(self.folder / name, text.encode())
+
+
+def _method_first(path):
+    """A key that sorts modules: those of the method in their order, then by name."""
+    return METHOD.index(path.stem) if path.stem in METHOD else len(METHOD), path.as_posix()
 
 
 def _contents(title, groups):
