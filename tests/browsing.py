@@ -6,16 +6,20 @@ checks all files and then opens every page, on a phone and on a desk, in dark an
 on a small site. Nothing is fetched: an address outside the site is a fault where a page loads it, and a link elsewhere.
 """
 
+import base64
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import websocket
 
 PHONE, DESK = (390, 844), (1280, 800)  # width and height of the window, pixels
 LOADED = {  # elements that make a browser load something, by the attribute that says what
@@ -132,19 +136,24 @@ class Browser:
         for kind, far, buttons in [("mousePressed", 0, 1), ("mouseMoved", across, 1), ("mouseReleased", across, 0)]:
             self.do("Input.dispatchMouseEvent", type=kind, x=x + far, y=y, button="left", buttons=buttons, clickCount=1)
 
-    def picture(self, path, whole=False):
-        """Save what is seen as PNG, or the whole page."""
-        import base64
+    def show(self, selector):
+        """Scroll to an element, and return its middle: x and y in the window."""
+        return self.evaluate(
+            f"""(async () => {{ const shown = document.querySelector("{selector}");
+            shown.scrollIntoView({{block: "center", behavior: "instant"}});
+            for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
+            const {{x, y, width, height}} = shown.getBoundingClientRect();
+            return [x + width / 2, y + height / 2]; }})()"""
+        )
 
-        shown = self.do("Page.captureScreenshot", captureBeyondViewport=whole)
-        Path(path).write_bytes(base64.b64decode(shown["data"]))
+    def picture(self, whole=False):
+        """What is seen, or the whole page, as PNG."""
+        return base64.b64decode(self.do("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
 
 
 @contextmanager
 def browser():
     """A `Browser` while the block runs."""
-    import websocket
-
     with tempfile.TemporaryDirectory() as profile:
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
         options += ["--remote-debugging-port=0", "--disable-background-networking", f"--user-data-dir={profile}"]
@@ -153,8 +162,6 @@ def browser():
         try:
             line = next(line for line in process.stderr if "DevTools listening on " in line)
             port = urlsplit(line.split()[-1]).port
-            import urllib.request
-
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
                 (page,) = [target for target in json.load(answer) if target["type"] == "page"]
             socket = websocket.create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=60)

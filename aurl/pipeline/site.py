@@ -99,13 +99,14 @@ class Sources:
 
     def __init__(self, root, folder):
         self.root, self.folder, self.pages = Path(root), Path(folder), set()
+        self.chapters = self._chapters()
         (self.folder / "_files").mkdir(parents=True)
 
     def lay_out(self):
         """Write all pages, each found from the front page, and every file that they show."""
         top = sorted(path.name for path in self.root.glob("*.md"))
         docs = sorted(path.relative_to(self.root).as_posix() for path in self.root.glob("docs/*.md"))
-        main, others = self._chapters()
+        main, others = self.chapters
         for path in [*top, *docs, *main, *others]:
             self._page(path)
         studies = front_page.studies(self.root)
@@ -209,7 +210,7 @@ class Sources:
         path = self.root / name
         if name.startswith("notebooks"):
             stem = Path(name).stem
-            executed = [chapter for chapter in self._chapters()[0] if Path(chapter).stem.startswith(stem)]
+            executed = [chapter for chapter in self.chapters[0] if Path(chapter).stem.startswith(stem)]
             return executed[0] if executed else "chapters.md"
         if name.startswith("aurl") and (path.is_dir() or path.suffix == ".py"):
             module = ".".join(Path(name).with_suffix("").parts).removesuffix(".__init__")
