@@ -18,6 +18,7 @@ HEADS = Path("reports/tables/heads.csv")  # heads: every class's accuracy in eve
 HEADS_RUNS = HEADS.with_name("heads_runs.csv")  # heads: a row per training
 HEADS_SWEEPS = HEADS.with_name("heads_sweeps.csv")  # heads: the same of every value of heads.sweeps
 FIGURES = Path("reports/figures")
+SITE = Path("build/site")  # site: the report, to open in a browser
 
 # Kept between runs and made again where missing; no stage depends on them.
 RENDERED = Path("build/rendered")  # videos of the embedded benchmarks

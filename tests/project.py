@@ -23,7 +23,7 @@ GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
 
 
 def lay_out(folder, change, params="params.yaml"):
-    """The project with its parameter file ``params`` changed as `write` does."""
+    """The project with its parameter file ``params`` changed as `write` does, and without its site."""
     for name in PARTS:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -32,6 +32,9 @@ def lay_out(folder, change, params="params.yaml"):
         else:
             shutil.copy(source, target)
     write(folder, change, params)
+    pipeline = yaml.safe_load((folder / "dvc.yaml").read_text())
+    del pipeline["stages"]["site"]  # it needs documents, and takes long; tests/pipeline/test_site.py makes a small one
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
     subprocess.run([*GIT, "init", "-q"], cwd=folder, check=True)
 
 

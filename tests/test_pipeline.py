@@ -106,6 +106,7 @@ def test_files_that_stages_hand_on_are_the_pipelines():
         paths.HEADS,
         paths.HEADS_RUNS,
         paths.HEADS_SWEEPS,
+        paths.SITE,
         paths.heads("set").parent,
         paths.run(*run),
         paths.history(*run),

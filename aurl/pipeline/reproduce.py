@@ -21,7 +21,7 @@ from pathlib import Path
 import joblib
 from tqdm import tqdm
 
-from aurl import UserError, config
+from aurl import UserError, config, paths
 from aurl.progress import SIDE_BY_SIDE
 
 EVERY = 30  # seconds between two lines of a job where there is no terminal to rewrite one in
@@ -31,11 +31,19 @@ def main():
     config.load_all()  # a mistake in params.yaml is one sentence here and a page of DVC's there
     if up_to_date(Path()):
         print("Everything is up to date.")
+        say_where()
         return
     params = config.load(sections=["run", "train", "compute", "sphere"])
     spheres = {f"{variant}-{params.run.seeds[0]}": f"sphere@{variant}" for variant in params.sphere.variants}
     side_by_side(Path(), params.run, at_once(params), spheres)
     Job(Path(), "repro", name="all other stages").run()
+    say_where()
+
+
+def say_where():
+    """Name the front page of the report."""
+    if (page := paths.SITE / "index.html").exists():
+        print(f"The report is {page}: open it in a browser.")
 
 
 def up_to_date(folder):
