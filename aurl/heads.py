@@ -48,7 +48,7 @@ def run():
     keep_features(backbone, paths.run(base.heads.backbone, first))
     seeds, begun = range(base.heads.seeds), time.monotonic()
     jobs = [joblib.delayed(train)(params.model_copy(update={"seed": seed})) for params in variants for seed in seeds]
-    results = joblib.Parallel(_at_once(base.compute), return_as="generator")(jobs)
+    results = joblib.Parallel(min(len(jobs), _at_once(base.compute)), return_as="generator")(jobs)
     found = list(bar(results, desc=f"heads on {base.heads.backbone}", unit="run", total=len(jobs)))
     say(f"heads: {len(jobs)} trainings took {time.monotonic() - begun:.0f} s.")
     for path, place in ((paths.HEADS, 0), (paths.HEADS_RUNS, 1)):

@@ -24,8 +24,8 @@ from aurl.progress import ENVIRONMENT
 # Notebooks have no addresses to check, and importing the check would take longer than reading a notebook.
 sys.modules.setdefault("rfc3987_syntax", None)
 
-# What the kernel logs of its own affairs is no news to the user; errors of cells come another way. Tornado is named because
-# a kernel that ends closes its sockets while its control thread may still flush to them, which Tornado reports.
+# What the kernel logs of itself is no news to the user; errors of cells come another way. Tornado is named because a
+# kernel that ends closes its sockets while its control thread may still send to them, which Tornado reports.
 QUIET = [
     "--IPKernelApp.log_level=CRITICAL",
     "--IPKernelApp.logging_config={'loggers': {'tornado': {'level': 'CRITICAL'}}}",
