@@ -134,7 +134,8 @@ def all_seeds(settings, seeds, train):
         def trained(keys):
             jobs = (joblib.delayed(train)(settings[place], rate, seed) for place, rate, seed in keys)
             results = {}
-            for result, key in zip(joblib.Parallel(_at_once(compute), return_as="generator")(jobs), keys):
+            size = max(1, min(len(keys), _at_once(compute)))
+            for result, key in zip(joblib.Parallel(size, return_as="generator")(jobs), keys):
                 results[key] = result
                 progress.update()
             return results

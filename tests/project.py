@@ -61,8 +61,9 @@ def environment(folder):
 
 
 def dvc(*arguments, cwd, check=True):
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=cwd, env=environment(cwd), capture_output=True, text=True
-    )
+    """DVC's command. Its stages use one core, as starting processes for small work takes longer than the work."""
+    command = [sys.executable, "-m", "dvc", *arguments]
+    alone = environment(cwd) | {"LOKY_MAX_CPU_COUNT": "1"}
+    done = subprocess.run(command, cwd=cwd, env=alone, capture_output=True, text=True)
     assert not check or done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done

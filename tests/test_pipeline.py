@@ -10,6 +10,7 @@ import nbformat
 import pandas as pd
 import pytest
 import yaml
+from dvc.repo import Repo
 from project import ROOT, commit, dvc, environment, lay_out, write
 
 from aurl import paths
@@ -18,7 +19,7 @@ from aurl.code import used_by
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 SMOKE = {
-    "verbs": {"size": 32, "frames": 8, "videos": 3, "val_videos": 1},
+    "verbs": {"size": 32, "frames": 8, "videos": 2, "val_videos": 1},
     "clip": {"frames": 4, "stride": 2, "size": 16},
     "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
     "train": {"epochs": 2, "batch": 16},
@@ -26,14 +27,8 @@ SMOKE = {
     "variants": {
         "e2e": {"model": {"semantic": "fixed"}, "loss": {"terms": ["regression"]}, "compute": {"precision": "bf16"}}
     },
-    "sphere": {"variants": ["e2e", "aurl"], "epochs": 1, "batch": 16},
-    "heads": {
-        "backbone": "aurl",
-        "variants": ["aurl", "e2e"],
-        "seeds": 2,
-        "rates": [0.01],
-        "sweeps": {"loss.scale": [5]},
-    },
+    "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 16},
+    "heads": {"backbone": "aurl", "variants": ["aurl"], "seeds": 1, "rates": [0.01], "sweeps": {"loss.scale": [5]}},
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
     "ablations": {"variants": ["aurl", "alignment"], "seeds": [0], "studies": {"small": {}}},
 }
@@ -152,7 +147,13 @@ def restored(project):
 
 
 def stale(project):
-    return {name.split(" ")[0] for name in json.loads(dvc("status", "--json", cwd=project).stdout)}
+    with Repo(str(project)) as repo:  # what `dvc status` does, without its start
+        return {name.split(" ")[0] for name in repo.status()}
+
+
+def checkout(project):
+    with Repo(str(project)) as repo:
+        repo.checkout(force=True)
 
 
 def test_pipeline_leaves_its_reports(project):
@@ -239,14 +240,14 @@ def test_change_that_no_weight_depends_on_trains_nothing_anew(restored):
     assert "Another sentence." in (restored / "reports/notebooks/03_train-aurl-0.ipynb").read_text()
     assert (restored / "runs/aurl-0/model.safetensors").read_bytes() == kept
     subprocess.run(["git", "checkout", "-q", "."], cwd=restored, check=True)
-    dvc("checkout", "-q", "--force", cwd=restored)
+    checkout(restored)
 
 
 def test_experiment_with_another_parameter(restored):
     dvc("exp", "run", "-q", "-S", "train.epochs=1", "03_train@aurl-0", cwd=restored)
     assert len((restored / "reports/history/aurl-0.csv").read_text().splitlines()) == 2
     subprocess.run(["git", "checkout", "-q", "."], cwd=restored, check=True)
-    dvc("checkout", "-q", cwd=restored)
+    checkout(restored)
 
 
 def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(restored):
@@ -282,7 +283,6 @@ def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(re
     ("change", "sentence"),
     [
         ({"train": {"epocks": 3}}, "params.yaml: train.epocks is not a parameter; did you mean epochs?"),
-        ({"train": {"lr": -1}}, "params.yaml: train.lr is -1: input should be greater than 0."),
         ({"variants": {"a;touch pwned": {}}}, "a;touch pwned"),
         ({"run": {"variants": ["aurll"]}}, "did you mean aurl?"),
     ],
@@ -333,4 +333,4 @@ def test_video_that_cannot_be_decoded_is_named_and_leaves_no_output(restored):
         if line.startswith("aurl: cannot read the video data/verbs/verbs-seen/bouncing/")
     ]
     assert "Traceback" not in done.stderr and not (restored / "runs/aurl-0").exists()
-    dvc("checkout", "-q", "--force", cwd=restored)
+    checkout(restored)

@@ -24,6 +24,13 @@ from aurl.progress import ENVIRONMENT
 # Notebooks have no addresses to check, and importing the check would take longer than reading a notebook.
 sys.modules.setdefault("rfc3987_syntax", None)
 
+# What the kernel logs of itself is no news to the user; errors of cells come another way. Tornado is named because a
+# kernel that ends closes its sockets while its control thread may still send to them, which Tornado reports.
+QUIET = [
+    "--IPKernelApp.log_level=CRITICAL",
+    "--IPKernelApp.logging_config={'loggers': {'tornado': {'level': 'CRITICAL'}}}",
+]
+
 PATIENCE = 10  # seconds that an interrupted notebook has to save what it has done; some take half of it to end at all
 
 SOURCE, STAGED, EXECUTED = Path("notebooks"), Path("build/notebooks"), Path("reports/notebooks")
@@ -51,7 +58,7 @@ def run(name, parameters):
         try:
             papermill.execute_notebook(
                 notebook, executed, parameters, kernel_name="python3", language="python", progress_bar=False,
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+                extra_arguments=QUIET,
                 config=Config(KernelManager={"shutdown_wait_time": PATIENCE}),
                 kernel_manager_class=interruption.manager(), on_cell_start=interruption.check,
             )  # fmt: skip

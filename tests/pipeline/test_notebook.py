@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -65,6 +66,22 @@ def test_users_mistake_is_one_sentence_and_no_file(project, tmp_path, raised, se
     done = subprocess.run([sys.executable, "-m", "aurl.pipeline.notebook", "demo"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, f"aurl: {sentence}\n")
     assert not (tmp_path / "reports").exists()
+
+
+def test_a_kernel_that_fails_while_it_ends_says_nothing(project, capfd):
+    """Its main thread may close the sockets before its control thread has told of the end; here this always fails."""
+    project(
+        "from aurl import UserError\nkernel = get_ipython().kernel\npublish = kernel._publish_status_and_flush\n"
+        "def closed(status, channel, *rest):\n"
+        "    if (status, channel) == ('idle', 'control'):\n        open('failed', 'w').close()\n"
+        "        raise OSError('not a socket')\n"
+        "    publish(status, channel, *rest)\n"
+        "kernel._publish_status_and_flush = closed\nraise UserError('fix this')"
+    )
+    with pytest.raises(UserError, match="^fix this$"):
+        notebook.run("demo", {})
+    assert capfd.readouterr().err == ""
+    assert Path("failed").exists()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
