@@ -24,7 +24,7 @@ def mathml(latex, display="inline"):
     try:
         drawn = convert(latex, display=display)
     except Exception as error:  # the package has a type for each mistake, and an IndexError for some
-        raise ValueError(f"{latex} cannot be read: {error or type(error).__name__}") from error
+        raise ValueError(f"{latex} cannot be read ({type(error).__name__})") from error
     if unknown := re.search(r"\\\w+", drawn):
         raise ValueError(f"{latex} has {unknown[0]}, which is not known")
     drawn = re.sub(NAMED + "(?=<mo)", rf'<mo lspace="{THIN}" rspace="0">\1</mo>', drawn)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from project import dvc
 
-from aurl import UserError, devices
+from aurl import UserError, devices, paths
 from aurl.pipeline import reproduce
 
 RUN = SimpleNamespace(variants=["aurl", "e2e", "frozen"], seeds=[0, 1])
@@ -148,3 +148,13 @@ def test_an_interruption_stops_what_runs(project, sent):
     sleepers = subprocess.run(["pgrep", "-f", "python slow.py$"], capture_output=True, text=True).stdout.split()
     folders = [os.readlink(f"/proc/{pid}/cwd") for pid in sleepers]
     assert str(project) not in folders and not Path("ended").exists()
+
+
+def test_front_page_is_named_where_there_is_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    reproduce.say_where()
+    assert capsys.readouterr().out == ""
+    paths.SITE.mkdir(parents=True)
+    (paths.SITE / "index.html").touch()
+    reproduce.say_where()
+    assert capsys.readouterr().out == "The report is build/site/index.html: open it in a browser.\n"

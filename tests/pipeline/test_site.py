@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from PIL import Image
 from aurl import sphere_page
 from aurl.pipeline import front_page, mathml, site
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated")  # what Sphinx tells its extensions
 ROOT = Path(__file__).parents[2]
 README = """# A title
 
@@ -114,8 +116,8 @@ def test_links_lead_to_pages_or_files_of_the_site(built):
 
 
 def test_chapters_and_reference_are_listed(built):
-    chapters = (built[0] / "chapters.html").read_text()
-    assert chapters.index("Train (aurl-0)") < chapters.rindex("Other runs") < chapters.rindex("Train (e2e-0)")
+    chapters = (built[0] / "chapters.html").read_text().partition("<article")[2]
+    assert chapters.index("Train (aurl-0)") < chapters.index("Other runs") < chapters.index("Train (e2e-0)")
     assert "Write a file whole or not at all" in (built[0] / "api/index.html").read_text()
     assert 'id="aurl.files.write_bytes"' in (built[0] / "api/aurl.files.html").read_text()
 
@@ -123,9 +125,12 @@ def test_chapters_and_reference_are_listed(built):
 def test_formulas_need_no_script(built):
     text = (built[0] / "docs/equations.html").read_text()
     assert text.count("<math") == 2 and "mathjax.js" not in text.lower() and "tex-mml" not in text
-    for latex in (r"\nosuchcommand x", r"\frac{1"):
-        with pytest.raises(ValueError, match=latex.replace("\\", r"\\").replace("{", r"\{")):
-            mathml.mathml(latex)
+
+
+@pytest.mark.parametrize("latex", [r"\nosuchcommand x", "x_1_2"])
+def test_formula_that_cannot_be_drawn_is_named(latex):
+    with pytest.raises(ValueError, match=re.escape(latex)):
+        mathml.mathml(latex)
 
 
 def test_a_second_build_gives_the_same_bytes(project, built, tmp_path):
