@@ -27,7 +27,7 @@ SMOKE = {
     "variants": {
         "e2e": {"model": {"semantic": "fixed"}, "loss": {"terms": ["regression"]}, "compute": {"precision": "bf16"}}
     },
-    "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 16},
+    "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 8},
     "heads": {"backbone": "aurl", "variants": ["aurl"], "seeds": 1},
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
     "ablations": {"variants": ["aurl", "alignment"], "seeds": [0], "studies": {"small": {}}},
