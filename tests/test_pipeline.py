@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 
 import nbformat
 import pandas as pd
@@ -145,12 +146,12 @@ def restored(project):
 
 
 def stale(project):
-    with Repo(str(project)) as repo:  # what `dvc status` does, without its start
+    with chdir(project), Repo() as repo:  # what `dvc status` does, without its start
         return {name.split(" ")[0] for name in repo.status()}
 
 
 def checkout(project):
-    with Repo(str(project)) as repo:
+    with chdir(project), Repo() as repo:
         repo.checkout(force=True)
 
 
