@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 
 import nbformat
 import pandas as pd
@@ -27,7 +28,7 @@ SMOKE = {
     "variants": {
         "e2e": {"model": {"semantic": "fixed"}, "loss": {"terms": ["regression"]}, "compute": {"precision": "bf16"}}
     },
-    "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 16},
+    "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 8},
     "heads": {"backbone": "aurl", "variants": ["aurl"], "seeds": 1, "rates": [0.01], "sweeps": {"loss.scale": [5]}},
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
     "ablations": {"variants": ["aurl", "alignment"], "seeds": [0], "studies": {"small": {}}},
@@ -147,12 +148,12 @@ def restored(project):
 
 
 def stale(project):
-    with Repo(str(project)) as repo:  # what `dvc status` does, without its start
+    with chdir(project), Repo() as repo:  # what `dvc status` does, without its start
         return {name.split(" ")[0] for name in repo.status()}
 
 
 def checkout(project):
-    with Repo(str(project)) as repo:
+    with chdir(project), Repo() as repo:
         repo.checkout(force=True)
 
 
