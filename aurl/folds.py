@@ -114,12 +114,14 @@ def _top1(table, variant):
 def markdown(table, method, minutes):
     """What `summary` and `paired` return, as one Markdown table, accuracies in percent.
 
-    ``minutes`` maps a variant to how long a training took, in the mean; without it, that is not said.
+    ``minutes`` maps a variant to how long a training took, in the mean; without any, there is no such column.
     """
     others = [name for name in table["variant"].unique() if name != method]
     versus = paired(table, [(method, name) for name in others]).set_index("theirs")
     head = "variant | seeds | top-1 % (95 % over classes) | times chance (95 %) | top-5 %"
-    lines = [f"| {head} | minutes | {method} against it, points (95 %) | p | |", "|---" * 9 + "|"]
+    cost = ["minutes"] if len(minutes) else []
+    columns = [head, *cost, f"{method} against it, points (95 %)", "p", ""]
+    lines = [f"| {' | '.join(columns)} |", "|---" * (8 + len(cost)) + "|"]
     for row in summary(table).itertuples():
         cells = [
             row.variant,
@@ -127,7 +129,7 @@ def markdown(table, method, minutes):
             f"{100 * row.top1:.1f} ({100 * row.low:.1f}–{100 * row.high:.1f})",
             f"{row.times:.1f} ({row.times_low:.1f}–{row.times_high:.1f})",
             f"{100 * row.top5:.1f}",
-            f"{minutes[row.variant]:.1f}" if row.variant in minutes else "–",
+            *([f"{minutes[row.variant]:.1f}" if row.variant in minutes else "–"] if cost else []),
         ]
         if row.variant in versus.index:
             other = versus.loc[row.variant]
