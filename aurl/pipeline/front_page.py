@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import platform
 import re
+from contextlib import suppress
 
 import yaml
 
@@ -99,7 +100,7 @@ def _how(root):
             ["processor", devices.processor()],
             *(["arithmetic of the trainings", _inline(json.loads(text))] for text in sorted(how)),
             ["Python", platform.python_version()],
-            ["packages", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)],
+            ["packages", ", ".join(_versions())],
         ],
     )
     if (root / "params.paper.yaml").exists():
@@ -113,6 +114,12 @@ def _how(root):
         yield "### Times"
         yield "Minutes of `make reproduce`, as [the README](README.md#how-long-it-takes) explains:"
         yield (root / "reports/tables/durations.md").read_text()
+
+
+def _versions():
+    for name in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):  # pybullet has wheels for few systems
+            yield f"{name} {importlib.metadata.version(name)}"
 
 
 def _differences(root):
