@@ -8,6 +8,7 @@ class encoder and the centers of every variant are trained anew with each seed, 
 set. As all start from the same features, variants differ in their heads and losses alone.
 """
 
+import io
 import math
 import sys
 import time
@@ -95,9 +96,9 @@ def keep_features(params, folder):
             labels += [classes[place] for place in clips.labels]
             ids += clips.ids
             kinds += [split] * len(clips)
-        path = paths.heads(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        features.save(path, torch.cat(values).numpy(), labels, ids, kinds)
+        buffer = io.BytesIO()
+        features.save(buffer, torch.cat(values).numpy(), labels, ids, kinds)
+        write_bytes(paths.heads(name), buffer.getvalue())
 
 
 @torch.no_grad()
