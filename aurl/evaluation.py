@@ -44,15 +44,21 @@ def _features(model, clips, word_vectors, params, desc, kept):
     batch = max(1, params.evaluate.batch // clips.count)  # as many clips at a time, however many a video has
     classes = encode_classes(model, word_vectors)
     key = kept and _key(model, clips, batch, params.compute)
-    if kept and is_made_from(kept, key):
+    if kept and is_made_from(kept, _sealed(key, kept)):
         return load(kept) | {"classes": classes}
     video, labels = encode(model, clips, batch, params.compute, desc)
     found = {"video": video, "classes": classes, "labels": labels}
     if kept and processes.rank() == 0:
         forget_key(kept)
         save(kept, found)
-        note_key(kept, key)
+        note_key(kept, _sealed(key, kept))
     return found
+
+
+def _sealed(key, path):
+    """``key`` with the digest of the file's bytes, so that no other features of the same size are taken for these."""
+    path = Path(path)
+    return key_of(key=key, content=hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None)
 
 
 def _key(model, clips, batch, compute):

@@ -22,9 +22,7 @@ def write_bytes(path, data):
         part.write_bytes(data)
         os.replace(part, path)
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror}): make room, or change the folder's permissions."
-        ) from None
+        raise _unwritable(path, error) from None
     finally:
         with suppress(OSError):  # there may be no such file, nor such a folder
             part.unlink()
@@ -35,10 +33,13 @@ def locked(folder, busy=None):
     """Let one process at a time make files in ``folder``; the others wait, and should then look what is made.
 
     With a sentence as ``busy``, they do not wait: it is raised as a UserError. A file system that knows no locks lets
-    all go on at once.
+    all go on at once. Raises UserError for a folder that cannot be made or opened.
     """
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
     try:
         with suppress(OSError):
             try:
@@ -77,9 +78,19 @@ def note_key(path, key):
 
 
 def forget_key(path):
-    """Take the note away before ``path`` is made anew, so that a file cut short is not taken for a whole one."""
-    _note(Path(path)).unlink(missing_ok=True)
+    """Take the note away before ``path`` is made anew, so that a file cut short is not taken for a whole one.
+
+    Raises UserError if it cannot be taken away.
+    """
+    try:
+        _note(Path(path)).unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def _note(path):
     return path.with_name(f"{path.name}.key")
+
+
+def _unwritable(path, error):
+    return UserError(f"{path} cannot be written ({error.strerror}): make room, or change the folder's permissions.")

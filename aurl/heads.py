@@ -11,6 +11,7 @@ What a training came to is kept, so that a killed run goes on and a further vari
 """
 
 import hashlib
+import io
 import json
 import math
 import sys
@@ -171,9 +172,9 @@ def keep_features(params, folder):
             labels += [classes[place] for place in clips.labels]
             ids += clips.ids
             kinds += [split] * len(clips)
-        path = paths.heads(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        features.save(path, torch.cat(values).numpy(), labels, ids, kinds)
+        buffer = io.BytesIO()
+        features.save(buffer, torch.cat(values).numpy(), labels, ids, kinds)
+        write_bytes(paths.heads(name), buffer.getvalue())
 
 
 @torch.no_grad()

@@ -136,6 +136,11 @@ def test_features_are_the_models(tmp_path):
     kept.write_bytes(kept.read_bytes()[:100])  # cut short
     evaluation.features(model, clips, words, params, kept=kept)
     assert clips.encoded == 3 and evaluation.load(kept)["labels"].tolist() == [0, 1, 2, 7]
+    whole = kept.read_bytes()
+    evaluation.save(kept, evaluation.load(kept) | {"video": found["video"] + 1})  # those of another model, as large
+    assert kept.stat().st_size == len(whole)
+    evaluation.features(model, clips, words, params, kept=kept)
+    assert clips.encoded == 4 and kept.read_bytes() == whole
 
 
 def test_report_has_both_distances_and_the_half_protocol(features):

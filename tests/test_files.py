@@ -101,3 +101,14 @@ def test_a_note_tells_what_a_file_was_made_from(tmp_path):
     files.note_key(path, key)
     files.forget_key(path)
     assert not files.is_made_from(path, key) and names(tmp_path) == ["a.npy"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UserError, match=r"file/below cannot be written \(.*\): make room"),
+        files.locked(tmp_path / "file/below"),
+    ):
+        pass
+    with pytest.raises(UserError, match=r"file/below\.npy cannot be written \(Not a directory\): make room"):
+        files.forget_key(tmp_path / "file/below.npy")

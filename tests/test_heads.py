@@ -1,5 +1,7 @@
 """The heads of all variants on the features of one backbone."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 import yaml
 from colored import NAMES, WORDS, videos
 
-from aurl import UserError, checkpoints, config, heads, paths, text
+from aurl import UserError, checkpoints, config, files, heads, paths, text
 from aurl.datasets import features
 
 ROOT = Path(__file__).parents[1]
@@ -164,6 +166,10 @@ def test_backbone_is_one_that_is_trained(project):
         config.load()
 
 
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_features_are_kept_in_the_readers_layout(project, tmp_path, monkeypatch):
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
@@ -177,6 +183,11 @@ def test_features_are_kept_in_the_readers_layout(project, tmp_path, monkeypatch)
     table = features.read(paths.heads("verbs-seen"))
     assert table["split"].value_counts().to_dict() == {"train": 12, "val": 4}
     assert (table["width"] == 32).all() and set(table["class"]) == set(NAMES)
+    whole = paths.heads("verbs-seen").read_bytes()
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(UserError, match=r"^build/heads/verbs-seen\.npz cannot be written \(No space left on device\)"):
+        heads.keep_features(params, "run")
+    assert paths.heads("verbs-seen").read_bytes() == whole
     loaded, _ = checkpoints.load("run")
     found = heads.backbone_features(loaded, sets["test"], params)
     assert torch.equal(found, torch.from_numpy(features.load(paths.heads("verbs-unseen")).features))

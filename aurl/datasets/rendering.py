@@ -9,10 +9,11 @@ import pandas as pd
 
 from aurl import code
 from aurl.datasets import COLUMNS
-from aurl.files import key_of, write_bytes
+from aurl.files import forget_key, is_made_from, key_of, note_key, write_bytes
 from aurl.paths import RENDERED
 from aurl.progress import parallel
 from aurl.video import probe, write_video
+from aurl.video.reading import digest
 
 # Code that no picture depends on: a change in it renders nothing again.
 HARMLESS = ("aurl", "aurl.code", "aurl.config", "aurl.files", "aurl.paths", "aurl.progress")
@@ -23,8 +24,8 @@ def build(folder, sets, videos, render, params, renderer):
 
     ``render(video, seed, size, frames, fps)`` returns a video's pictures, with the package ``renderer``. Whatever else
     lies in the folders of ``sets`` is removed, as it was made with other parameters. A video that was rendered before,
-    by the same code and with the same parameters, is copied: folds share theirs. The columns are
-    `aurl.datasets.COLUMNS`; ``path`` begins with ``folder``.
+    by the same code and with the same parameters, is copied if it is still what was rendered: folds share theirs. The
+    columns are `aurl.datasets.COLUMNS`; ``path`` begins with ``folder``.
     """
     for name in sets:
         shutil.rmtree(Path(folder, name), ignore_errors=True)
@@ -40,8 +41,10 @@ def build(folder, sets, videos, render, params, renderer):
 
 def _render_file(folder, video, kept, render, seed, size, frames, fps):
     path, before = folder / f"{video.id}.mp4", kept / video.name / f"{video.index}.mp4"
-    if not before.exists():
+    if not (before.is_file() and is_made_from(before, digest(before))):
+        forget_key(before)
         write_video(before, render(video, seed, size, frames, fps), fps)
+        note_key(before, digest(before))
     write_bytes(path, before.read_bytes())
     about = {"id": video.id, "set": video.set, "split": video.split, "class": video.name, "words": video.name}
     return about | {"path": path.as_posix(), "first": 0} | probe(path)

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from aurl import config, text, video
@@ -96,7 +97,7 @@ def test_files_are_as_the_manifest_says(tmp_path, monkeypatch):
         assert video.probe(row["path"])["digest"] == row["digest"]
 
 
-def test_folds_share_what_was_rendered(tmp_path, monkeypatch):
+def test_folds_share_what_was_rendered(tmp_path, monkeypatch, in_process):
     monkeypatch.chdir(tmp_path)
     everything = verbs.videos
 
@@ -116,3 +117,17 @@ def test_folds_share_what_was_rendered(tmp_path, monkeypatch):
     assert sorted(other) == sorted(first) and "test" in other["accelerating"].index
     build(size=16)
     assert len(times()) == 8
+
+
+def test_a_rendered_video_that_was_cut_or_swapped_is_rendered_again(tmp_path, monkeypatch, in_process):
+    monkeypatch.chdir(tmp_path)
+    params = section(videos=2, val_videos=1)
+    chosen = [v for v in verbs.videos(params) if v.name == "accelerating"]
+    monkeypatch.setattr(verbs, "videos", lambda _: chosen)
+    first = verbs.build("data/verbs", params)
+    kept = sorted(RENDERED.rglob("*.mp4"))
+    whole = [path.read_bytes() for path in kept]
+    kept[0].write_bytes(whole[0][: len(whole[0]) // 2])
+    kept[1].write_bytes(bytes(byte ^ 1 for byte in whole[1]))  # as long as it was
+    pd.testing.assert_frame_equal(verbs.build("data/verbs", params), first)
+    assert [path.read_bytes() for path in kept] == whole
