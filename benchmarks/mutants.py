@@ -9,6 +9,7 @@ files run, until one test fails. The table says "caught" or "SURVIVED"; one surv
 that no input could tell from the original are no faults and are not listed.
 """
 
+# ruff: noqa: E501
 import argparse
 import os
 import shutil
