@@ -7,6 +7,7 @@ makes vectors of unknown words from subwords. The others are read in passes that
 
 import gzip
 import io
+import mmap
 import re
 import struct
 import zlib
@@ -119,16 +120,12 @@ class FastText:
     from its subwords, if the model has subwords.
     """
 
-    HEADER = struct.Struct("<14id3i")  # magic number, version, 12 settings, t, then the dictionary's counts
-
     def __init__(self, path: Path):
-        with path.open("rb") as file:
-            values = self.HEADER.unpack(file.read(self.HEADER.size).ljust(self.HEADER.size, b"\0"))
-        dim, kind, bucket, count = (values[i] for i in (2, 9, 10, 16))
-        # fastText itself hangs on a cut file, or reads half of it. Classifiers (kind 3) may be compressed; an embedding
-        # model holds an input and an output matrix of floats.
-        if path.stat().st_size < max(self.HEADER.size, 4 * dim * (2 * count + bucket) * (kind != 3)):
-            raise UserError(f"the word vectors {path}: this fastText model is cut short; fetch or copy it again")
+        # On a file that is cut short or damaged, fastText itself hangs, crashes, or reads half of it.
+        if not _is_whole_model(path):
+            raise UserError(
+                f"the word vectors {path}: this fastText model is cut short or damaged; fetch or copy it again"
+            )
         try:
             model = fasttext.load_model(str(path))
         except (ValueError, RuntimeError, MemoryError) as error:
@@ -139,6 +136,41 @@ class FastText:
 
     def fetch(self, words: Iterable[str]) -> None:
         """Does nothing, as every word is in memory."""
+
+
+MODEL = struct.Struct("<14id3i2q")  # magic number, version, 12 settings, t, and five counts of the dictionary
+SHAPE = struct.Struct("<2q")
+
+
+def _is_whole_model(path: Path) -> bool:
+    """Whether a fastText model has the parts that its header promises, each where it should lie.
+
+    After the header come the words, each with a zero, its count and its kind; pairs of numbers, if the model was
+    pruned; and two matrices with their shapes, for which only a classifier may have something smaller.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            values = MODEL.unpack_from(data)
+            dim, ngrams, kind, bucket, longest = (values[place] for place in (2, 7, 9, 10, 12))
+            entries, words, labels, _, pruned = values[15:]
+            if bucket < (longest != 0 or ngrams > 1) or entries != words + labels:
+                return False
+            at = MODEL.size
+            for _ in range(entries):
+                end = data.find(b"\0", at, at + CHUNK)
+                if end < 0:
+                    return False
+                at = end + 10
+            at += 8 * max(pruned, 0)
+            if kind == 3 and data[at]:
+                return True
+            for rows in (words + bucket, labels if kind == 3 else words):
+                if SHAPE.unpack_from(data, at + 1) != (rows, dim):
+                    return False
+                at += 1 + SHAPE.size + 4 * rows * dim
+            return at <= len(data)
+        except (struct.error, IndexError, OverflowError):  # it ends before
+            return False
 
 
 def _records(file: BinaryIO, count: int, dim: int) -> Iterator[tuple[bytes, bytes]]:

@@ -121,7 +121,7 @@ def test_folds_share_what_was_rendered(tmp_path, monkeypatch, in_process):
 
 def test_a_rendered_video_that_was_cut_or_swapped_is_rendered_again(tmp_path, monkeypatch, in_process):
     monkeypatch.chdir(tmp_path)
-    params = section(videos=2, val_videos=1)
+    params = section(videos=2, val_videos=1, size=16)
     chosen = [v for v in verbs.videos(params) if v.name == "accelerating"]
     monkeypatch.setattr(verbs, "videos", lambda _: chosen)
     first = verbs.build("data/verbs", params)

@@ -166,6 +166,18 @@ def test_files_without_word_vectors(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(9, 1), (29, 249), (43, 128), (50, 154), (51, 246), (66, 66), (69, 1), (73, 3), (91, 42), (9657, 0)],
+)  # fmt: skip
+def test_model_with_a_damaged_byte(tmp_path, place, value):
+    """fastText itself reads for ever, divides by zero, or gives other vectors."""
+    content = bytearray(MODEL.read_bytes())
+    assert content[place] != value
+    content[place] = value
+    assert "this fastText model is cut short or damaged" in refusal(written(tmp_path, bytes(content)))
+
+
 @pytest.mark.parametrize("kind", ["GoogleNews", "word2vec.c", "fastText"])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_file_that_is_cut_anywhere(tmp_path, kind, pack):
