@@ -1,10 +1,19 @@
 """What a piece of code uses, and that only what a computer runs counts."""
 
+import ast
 import sys
+from pathlib import Path
 
 import pytest
 
 from aurl import code
+
+ROOT = Path(__file__).parents[1]
+LOADS = {"pickle.load", "pickle.loads", "joblib.load", "pandas.read_pickle", "pd.read_pickle", "eval", "exec"}
+OUR_OWN = {  # bytes that one process of ours hands to another, and a record of a benchmark
+    ("aurl/processes.py", "pickle.loads"),
+    ("benchmarks/decoding.py", "pickle.loads"),
+}
 
 
 @pytest.fixture
@@ -51,3 +60,20 @@ def test_digest_minds_what_is_imported(package):
     first, without = code.digest("pack.a"), code.digest("pack.a", without=["pack.b"])
     package("b", "x = 2")
     assert code.digest("pack.a") != first and code.digest("pack.a", without=["pack.b"]) == without
+
+
+def test_no_file_that_may_have_been_downloaded_can_run_code():
+    """Nothing but `OUR_OWN` reads a pickle; tensors come as weights only, arrays without objects, YAML as data."""
+    found = set()
+    for path in [*ROOT.glob("aurl/**/*.py"), *ROOT.glob("benchmarks/*.py")]:
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(call, ast.Call):
+                continue
+            name, given = ast.unparse(call.func), {own.arg: ast.unparse(own.value) for own in call.keywords}
+            unsafe = name in LOADS
+            unsafe |= name == "torch.load" and given.get("weights_only") != "True"
+            unsafe |= name in ("np.load", "numpy.load") and given.get("allow_pickle", "False") != "False"
+            unsafe |= name == "yaml.load" and "_Loader" not in [ast.unparse(own) for own in call.args]  # a SafeLoader
+            if unsafe:
+                found.add((path.relative_to(ROOT).as_posix(), name))
+    assert found == OUR_OWN
