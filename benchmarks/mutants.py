@@ -13,12 +13,24 @@ that no input could tell from the original are no faults and are not listed.
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+import av  # noqa: F401
+import hypothesis  # noqa: F401
+import pandas  # noqa: F401
+import pytest
+import scipy.stats  # noqa: F401
+import torch
+import torchvision  # noqa: F401
+
+# Imported above are libraries only, which all tests then share. Without bytecode, as Python takes that of a file of the
+# same size and second for current.
+sys.dont_write_bytecode = True
+torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ["aurl", "tests"]  # the rest of the project is linked to
@@ -238,14 +250,24 @@ def copy_project(folder):
 
 
 def passes(folder, tests):
-    """Whether the test files ``tests`` pass in the project's copy in ``folder``."""
-    # No bytecode: Python takes that of a file of the same size and second for current.
-    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode not in (0, 1):  # 1: tests ran, and one failed
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.returncode == 0
+    """Whether the test files ``tests`` pass in the project's copy in ``folder``, in a process of their own.
+
+    It is forked from this one, which has imported the libraries, but nothing of the project.
+    """
+    with tempfile.TemporaryFile() as said:
+        child = os.fork()
+        if child == 0:
+            os.chdir(folder)
+            os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+            sys.path.insert(0, str(folder))
+            for stream in (1, 2):
+                os.dup2(said.fileno(), stream)
+            os._exit(pytest.main(["-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests]))
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status not in (0, 1):  # 1: tests ran, and one failed
+            said.seek(0)
+            sys.exit(f"pytest {' '.join(tests)} ended with {status}:\n{said.read().decode()[-3000:]}")
+        return status == 0
 
 
 def is_caught(folder, module, tests, mutant):
