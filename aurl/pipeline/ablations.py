@@ -119,8 +119,9 @@ def bring_together():
             sweeps = pd.concat(pd.read_csv(study / "heads_sweeps.csv", dtype={"set": str}) for study in studies)
             sweeps = sweeps[sweeps["set"] == test]
             sweeps = sweeps.groupby(["parameter", "value", "seed"], sort=False)[["chosen", "top1"]].mean().reset_index()
-            figure = heads_figures.sweeps(sweeps, table["chance"].mean(), f"{test}, all studies")
-            figures.save(figure, f"../{RESULTS.name}/{stem}-sweeps")
+            if len(sweeps):
+                figure = heads_figures.sweeps(sweeps, table["chance"].mean(), f"{test}, all studies")
+                figures.save(figure, f"../{RESULTS.name}/{stem}-sweeps")
             continue
         accuracy = folds.per_class(table, method)
         title = f"{method} on {test}: {len(accuracy)} classes, each unseen in one of {len(files)} studies"
