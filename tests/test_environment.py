@@ -172,10 +172,11 @@ def imports(path):
         (["aurl/losses.py", "aurl/generator.py", "aurl/metrics.py", "aurl/backbones.py", "aurl/models.py"], []),
         (["aurl/training.py", "aurl/evaluation.py", "aurl/config.py", "aurl/text/*.py", "aurl/video/*.py"], ["data"]),
         (["aurl/datasets/*.py"], ["mocap"]),
-        (["aurl/**/*.py", "benchmarks/*.py"], ["pipeline", "cluster"]),
+        (["aurl/**/*.py"], ["pipeline", "cluster"]),
+        (["benchmarks/*.py"], ["pipeline", "cluster", "test"]),  # one of them runs the tests
         (["tests/**/*.py"], ["test", "cluster"]),
     ],
-    ids=["method", "data", "mocap", "pipeline", "tests"],
+    ids=["method", "data", "mocap", "pipeline", "benchmarks", "tests"],
 )
 def test_every_import_is_declared(files, extras):
     declared = {canonicalize_name(name) for name in requirements(*extras)}
