@@ -280,7 +280,7 @@ def test_fewer_than_five_classes_have_as_many_predictions():
 
 
 def test_saved_predictions_load_unchanged_and_hold_no_formulas(tmp_path):
-    names = ['say "no", twice', "a\nb", "=1+1", "+1", "-1", "@x", "\t=1", "null", "naïve"]
+    names = ['say "no", twice', "a\nb", "=1+1", "+1", "-1", "@x", "\tx", "null", "naïve"]
     features = {"video": np.eye(9), "classes": np.eye(9), "labels": np.arange(9)}
     table = evaluation.predictions(features, [f"s/{i}" for i in range(9)], names)
     evaluation.save_predictions(tmp_path / "new" / "p.csv", table)
