@@ -1,5 +1,9 @@
-"""A stage that was killed while it wrote is finished by its next run, to the same bytes, whatever the kill left."""
+"""A stage that was killed, or that found the disk full, is finished by its next run, to the same bytes.
 
+Stages run as DVC runs them, but each in a fork of this process and without papermill. So a fault can strike at a write.
+"""
+
+import errno
 import os
 import shutil
 import signal
@@ -14,7 +18,7 @@ import trees
 import yaml
 from project import ROOT
 
-from aurl import figures, files, heads, sphere
+from aurl import UserError, figures, files, heads, sphere
 
 pytestmark = pytest.mark.usefixtures("one_thread", "in_process")
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -27,7 +31,7 @@ CHANGE = {
         "test": ["unseen"],
         "datasets": {name: {"reader": "folders", "root": f"sets/{name}"} for name in ("seen", "unseen")},
     },
-    "prepare": {"min_frames": 4, "val_videos": 1, "proxies": {"folder": "proxies", "side": 16, "keyframe": 4, "crf": 20}},
+    "prepare": {"min_frames": 4, "val_videos": 1, "proxies": {"folder": "small", "side": 16, "keyframe": 4, "crf": 20}},
     "clip": {"frames": 4, "size": 16},
     "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
     "train": {"epochs": 2, "batch": 3},
@@ -38,7 +42,7 @@ CHANGE = {
     "heads": {"backbone": "aurl", "variants": ["aurl"], "seeds": 1, "rates": [0.01], "sweeps": {}, "sweep_seeds": 1},
     "variants": {"aurl": {}},
 }  # fmt: skip
-KILLED = -signal.SIGKILL
+KILLED, REFUSED = -signal.SIGKILL, 100
 ORDER = [
     "01_prepare_data",
     "02_embed_class_names",
@@ -86,38 +90,47 @@ def code(name):
     return lambda: exec(compile(source, name, "exec"), {"display": lambda *_: None})  # variant and seed are aurl and 0
 
 
-def run(folder, name, die=None):
+def run(folder, name, strike=None, fault=None):
     """Run a stage in a process of its own and return how many files it wrote, or its exit status if that is not 0.
 
-    With ``die``, the process is gone just before its file of that number gets its name, with nothing tidied up.
+    ``fault`` is called in place of giving the file of number ``strike`` its name. A UserError is the status `REFUSED`.
     """
     receiver, sender = os.pipe()
     child = os.fork()
     if child == 0:
+        status = 1
         try:
             os.chdir(folder)
             replace, written = os.replace, []
 
             def counting(*names):
                 written.append(names)
-                if len(written) == die:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                replace(*names)
+                (fault if len(written) == strike else replace)(*names)
 
             files.os.replace = counting
             for out in outs(name):
                 shutil.rmtree(out) if out.is_dir() and not out.is_symlink() else out.unlink(missing_ok=True)
             code(name)()
             os.write(sender, str(len(written)).encode())
-            os._exit(0)
+            status = 0
+        except UserError:
+            status = REFUSED
         except BaseException:
             traceback.print_exc()
-            os._exit(1)
+        finally:
+            os._exit(status)
     os.close(sender)
     with open(receiver) as pipe:
         written = pipe.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return int(written) if status == 0 else status
+    return int(written or 0) or os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def made(folder, name):
@@ -130,15 +143,20 @@ def made(folder, name):
     return {path.relative_to(folder): path.read_bytes() for path in whole if path.is_file()}
 
 
-def test_every_stage_outlives_kills(tmp_path, monkeypatch):
-    """Each is killed in the middle of its writes, and those that train or encode once more when they go on."""
+def test_every_stage_outlives_kills_and_a_full_disk(tmp_path, monkeypatch):
+    """Each is killed in the middle of its writes, and those that train or encode once more when they go on. Then its
+    second write finds no room, which is one sentence. Nothing is ever written where the videos are."""
     monkeypatch.setattr(figures, "picture", lambda figure: plt.close(figure) or IPython.display.Image(b"\x89PNG"))
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for folder in (whole, killed):
+    whole, hurt = tmp_path / "whole", tmp_path / "hurt"
+    for folder in (whole, hurt):
         lay_out(folder)
+    videos = {path: path.stat().st_mtime_ns for path in [hurt / "sets", *hurt.glob("sets/**/*")]}
     for name in ORDER:
         count = run(whole, name)
-        for die in [(count + 1) // 2] + [2] * (name in ("03_train", "04_evaluate", "sphere")):
-            assert run(killed, name, die) == KILLED, name
-        assert run(killed, name) > 0, name
-        assert made(killed, name) == made(whole, name) != {}, name
+        for place in [(count + 1) // 2] + [2] * (name in ("03_train", "04_evaluate", "sphere")):
+            assert run(hurt, name, place, die) == KILLED, name
+        # A training goes on where a state of it finds no room.
+        assert run(hurt, name, 2, full) == REFUSED or name in ("03_train", "sphere"), name
+        assert run(hurt, name) > 0, name
+        assert made(hurt, name) == made(whole, name) != {}, name
+    assert videos == {path: path.stat().st_mtime_ns for path in [hurt / "sets", *hurt.glob("sets/**/*")]}
