@@ -1,6 +1,7 @@
 """Files of features as a data set: the same videos from every layout, and one sentence for each mistake in a file."""
 
 import hashlib
+import zipfile
 
 import h5py
 import numpy as np
@@ -114,6 +115,22 @@ BAD = np.where(np.arange(6)[:, None, None] == 3, np.nan, VALUES)
 )
 def test_mistakes_in_a_file(tmp_path, change, sentence):
     assert sentence in said(write(tmp_path / "set.npz", **change))
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    path = tmp_path / "set.h5"
+    with h5py.File(path, "w") as file:
+        file["features"], file["labels"] = (
+            VALUES,
+            np.array([name.encode("latin-1") for name in ["jump", "flüchten"] * 3]),
+        )
+    assert r"has the name b'fl\xfcchten', which is not UTF-8: expected" in said(path)
+
+
+def test_a_file_that_is_no_array_in_an_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("features", b"something else")
+    assert "has no array 'features'" in said(tmp_path / "set.npz")
 
 
 def test_files_that_are_something_else(tmp_path):
