@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
+from aurl.datasets import matlab
 from aurl.datasets.listing import COLUMNS, official
 
 CODEC = "features"  # in the manifest's column of that name: there are no pictures
@@ -187,9 +188,11 @@ def _mat(path):
     from scipy.io import loadmat
 
     try:
+        matlab.check(path)
         arrays = loadmat(path, variable_names=[*ARRAYS, "allclasses_names"])
         beside = path.with_name("att_splits.mat")
         if not {"classes", "allclasses_names"} & arrays.keys() and beside.is_file():
+            matlab.check(beside)
             arrays |= loadmat(beside, variable_names=["allclasses_names"])
     except NotImplementedError:
         raise UserError(
