@@ -41,6 +41,8 @@ def _array(data, at, end, order):
     flags, sides, _, *rest = _parts(data, at, end, order, (*range(1, 8), 9, 12, 13, 14, 16, 17, 18))
     about = struct.unpack_from(f"{order}I", data, flags[1])[0]
     kind, is_complex = about & 0xFF, about >> 11 & 1
+    if kind > 15:  # a function or MATLAB's own object, which has no numbers, and which SciPy passes over
+        return
     shape = struct.unpack(f"{order}{(sides[2] - sides[1]) // 4}i", data[sides[1] : sides[2]])
     count = math.prod(shape)
     inner = [part[0] == 14 for part in rest]
