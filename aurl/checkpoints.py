@@ -205,9 +205,10 @@ def seconds(folder, scratch):
     """
     digest = hashlib.sha256(Path(folder, WEIGHTS).read_bytes()).hexdigest()
     for path in Path(scratch).glob(f"{Path(folder).name}-*/{FINISHED}"):
-        about = json.loads(path.read_text())
-        if about["digests"][WEIGHTS] == digest:
-            return about.get("seconds", math.nan)
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # one that is damaged is not this one
+            about = json.loads(path.read_text())
+            if about["digests"][WEIGHTS] == digest:
+                return about.get("seconds", math.nan)
     return math.nan
 
 

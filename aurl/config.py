@@ -58,11 +58,22 @@ def _apart(keyed):
     return keyed
 
 
-Count = Annotated[int, Field(ge=1)]
+def _one_line(path):
+    if not all(letter.isprintable() for letter in path):
+        raise _refusal(f"is {path!r}, which holds a character that no path here can have: remove it.")
+    return path
+
+
+LARGEST = 10**9  # of numbers of things: larger ones would overflow somewhere, far from here
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Several = Annotated[int, Field(ge=2, le=LARGEST)]
+Side = Annotated[int, Field(ge=16, le=LARGEST)]  # pixels
+Processes = Annotated[int, Field(ge=1, le=1024)]  # or threads
+Rate = Annotated[float, Field(ge=0.1, le=1000)]  # frames per second
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # strict, as the pipeline writes it into file names as it is
-Place = Annotated[str, Field(min_length=1)]  # a path
+Place = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]  # a path
 Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center"]
 Backbone = Literal[
     "r2plus1d", "r3d_18", "mc3_18", "r2plus1d_18", "s3d", "mvit_v1_b", "mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b",
@@ -129,7 +140,7 @@ class Data(Section):
 
 class Proxies(Section):
     folder: Place
-    side: Annotated[int, Field(ge=16, multiple_of=2)]
+    side: Annotated[Side, Field(multiple_of=2)]
     keyframe: Count
     crf: Annotated[int, Field(ge=0, le=51)]
 
@@ -139,14 +150,14 @@ class Prepare(Section):
     min_frames: Count
     broken: Annotated[float, Field(ge=0, le=1)]
     proxies: Proxies | None
-    scheduler: str | None
+    scheduler: Place | None
 
 
 class Mocap(Section):
     seed: Seed
     size: Annotated[int, Field(ge=16, le=512, multiple_of=2)]
     frames: Count
-    fps: Positive
+    fps: Rate
     train_videos: Count
     val_videos: Count
     test_videos: Count
@@ -156,9 +167,9 @@ class Verbs(Section):
     seed: Seed
     fold: Annotated[int, Field(ge=0, lt=FOLDS)]
     size: Annotated[int, Field(ge=16, le=512, multiple_of=2)]
-    frames: Annotated[int, Field(ge=2)]
-    fps: Positive
-    videos: Annotated[int, Field(ge=2)]
+    frames: Several
+    fps: Rate
+    videos: Several
     val_videos: Count
 
     @pydantic.model_validator(mode="after")
@@ -172,7 +183,7 @@ class Clip(Section):
     frames: Count
     segments: Count
     stride: Count
-    size: Annotated[int, Field(ge=16)]
+    size: Side
     crop: Literal["squash", "crop"]
 
 
@@ -187,7 +198,7 @@ class Text(Section):
 class Model(Section):
     backbone: Backbone
     weights: Place | None
-    width: Annotated[int, Field(ge=4)]
+    width: Annotated[int, Field(ge=4, le=LARGEST)]
     depth: Count
     pooling: Literal["mean", "attention", "recurrent", "instances"]
     projection: Literal["mlp", "linear", "attributes"]
@@ -195,7 +206,7 @@ class Model(Section):
     describe: bool
     hidden: Count
     word_hidden: Count
-    dim: Annotated[int, Field(ge=2)]
+    dim: Several
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
     @pydantic.model_validator(mode="after")
@@ -218,15 +229,15 @@ class Loss(Section):
 
 class Generator(Section):
     mode: Literal["released", "interpolate", "extrapolate", "both"]
-    num_classes: Annotated[int, Field(ge=2)] | None
+    num_classes: Several | None
     beta: Positive
 
 
 class Train(Section):
     epochs: Count
     steps: Count | None
-    batch: Annotated[int, Field(ge=2)]
-    micro_batch: Annotated[int, Field(ge=2)] | None
+    batch: Several
+    micro_batch: Several | None
     optimizer: Literal["adamw", "adam", "sgd"]
     lr: Positive
     weight_decay: NotNegative
@@ -235,8 +246,8 @@ class Train(Section):
     milestones: list[Positive]
     warmup_epochs: NotNegative
     ema: Annotated[float, Field(gt=0, lt=1)] | None
-    processes: Count
-    nodes: Count
+    processes: Processes
+    nodes: Processes
     rendezvous: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] | None
     save_minutes: NotNegative | None
     save_steps: Count | None
@@ -267,12 +278,12 @@ class Train(Section):
 
 
 class Compute(Section):
-    threads: Count | None
+    threads: Processes | None
     precision: Literal["auto", "bf16", "float32"]
     channels_last: Literal["auto", "always", "never"]
     compile: Literal["auto", "always", "never"]
     cache_gb: NotNegative
-    workers: Annotated[int, Field(ge=0)] | None
+    workers: Annotated[int, Field(ge=0, le=1024)] | None
     workers_gb: Positive | None
     pin_workers: bool
 
@@ -280,15 +291,15 @@ class Compute(Section):
 class Evaluate(Section):
     clips: Annotated[list[Count], Field(min_length=1), AfterValidator(_unique)]
     batch: Count
-    processes: Count
-    bootstrap: Annotated[int, Field(ge=100)]
+    processes: Processes
+    bootstrap: Annotated[int, Field(ge=100, le=LARGEST)]
 
 
 class Sphere(Section):
     variants: Names
     classes: Annotated[list[str], Field(min_length=3), AfterValidator(_unique)]
     epochs: Count
-    batch: Annotated[int, Field(ge=2)]
+    batch: Several
     lr: Positive
 
 
@@ -528,7 +539,7 @@ def _overlay(base, over, where):
         raise UserError(f"{where} must be parameters to change, as `section: {{name: value}}`, not {over!r}.")
     for key in over:
         if key not in base:
-            raise UserError(f"{where}.{key} is not a parameter{_nearest(key, base)}")
+            raise UserError(f"{where}.{_shown(key)} is not a parameter{_nearest(key, base)}")
     return {
         key: _overlay(value, over[key], f"{where}.{key}")
         if key in over and isinstance(value, dict) and key not in OWN_KEYS
@@ -550,9 +561,10 @@ def _sentence(error, where, section=()):
         error.errors(), key=lambda found: found["type"] != "extra_forbidden"
     )  # a misspelled key is missing, too
     place = (*section, *problem["loc"])
-    name, said = ".".join(map(str, place)), problem["msg"][0].lower() + problem["msg"][1:]
+    name, said = ".".join(map(_shown, place)), problem["msg"][0].lower() + problem["msg"][1:]
     if place and place[-1] == "[key]":
-        return f"{where}: {'.'.join(map(str, place[:-2]))} has the key {problem['input']!r}, which {said}"
+        why = said if problem["type"] == "refused" else "is no text: put it between quotes."
+        return f"{where}: {'.'.join(map(_shown, place[:-2]))} has the key {problem['input']!r}, which {why}"
     if problem["type"] == "refused":
         return f"{where}: {name} {said}" if name else f"{where}: {said}"
     if problem["type"] == "extra_forbidden":
@@ -573,6 +585,11 @@ def _section(annotation):
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next(filter(None, map(_section, get_args(annotation))), None)
+
+
+def _shown(key):
+    """A key of the file as a sentence has it, on one line."""
+    return str(key) if str(key).isprintable() else repr(key)
 
 
 def _nearest(key, known):

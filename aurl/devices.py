@@ -125,7 +125,8 @@ def settle(model, clip, batch, compute):
     }
     record = paths.ARITHMETIC / f"{key_of(**inputs)[:16]}.json"
     with locked(record.parent):  # a run beside this one waits and goes by the same decision
-        if not record.is_file():
+        chosen = _chosen(record, options)
+        if chosen is None:
             seconds = _measure(model.backbone, clip, batch, options)
             if compute.compile == "always" and min(seconds) == float("inf"):
                 raise UserError("torch.compile does not work here: set compute.compile to never.")
@@ -135,7 +136,17 @@ def settle(model, clip, batch, compute):
                 "seconds": {str(option[1:]): took for option, took in zip(options, seconds)},
             }
             write_bytes(record, (json.dumps(found | inputs, indent=1) + "\n").encode())
-    return Arithmetic(device, *json.loads(record.read_text())["chosen"])
+            chosen = good[0]
+    return chosen
+
+
+def _chosen(record, options):
+    """The one of ``options`` that was decided on before; None if there is no record of it, or a damaged one."""
+    try:
+        chosen = Arithmetic(options[0].device, *json.loads(record.read_text())["chosen"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return chosen if chosen in options else None
 
 
 def processor(device=None):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError, code, devices, metrics, processes
-from aurl.files import forget_key, is_made_from, key_of, note_key, write_bytes
+from aurl.files import forget_key, is_made_from, key_of, note_key, to_csv, write_bytes
 from aurl.inference import encode, encode_classes, rank
 
 ARRAYS = {"video", "classes", "labels"}
@@ -120,17 +120,6 @@ def predictions(features, ids, names, k=5):
 def save_predictions(path, table):
     """Write `predictions` as CSV, for programs and spreadsheets (`to_csv`)."""
     write_bytes(path, to_csv(table).encode())
-
-
-def to_csv(table):
-    """A table as the text of a CSV file that a spreadsheet may open.
-
-    A spreadsheet would compute a text that begins like a formula, as the class name "=1+1" does. Such a text gets an
-    apostrophe in front, which spreadsheets read as "what follows is text".
-    """
-    texts = table.select_dtypes(exclude="number").columns
-    safe = table.assign(**{name: table[name].str.replace(r"^(?=[=+\-@\t\r\n])", "'", regex=True) for name in texts})
-    return safe.to_csv(index=False, lineterminator="\n")
 
 
 def examples(features, table, count=3):

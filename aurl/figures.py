@@ -58,6 +58,20 @@ def table(frame):
     return HTML(frame.style.format(formats, na_rep="–", escape="html").set_uuid("table").to_html())
 
 
+def literal(name):
+    """A name as it stands in Markdown and in HTML: nothing in it is markup or a formula.
+
+    >>> literal("jump <b>&*")
+    'jump &#60;b&#62;&#38;&#42;'
+    """
+    return "".join(c if c.isalnum() or c in " ,.:;/'\"()-" else f"&#{ord(c)};" for c in name)
+
+
+def no_math(names):
+    """Names as labels that Matplotlib takes for no formulas."""
+    return [name.replace("$", r"\$") for name in names]
+
+
 def contact_sheet(manifest, columns=8):
     """One row of pictures per video of the manifest, time running to the right, the class at the left.
 
@@ -116,7 +130,7 @@ def bars(ax, names, scores):
 def similarity(names, vectors, title):
     """Cosine of every class with every other, as a map; classes in the order given, named if there is room for it."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    labels = names if len(names) <= 2 * MOST else False
+    labels = no_math(names) if len(names) <= 2 * MOST else False
     side = np.clip(0.19 * len(names), 6, 15)
     figure, ax = plt.subplots(figsize=(side + 1.2, side))
     sns.heatmap(unit @ unit.T, vmin=0, vmax=1, cmap="mako", square=True, ax=ax, xticklabels=labels, yticklabels=labels,
@@ -176,7 +190,7 @@ def per_class(accuracy, names, chance, title):
     order, places = np.argsort(-accuracy, kind="stable"), np.arange(len(names))
     figure, ax = plt.subplots(figsize=(9, 0.26 * len(names) + 1), layout="constrained")
     ax.barh(places, accuracy[order], color="C0")
-    ax.set_yticks(places, [names[i] for i in order])
+    ax.set_yticks(places, [names[i] for i in order], parse_math=False)
     ax.axvline(chance, color="C3", linestyle="--")
     ax.annotate(f"chance, {chance:.1%}", (chance, 0), (3, 3), xycoords=("data", "axes fraction"),
                 textcoords="offset points", color="C3")  # fmt: skip
@@ -200,7 +214,8 @@ def confusion(counts, names, title, most=MOST):
         table, names = table.iloc[shown, shown], [names[i] for i in shown]
     side = max(5, 0.26 * len(names))
     figure, ax = plt.subplots(figsize=(side + 1.5, side))
-    sns.heatmap(table, vmin=0, vmax=1, cmap="rocket_r", square=True, ax=ax, xticklabels=names, yticklabels=names,
+    sns.heatmap(table, vmin=0, vmax=1, cmap="rocket_r", square=True, ax=ax, xticklabels=no_math(names),
+                yticklabels=no_math(names),
                 linewidths=0.3, cbar_kws={"label": "share of the class's videos", "shrink": 0.6})  # fmt: skip
     ax.tick_params(labelsize=8, length=0)
     ax.set(xlabel="predicted", ylabel="true", title=title)

@@ -51,6 +51,19 @@ def locked(folder, busy=None):
         os.close(descriptor)
 
 
+def to_csv(table, **options):
+    """A data frame as the text of a CSV file that a person may open in a spreadsheet; ``options`` are `pandas`'.
+
+    A spreadsheet would compute a text that begins like a formula, as the class name "=1+1" does. One that takes
+    semicolons or tabs for the ends of cells would also compute what follows these in a name. There an apostrophe is put
+    in front, which spreadsheets read as "what follows is text". Tables that only programs read keep names as they are.
+    """
+    texts = table.select_dtypes(exclude=["number", "bool"]).columns
+    formula = r"(^|[;\t\r\n])(?=[=+\-@＝＋－＠\t\r\n])"
+    safe = table.assign(**{name: table[name].str.replace(formula, r"\1'", regex=True) for name in texts})
+    return safe.to_csv(index=False, lineterminator="\n", **options)
+
+
 def key_of(**inputs):
     """One text for everything that a file is made from: equal inputs give equal keys, on every machine.
 

@@ -184,7 +184,7 @@ MUTANTS = {
             Mutant("rank <= (counts - 1).clip(upper=val_videos)", "rank <= (counts - 1)"),
             Mutant('.mask(rows["split"] == "test", "")', ""),
             Mutant("& (rank > val_videos)", "& (rank > 0)"),
-            Mutant("hashlib.sha256(name.encode()).hexdigest())", 'f"{len(rows)}{name}"[::-1])'),
+            Mutant("hashlib.sha256(name.encode())", 'hashlib.sha256(f"{len(rows)}{name}".encode())'),
             Mutant("known.get(text, label)", "label"),
         ],
     ),

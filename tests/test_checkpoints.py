@@ -79,6 +79,17 @@ def test_a_checkpoint_from_before_backbones_had_names_still_loads(tmp_path):
     assert torch.equal(loaded.centers, model.centers)
 
 
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"digests": 3}'])
+def test_a_damaged_record_of_another_training_hides_no_duration(tmp_path, content):
+    model = models.build(config.Model(**MODEL), 4, 6)
+    checkpoints.save(tmp_path / "aurl-0", model.state_dict(), config.Model(**MODEL), NAMES, 6)
+    progress = checkpoints.Progress(tmp_path / "scratch/aurl-0", "f" * 64, None)
+    progress.finish(tmp_path / "aurl-0", [])
+    (tmp_path / "scratch/aurl-0-0000").mkdir()
+    (tmp_path / "scratch/aurl-0-0000/finished.json").write_text(content)
+    assert checkpoints.seconds(tmp_path / "aurl-0", tmp_path / "scratch") >= 0
+
+
 # --- a backbone's weights from a file --------------------------------------------------------------
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from aurl import claims
+from aurl import claims, folds
 from aurl.config import load
 
 
@@ -38,6 +39,27 @@ def test_for_against_and_undecided():
     text = claims.markdown(found)
     assert "| AURL beats E2E | aurl − e2e: +" in text and "ρ of 6 variants: +1.00 | " in text
     assert text.count("\n") == 2 + len(found)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_closeness_should_fall_and_dispersion_rise(sign):
+    table, runs = trained({name: 0.1 * i for i, name in enumerate(["alignment", "e2e", "own", "aurl", "a", "b", "c"])})
+    found = verdicts(claims.decide(table, runs.assign(dispersion=sign * runs["top1"], closeness=-sign * runs["top1"])))
+    said = "holds" if sign > 0 else "does not hold"
+    assert found["accuracy goes with dispersion"] == found["accuracy goes with closeness"] == said
+
+
+def test_p_values_are_corrected_for_the_number_of_claims():
+    accuracy = {"aurl": 0.6, "e2e": 0.585, "ranking": 0.1, "center_loss": 0.2}
+    table, runs = trained(accuracy, seeds=2)
+    found = claims.decide(table, runs).set_index("claim")["p"]
+    pairs = [("aurl", name) for name in ("e2e", "ranking", "center_loss")]
+    alone = folds.paired(table, pairs)[["p_classes", "p_trainings"]].max(axis=1)
+    others = found.filter(like="accuracy goes").to_numpy()
+    assert len(found) == 5 and found["AURL beats a ranking loss"] == pytest.approx(5 * alone.min())
+    assert (found[["AURL beats E2E", "AURL beats a ranking loss"]] > alone[:2].to_numpy()).all() and (
+        others > 0.05
+    ).all()
 
 
 def test_one_seed_decides_nothing_about_trainings():

@@ -86,6 +86,16 @@ def test_a_decision_is_kept_whatever_later_measurements_say(records, monkeypatch
     assert len(records()) == 4
 
 
+@pytest.mark.parametrize("content", ["", "[1]", '{"chosen": 3}', '{"chosen": ["bf8", true, false]}', "{}"])
+def test_a_damaged_record_is_measured_again(records, monkeypatch, content):
+    monkeypatch.setattr(devices, "_precisions", lambda device: ["bf16", "float32"])
+    monkeypatch.setattr(devices, "_measure", lambda *_: [0.3, 0.3, 0.1, 0.3])
+    first = settle()
+    (path,), (whole,) = paths.ARITHMETIC.glob("*.json"), records()
+    path.write_text(content)
+    assert settle() == first and records() == [whole]
+
+
 def test_runs_side_by_side_measure_once(monkeypatch):
     measured = []
 

@@ -10,7 +10,7 @@ import torch
 from colored import compute
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from aurl import UserError, evaluation
+from aurl import UserError, evaluation, metrics
 
 
 @pytest.fixture
@@ -185,6 +185,25 @@ def test_calibrated_accuracies_are_those_of_scores_with_gamma_subtracted(feature
     assert found["gzsl_area"] <= right.mean() + 0.5 and list(found)[:3] == ["gzsl_seen", "gzsl_unseen", "gzsl_harmonic"]
 
 
+def test_gamma_is_chosen_with_the_share_of_classes_that_are_unseen(features):
+    seen = {"video": features["video"][:40], "classes": features["classes"][:4], "labels": features["labels"][:40]}
+    unseen = {
+        "video": features["video"][40:],
+        "classes": features["classes"][4:],
+        "labels": features["labels"][40:] - 4,
+    }
+    gamma, half = (metrics.choose_gamma(evaluation.scores(seen), seen["labels"], share) for share in (2 / 6, 1 / 2))
+    assert evaluation.generalized(seen, unseen, {})["gzsl_gamma"] == pytest.approx(gamma, abs=1e-4) != half
+
+
+def test_every_class_weighs_the_same_in_the_mean(features):
+    few = features | {name: features[name][:33] for name in ("video", "labels")}
+    right = evaluation.scores(few).argmax(axis=1) == few["labels"]
+    means = [right[few["labels"] == place].mean() for place in range(4)]
+    report = evaluation.report(few, 100)
+    assert report["mean_per_class"] == pytest.approx(np.mean(means), abs=1e-4) != report["top1"]
+
+
 def test_no_test_class_chooses_gamma(features):
     seen, unseen = halved(features)
     other = unseen | {"video": unseen["video"][::-1], "classes": -unseen["classes"]}
@@ -280,7 +299,7 @@ def test_fewer_than_five_classes_have_as_many_predictions():
 
 
 def test_saved_predictions_load_unchanged_and_hold_no_formulas(tmp_path):
-    names = ['say "no", twice', "a\nb", "=1+1", "+1", "-1", "@x", "\t=1", "null", "naïve"]
+    names = ['say "no", twice', "a\nb", "=1+1", "+1", "-1", "@x", "\tx", "null", "naïve"]
     features = {"video": np.eye(9), "classes": np.eye(9), "labels": np.arange(9)}
     table = evaluation.predictions(features, [f"s/{i}" for i in range(9)], names)
     evaluation.save_predictions(tmp_path / "new" / "p.csv", table)

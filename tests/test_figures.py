@@ -253,5 +253,23 @@ def test_table_has_no_negative_zero_and_no_markup_of_names():
     assert "-0" not in html and ">0.0%<" in html and ">0.000<" in html and "&lt;b&gt;" in html
 
 
+def test_no_name_is_markup_or_mathematics():
+    """Where a formula is broken, Matplotlib would end the chapter."""
+    names = ["<b>$\\frac{$", "a $5 to $6 *b*", "c_d"]
+    assert (
+        figures.literal(names[0]) == "&#60;b&#62;&#36;&#92;frac&#123;&#36;"
+        and figures.literal(names[1])[-6:] == "b&#42;"
+    )
+    for figure in (
+        figures.similarity(names, np.eye(3), "title"),
+        figures.per_class(np.arange(3.0), names, 0.1, "title"),
+        figures.confusion(np.eye(3), names, "title"),
+    ):
+        figure.canvas.draw()
+        labels = [label.get_text().replace(r"\$", "$") for label in figure.axes[0].get_yticklabels()]
+        assert sorted(labels) == sorted(names)
+        plt.close(figure)
+
+
 def test_table_cuts_no_text():
     assert "x" * 500 in figures.table(pd.DataFrame({"what": ["x" * 500]})).data

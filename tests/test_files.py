@@ -1,11 +1,14 @@
 """A file appears whole or not at all."""
 
 import errno
+import io
 import os
+import re
 import resource
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from aurl import UserError, files
@@ -112,3 +115,18 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         pass
     with pytest.raises(UserError, match=r"file/below\.npy cannot be written \(Not a directory\): make room"):
         files.forget_key(tmp_path / "file/below.npy")
+
+
+def test_a_spreadsheet_computes_no_name():
+    """Not even one that takes semicolons or tabs for the ends of cells."""
+    names = {
+        "=1": "'=1", "+1": "'+1", "-1": "'-1", "@sum": "'@sum", "\t=1": "'\t'=1", "＝1": "'＝1", "jump;=1": "jump;'=1",
+        "jump\t@a": "jump\t'@a", "a\n=1": "a\n'=1", "jump - run": "jump - run", "a;b": "a;b", "null": "null",
+    }  # fmt: skip
+    table = pd.DataFrame({"class": list(names), "videos": range(12), "top1": [-0.25] * 12, "kept": [True] * 12})
+    text = files.to_csv(table, float_format="%.3f")
+    found = pd.read_csv(io.StringIO(text), keep_default_na=False)
+    assert found["class"].tolist() == list(names.values())
+    for cell in re.split(r"[,;\t\n\"]", text):
+        assert not re.match(r"[=+@＝]|-(?!0\.250$)", cell), cell
+    assert found["top1"].tolist() == [-0.25] * 12 and files.to_csv(table[:0]) == "class,videos,top1,kept\n"

@@ -95,6 +95,28 @@ def test_trainings_are_a_second_sample(tmp_path):
     assert row["p_trainings"] == pytest.approx(exact)
 
 
+def test_a_training_counts_by_its_classes(tmp_path):
+    """A training's difference is a sum over the classes of its study, of which there may be few or many."""
+    gains = {("a", 0): 0.5, ("a", 1): 0.4, ("b", 0): 0.1, ("b", 1): -0.05}
+    files = [
+        study(
+            tmp_path / f"{own}.csv", [f"{own}{i}" for i in range(count)], lambda v, s, c: (v == "aurl") * gains[c[0], s]
+        )
+        for own, count in (("a", 1), ("b", 8))
+    ]
+    row = folds.paired(folds.read(files, "s"), [("aurl", "e2e")]).iloc[0]
+    sums = [0.5, 0.4, 0.8, -0.4]
+    flips = [sum(signs) for signs in itertools.product(*[(d, -d) for d in sums])]
+    assert row["p_trainings"] == pytest.approx(np.mean(np.abs(flips) >= abs(sum(sums)) - 1e-9))
+
+
+def test_no_p_value_is_zero(tmp_path):
+    """Of many signs some are drawn, and the one that was seen is among them."""
+    names = [f"c{i}" for i in range(30)]
+    table = folds.read([study(tmp_path / "1.csv", names, lambda v, s, c: 0.5 * (v == "aurl"))], "s")
+    assert folds.paired(table, [("aurl", "e2e")], resamples=999)["p_classes"].tolist() == [0.001]
+
+
 def test_an_interval_over_classes_and_seeds_is_as_wide_as_both(tmp_path):
     rng = np.random.default_rng(0)
     names = [f"c{i}" for i in range(50)]

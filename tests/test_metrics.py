@@ -298,6 +298,18 @@ def test_gamma_is_the_best_of_all_on_average_over_draws():
     assert min(abs(best - metrics.choose_gamma(scores, labels, share=2 / 7))) < 0.03
 
 
+def test_gamma_is_the_middle_of_equally_good_ones():
+    assert metrics.choose_gamma(np.eye(4), np.arange(4), share=0.5) == 0  # all from -0.999 to 0.999 are as good
+
+
+def test_gamma_is_chosen_with_a_share_of_the_classes_to_the_nearest():
+    """A quarter of seven classes are two: as many videos of each class, and scores that lean the more the fewer."""
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(7), 30)
+    scores = 0.1 * rng.normal(size=(210, 7)) + 0.15 * np.eye(7)[labels]
+    one, nearly_two, two = (metrics.choose_gamma(scores, labels, share) for share in (1 / 7, 1.75 / 7, 2 / 7))
+    assert one != two == nearly_two
+
+
 def test_gamma_removes_a_lean_toward_many_classes():
     """Few classes against many lose by number, which a gamma above 0 makes good."""
     rng, labels = np.random.default_rng(0), np.repeat(np.arange(30), 20)

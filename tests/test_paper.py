@@ -19,6 +19,7 @@ SMALL = {
     "compute": {"threads": 1, "precision": "float32"},
     "text": {"vectors": "data/vectors/glove-6b-100d-actions.bin"},
 }
+NASTY = "=<kick> $\\ball{$ *"  # a class that reads as a formula of a spreadsheet, as markup, and as mathematics
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def project(tmp_path_factory):
     next((data / "k700/val/abseiling").glob("*.mp4")).write_bytes(b"")
     segments = trees.activitynet(data / "anet", ("Archery", "Walking the dog"), videos=3)
     trees.ucf101(data / "ucf", ("ApplyLipstick", "CleanAndJerk", "BabyCrawling"))
-    trees.hmdb51(data / "hmdb", ("brush_hair", "kick_ball"))
+    trees.hmdb51(data / "hmdb", ("brush_hair", NASTY))
     change = SMALL | {
         "run": {"variants": ["aurl"], "seeds": [0]},
         "data": {
@@ -118,6 +119,22 @@ def test_manifest_has_what_is_whole_and_the_report_what_is_not(project):
     anet = manifest[manifest["set"] == "activitynet"]
     assert anet["frames"].eq(10).all() and set(anet["first"]) == {0, 10} and set(anet["split"]) == {"train", "val"}
     assert (manifest.loc[manifest["set"].isin(["ucf101", "hmdb51"]), "split"] == "test").all()
+
+
+def test_no_name_is_taken_for_markup_or_a_formula(project):
+    folder, *_ = project
+    shown = 0
+    for path in (folder / "reports/notebooks").glob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for output in cell.get("outputs", []):
+                for kind in ("text/html", "text/markdown"):
+                    text = "".join(output.get("data", {}).get(kind, ""))
+                    shown += "kick" in text
+                    assert "<kick" not in text, path
+    assert shown > 3
+    assert pd.read_csv(folder / "data/manifest.csv")["class"].eq(NASTY).sum() == 2  # a table for programs
+    predictions = (folder / "build/predictions/aurl-0/hmdb51.csv").read_text()
+    assert "'=<kick>" in predictions and ",=<kick>" not in predictions
 
 
 def test_classes_of_two_training_sets_are_merged_and_overlapping_ones_left_out(project):

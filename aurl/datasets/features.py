@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
+from aurl.datasets import matlab
 from aurl.datasets.listing import COLUMNS, official
 
 CODEC = "features"  # in the manifest's column of that name: there are no pictures
@@ -89,7 +90,7 @@ def load(path):
         reason = OBJECTS if "allow_pickle" in str(error) else f"cannot be read ({type(error).__name__})"
         raise _error(path, reason) from None
     for name in ("features", "labels"):
-        if name not in arrays:
+        if not isinstance(arrays.get(name), np.ndarray):  # any file may lie in a .npz
             raise _error(path, f"has no array {name!r}")
     features = arrays["features"]
     if features.ndim not in (2, 3) or features.dtype.kind not in "fiu" or not features.size:
@@ -98,11 +99,11 @@ def load(path):
     for name in ("labels", "ids", "split"):
         if name in arrays and np.size(arrays[name]) != count:
             raise _error(path, f"has {count} videos but {np.size(arrays[name])} {name}")
-    ids = _texts(arrays["ids"]) if "ids" in arrays else [f"{i:0{len(str(count - 1))}d}" for i in range(count)]
+    ids = _texts(path, arrays["ids"]) if "ids" in arrays else [f"{i:0{len(str(count - 1))}d}" for i in range(count)]
     if len(set(ids)) < count:
         twice = pd.Series(ids)[pd.Series(ids).duplicated()].iloc[0]
         raise _error(path, f"has two videos with the id {twice!r}")
-    splits = _texts(arrays["split"]) if "split" in arrays else [""] * count
+    splits = _texts(path, arrays["split"]) if "split" in arrays else [""] * count
     if wrong := set(splits) - {"", "train", "val", "test"}:
         raise _error(path, f"has a split {min(wrong)!r}, which is none of train, val and test")
     labels = _labels(path, arrays, ids)
@@ -139,11 +140,11 @@ def _labels(path, arrays, ids):
     """N class names."""
     labels = np.ravel(arrays["labels"])
     if labels.dtype.kind not in "fiu":
-        names = _texts(labels)
+        names = _texts(path, labels)
     else:
         if "classes" not in arrays:
             raise _error(path, "has numbers as labels and no array 'classes' that names them")
-        classes, first = _texts(arrays["classes"]), arrays.get("first", 0)  # of the labels
+        classes, first = _texts(path, arrays["classes"]), arrays.get("first", 0)  # of the labels
         if len(set(classes)) < len(classes):
             raise _error(path, "has a class twice in 'classes'")
         wrong = np.flatnonzero((labels != labels.round()) | (labels < first) | (labels >= first + len(classes)))
@@ -187,9 +188,11 @@ def _mat(path):
     from scipy.io import loadmat
 
     try:
+        matlab.check(path)
         arrays = loadmat(path, variable_names=[*ARRAYS, "allclasses_names"])
         beside = path.with_name("att_splits.mat")
         if not {"classes", "allclasses_names"} & arrays.keys() and beside.is_file():
+            matlab.check(beside)
             arrays |= loadmat(beside, variable_names=["allclasses_names"])
     except NotImplementedError:
         raise UserError(
@@ -207,11 +210,14 @@ def _mat(path):
 FORMATS = {".npz": _npz, ".npy": _npy, ".h5": _hdf5, ".hdf5": _hdf5, ".mat": _mat}
 
 
-def _texts(array):
+def _texts(path, array):
     """Texts of an array of bytes, texts or numbers, or of a MATLAB cell array of texts."""
     values = np.ravel(array).tolist()
     values = [value.item() if isinstance(value, np.ndarray) and value.size == 1 else value for value in values]
-    return [(value.decode() if isinstance(value, bytes) else str(value)).strip() for value in values]
+    try:
+        return [(value.decode() if isinstance(value, bytes) else str(value)).strip() for value in values]
+    except UnicodeDecodeError as error:
+        raise _error(path, f"has the name {error.object!r}, which is not UTF-8") from None
 
 
 def _error(path, reason):

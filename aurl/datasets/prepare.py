@@ -10,7 +10,7 @@ from aurl import UserError
 from aurl.config import EMBEDDED, FEATURES
 from aurl.datasets import COLUMNS, names
 from aurl.datasets.readers import READERS
-from aurl.files import write_bytes
+from aurl.files import to_csv, write_bytes
 from aurl.paths import PROBED, REJECTED
 from aurl.text import words
 from aurl.video import probing, proxies
@@ -131,7 +131,7 @@ def _usable(name, listed, prepare, rejected, report):
 
 def _report(rejected, file):
     table = pd.concat([pd.DataFrame(columns=probing.REASONS), *rejected])
-    write_bytes(file, table.to_csv(index=False).encode(errors="backslashreplace"))
+    write_bytes(file, to_csv(table).encode(errors="backslashreplace"))
 
 
 def merged(manifest, sets):

@@ -7,6 +7,7 @@ and class names, by the package's own lists. Chapter 2 checks what only the data
 """
 
 import difflib
+import os
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -78,7 +79,7 @@ def _can_be_drawn(path, used):
 def _has_paths(where, about):
     if about.reader == FEATURES:
         _is_file(f"{where}.root", about.root)
-    elif not Path(about.root).is_dir():
+    elif not os.path.isdir(about.root):  # false, too, for a name that no file can have
         raise UserError(f"{where}.root: there is no folder {about.root}: write where the videos are.")
     files = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
     for file in files:
@@ -104,7 +105,7 @@ def _suits_the_model(path, used, params, variants):
 
 
 def _is_file(where, file):
-    if not Path(file).is_file():
+    if not os.path.isfile(file):
         raise UserError(f"{where}: there is no file {file}: write the path of one, from the project's root.")
 
 

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from aurl import UserError, config, paths
 from aurl.progress import SIDE_BY_SIDE
 
+WAIT = "wait until it ends, then run this again."
 EVERY = 30  # seconds between two lines of a job where there is no terminal to rewrite one in
 
 
@@ -55,7 +56,7 @@ def up_to_date(folder):
         with Repo(str(folder)) as repo:
             return not repo.status()
     except LockError:
-        raise UserError("another DVC command runs in this project: wait until it ends, then run this again.") from None
+        raise UserError(f"another DVC command runs in this project: {WAIT}") from None
 
 
 def side_by_side(folder, run, size, spheres=None):
@@ -157,6 +158,8 @@ class Job:
         sentences = [piece.removeprefix("aurl: ") for piece in self.said if piece.startswith("aurl: ")]
         if sentences:
             return UserError(sentences[-1])
+        if any("is busy, it is being blocked by" in piece for piece in self.said):
+            return UserError(f"another DVC command is at work on what {self.name} needs or makes: {WAIT}")
         tqdm.write("\n".join(self.said), file=sys.stderr)
         return UserError(f"`dvc {' '.join(self.arguments)}` failed in {self.folder.resolve()}, as shown above.")
 

@@ -1,6 +1,7 @@
 """Files of features as a data set: the same videos from every layout, and one sentence for each mistake in a file."""
 
 import hashlib
+import zipfile
 
 import h5py
 import numpy as np
@@ -114,6 +115,38 @@ BAD = np.where(np.arange(6)[:, None, None] == 3, np.nan, VALUES)
 )
 def test_mistakes_in_a_file(tmp_path, change, sentence):
     assert sentence in said(write(tmp_path / "set.npz", **change))
+
+
+@pytest.mark.parametrize(
+    ("name", "ahead", "value"),
+    [("features", -7, 2), ("features", 11, 255), ("features", -39, 255), ("labels", -7, 1), ("labels", -39, 31),
+     ("classes", -39, 255), ("jump", -3, 255), ("jump", -4, 8), ("ids", -12, 9)],
+)  # fmt: skip
+def test_mat_with_a_damaged_byte(tmp_path, name, ahead, value):
+    """SciPy crashes on most of these. The byte is so far from the first letter of a name."""
+    path = write(tmp_path / "set.mat")
+    content = bytearray(path.read_bytes())
+    place = content.index(name.encode()) + ahead
+    assert content[place] != value
+    content[place] = value
+    path.write_bytes(content)
+    assert "cannot be read" in said(path)
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    path = tmp_path / "set.h5"
+    with h5py.File(path, "w") as file:
+        file["features"], file["labels"] = (
+            VALUES,
+            np.array([name.encode("latin-1") for name in ["jump", "flüchten"] * 3]),
+        )
+    assert r"has the name b'fl\xfcchten', which is not UTF-8: expected" in said(path)
+
+
+def test_a_file_that_is_no_array_in_an_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("features", b"something else")
+    assert "has no array 'features'" in said(tmp_path / "set.npz")
 
 
 def test_files_that_are_something_else(tmp_path):

@@ -1,13 +1,17 @@
 """The check before the first stage: all that a parameter file names exists, or one sentence says what is missing."""
 
+import copy
+import datetime
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from aurl import UserError
+from aurl import UserError, config
 from aurl.pipeline.check import check
 
 ROOT = Path(__file__).parents[2]
@@ -198,3 +202,60 @@ def test_the_command_says_what_is_wrong_in_one_line(project, tmp_path):
         "parameter file.\n",
     )
     assert not (tmp_path / "stamp").exists()
+
+
+# --- any value anywhere --------------------------------------------------------------------------------
+
+RAW = yaml.safe_load((ROOT / "params.yaml").read_text())
+for few in ("run", "sphere", "heads"):
+    RAW[few] |= {"variants": ["aurl", "e2e"]}
+RAW["variants"] = {name: RAW["variants"][name] for name in ("aurl", "e2e")}
+RAW["heads"]["backbone"] = "aurl"
+RAW["ablations"] |= {"variants": None, "studies": {"other": {"verbs": {"fold": 1}}}}
+RAW["data"]["datasets"] = {"own": {"reader": "folders", "root": "data", "annotations": None, "names": None}}
+RAW["data"]["test"] = [*RAW["data"]["test"], "own"]
+RAW["prepare"]["proxies"] = {"folder": "data/proxies", "side": 128, "keyframe": 16, "crf": 20}
+
+
+def places(section, above=()):
+    """Every place where something stands in the parameters: keys from the outermost inwards, and places in lists."""
+    for key, value in section.items() if isinstance(section, dict) else enumerate(section):
+        yield (*above, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*above, key))
+
+
+ODD = st.one_of(
+    st.sampled_from([10**30, -(10**30), 2**31, 2**63, 1e300, 1e-300, "x" * 5000, "ä" * 300, "a\nb", "\0", "../x", "<b>",
+                     "=1+1", "$(id)", "-", "\ud800", b"\xff", datetime.date(2020, 1, 1)]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.recursive(
+        st.integers(-1, 300) | st.text(max_size=3) | st.none(),
+        lambda own: st.lists(own, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), own, max_size=3),
+        max_leaves=5,
+    ),
+)  # fmt: skip
+
+
+@settings(
+    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(place=st.sampled_from(list(places(RAW))), value=ODD, remove=st.booleans(), renamed=st.booleans())
+def test_any_value_anywhere_passes_or_is_one_sentence(project, monkeypatch, place, value, remove, renamed):
+    """Before any stage works, and never with a traceback."""
+    raw = copy.deepcopy(RAW)
+    *above, key = place
+    section = raw
+    for name in above:
+        section = section[name]
+    if remove and isinstance(section, dict):
+        own = section.pop(key)
+        if renamed:
+            section[value if isinstance(value, str | int | float | None) else str(value)] = own
+    else:
+        section[key] = value
+    monkeypatch.setattr(config, "_read", lambda path: copy.deepcopy(raw))
+    try:
+        check()
+    except UserError as error:
+        assert str(error).startswith("params.yaml: ") and str(error)[-1] in ".?" and "\n" not in str(error)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -104,6 +105,7 @@ stages:
   quick: {cmd: "echo 'aurl: too large: lower it.' >&2; exit 1"}
   broken: {cmd: "echo some trouble; exit 3"}
   slow: {cmd: "python slow.py"}
+  made: {cmd: "python made.py", outs: [made]}
 """
 # One process, as every stage is: a shell that is interrupted between two commands may go on with the second.
 SLOW = """
@@ -113,12 +115,28 @@ time.sleep(30)
 pathlib.Path("ended").touch()
 """
 
+# Goes on once there is a file "go", and leaves half of its output until then.
+MADE = """
+import pathlib, time
+with open("log", "a") as log:
+    log.write("begun ")
+pathlib.Path("made").write_text("half")
+pathlib.Path("begun").touch()
+while not pathlib.Path("go").exists():
+    time.sleep(0.05)
+time.sleep(0.5)
+with open("log", "a") as log:
+    log.write("ended ")
+pathlib.Path("made").write_text("whole")
+"""
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text(PROJECT)
     (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "made.py").write_text(MADE)
     dvc("init", "--no-scm", "-q", cwd=tmp_path)
     return tmp_path
 
@@ -130,6 +148,28 @@ def test_a_stages_sentence_is_the_error(project, capfd):
     with pytest.raises(UserError, match=r"^`dvc repro broken` failed in .*, as shown above\.$"):
         reproduce.Job(project, "repro", "broken", name="broken").run()
     assert "some trouble" in capfd.readouterr().err
+
+
+def test_a_killed_run_is_finished_by_two_at_once(project, capfd):
+    """SIGKILL ends DVC with its stage. Of two runs that follow, one runs the stage again; the other waits for it, or is
+    told to."""
+    command = [sys.executable, "-m", "dvc", "repro", "made"]
+    killed = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not Path("begun").exists():
+        time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert Path("made").read_text() == "half"
+    Path("go").touch()
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(reproduce.Job(project, "repro", "made", name="made").run) for _ in range(2)]
+    said = [str(one.exception()) for one in done if one.exception()]
+    assert said in (
+        [],
+        ["another DVC command is at work on what made needs or makes: wait until it ends, then run this again."],
+    )
+    assert Path("log").read_text() == "begun begun ended " and Path("made").read_text() == "whole"
+    assert "blocked" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

@@ -44,7 +44,7 @@ def numbers(frames):
 @pytest.fixture
 def manifest(tmp_path):
     for i, count in enumerate(COUNTS):
-        movie(tmp_path / f"{i}.mp4", count)
+        movie(tmp_path / f"{i}.mp4", count, shade=i)  # so that no two videos have the same frames
     return listed([tmp_path / f"{i}.mp4" for i in range(3)], ["walk duck", "run ball", "walk duck"])
 
 
@@ -111,6 +111,14 @@ def test_videos_of_other_classes_are_left_out(manifest, decode, cached):
     ]
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_segment_lies_where_the_manifest_says(manifest, decode, cached):
+    table = manifest[:2].assign(first=[6, 1], frames=[10, 8])
+    items = clips.Clips(table, CLASSES, clip(), 2, cache=decode(table) if cached else None)
+    for (found, *_), first, count in zip(items, (6, 1), (10, 8), strict=True):
+        assert numbers(found) == (first + video.clip_indices(count, 4, 2, 2)).tolist()
+
+
 def test_random_starts_are_those_of_seed_epoch_and_place(manifest, decode):
     frames = decode()
 
@@ -168,6 +176,7 @@ def test_half_of_random_crops_are_to_be_mirrored(manifest):
     assert mirrored.dtype == bool and 10 < mirrored.sum() < 30
     assert mirrored.tolist() == items[0][2].tolist() != items.item(1, 0)[2].tolist()
     assert not clips.Clips(manifest, CLASSES, clip(crop="crop"), 2)[0][2].any()
+    assert not clips.Clips(manifest, CLASSES, clip(crop="squash"), 40, seed=3)[0][2].any()
 
 
 @pytest.mark.parametrize("cached", [True, False])

@@ -1,0 +1,55 @@
+"""Whether a file of MATLAB 5 to 7 is sound, before SciPy reads it, which crashes where a part is not as it says."""
+
+import math
+import struct
+
+
+def check(path):
+    """Raise ValueError for a file of MATLAB 5 to 7 whose parts are not as they say, on which SciPy crashes.
+
+    Parts that are compressed, as MATLAB writes them, have checksums of their own.
+    """
+    data = path.read_bytes()
+    order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
+    if order is None or data[124:126] not in (b"\0\1", b"\1\0"):  # of another version, which SciPy tells apart
+        return
+    _parts(data, 128, len(data), order, (14, 15))
+
+
+def _parts(data, at, end, order, kinds):
+    """The parts between two places, each with its kind and size; ``kinds`` are those that there may be."""
+    found = []
+    while at < end:
+        kind, size = struct.unpack_from(f"{order}2I", data, at)
+        begin, after = at + 8, at + 8 + size
+        if kind >> 16:  # a small part has its size beside its kind
+            kind, size = kind & 0xFFFF, kind >> 16
+            begin, after = at + 4, at + 4 + size
+            if size > 4:
+                raise ValueError("a small part is too large")
+        if kind not in kinds or after > end:
+            raise ValueError("a part is of no known kind, or goes on after its end")
+        if kind == 14 and size:
+            _array(data, begin, after, order)
+        found.append((kind, begin, after))
+        at = after if kind == 15 else after + -after % 8
+    return found
+
+
+def _array(data, at, end, order):
+    """An array: its class, its dimensions, its name, and then its numbers, its letters or the arrays in it."""
+    flags, sides, _, *rest = _parts(data, at, end, order, (*range(1, 8), 9, 12, 13, 14, 16, 17, 18))
+    about = struct.unpack_from(f"{order}I", data, flags[1])[0]
+    kind, is_complex = about & 0xFF, about >> 11 & 1
+    if kind > 15:  # a function or MATLAB's own object, which has no numbers, and which SciPy passes over
+        return
+    shape = struct.unpack(f"{order}{(sides[2] - sides[1]) // 4}i", data[sides[1] : sides[2]])
+    count = math.prod(shape)
+    inner = [part[0] == 14 for part in rest]
+    if flags[0] != 6 or sides[0] != 5 or min(shape, default=-1) < 0:
+        raise ValueError("an array does not say what it is")
+    if kind == 1 and not (all(inner) and len(inner) == count):
+        raise ValueError("a cell array has another number of cells")
+    sizes = [end - begin for _, begin, end in rest]
+    if 4 <= kind <= 15 and kind != 5 and (any(inner) or len(sizes) != 1 + is_complex or max(sizes) > 8 * count):
+        raise ValueError("an array has another number of values")
