@@ -17,9 +17,8 @@ from aurl.datasets.features import CODEC
 from aurl.files import forget_key, is_made_from, key_of, locked, note_key
 from aurl.paths import FRAMES, merged
 from aurl.progress import SIDE_BY_SIDE, parallel
-from aurl.video.decoding import VideoError
 from aurl.video.fixed import FixedFeatures
-from aurl.video.reading import RESIZE, check, clip_indices, read_clips
+from aurl.video.reading import RESIZE, check, clip_indices, read_clips, stamp
 
 PREFETCH = 2  # batches that each worker process reads ahead
 
@@ -155,7 +154,7 @@ class Clips(torch.utils.data.Dataset):
 
     def _check(self, i):
         path, file = self.paths[i], self.files[i]
-        changed = _changed(path)
+        _, changed = stamp(path)
         if self.checked[file] != changed:
             check(path, self.digests[i])
             self.checked[file] = changed
@@ -270,10 +269,3 @@ def _read_segment(path, digest, first, frames, file_frames, size):
 def _file_frames(rows):
     """How many frames the file of each row has, of which the row may be a segment; None where that is unknown."""
     return [round(seconds * fps) or None for seconds, fps in zip(rows["duration"], rows["fps"])]
-
-
-def _changed(path):
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError as error:
-        raise VideoError(path, f"{error.strerror}; prepare the data again") from None

@@ -1,14 +1,14 @@
 """Every video is decoded once, before anything rests on it: how long and large it is, or why it cannot be used."""
 
 import json
-import os
 from pathlib import Path
 
 import pandas as pd
 
 from aurl import UserError
 from aurl.progress import parallel
-from aurl.video.reading import probe
+from aurl.video.decoding import VideoError
+from aurl.video.reading import probe, stamp
 
 FIELDS = ["frames", "fps", "width", "height", "duration", "codec", "digest", "status"]
 REASONS = ["set", "id", "class", "path", "reason"]  # columns of the table of rejected videos
@@ -81,10 +81,9 @@ def _segments(table, min_frames):
 
 def _stamp(path):
     try:
-        status = os.stat(path)
-    except (OSError, ValueError):
+        return "{} {}".format(*stamp(path))
+    except VideoError:
         return "missing"
-    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 class _Known:

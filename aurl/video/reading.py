@@ -6,6 +6,7 @@ earlier. `aurl.video.decoding` finds and decodes them. A file that cannot be rea
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -119,6 +120,7 @@ def probe(path: str | Path) -> dict:
     try:
         for stream, frame in decode(path, skip_loop_filter="all"):  # noqa: B007 - a third faster, for unseen pixels
             if not frames:
+                before = stamp(path)
                 with reasons(path):
                     height, width, _ = _painter(lambda *sides: sides)(frame).shape
                 begin = end = frame.time
@@ -126,6 +128,8 @@ def probe(path: str | Path) -> dict:
         fps = float(stream.average_rate or stream.guessed_rate or 0)
         codec = stream.codec_context.codec.canonical_name
         content = digest(path)
+        if stamp(path) != before:  # it may still be copied there
+            raise VideoError(path, "it changed while it was read")
     except VideoError as error:
         return dict(frames=0, fps=0.0, width=0, height=0, duration=0.0, codec="", digest="", status=error.reason)
     if begin is not None and end is not None and end > begin:
@@ -150,6 +154,15 @@ def digest(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise VideoError(path, f"{error.strerror}; prepare the data again") from None
+
+
+def stamp(path: str | Path) -> tuple[int, int]:
+    """A file's size in bytes and when it was changed, in nanoseconds. Raises VideoError if there is no such file."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise VideoError(path, f"{getattr(error, 'strerror', error)}; prepare the data again") from None
+    return status.st_size, status.st_mtime_ns
 
 
 def check(path: str | Path, expected: str) -> None:

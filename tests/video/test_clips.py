@@ -3,6 +3,7 @@
 import os
 import pickle
 import resource
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -326,6 +327,19 @@ def test_a_file_is_read_whole_once_and_again_after_it_was_touched(manifest, monk
     os.utime(manifest["path"][0], ns=(0, 0))
     with pytest.raises(video.VideoError, match="0.mp4: it has changed since it was listed"):
         items[0]
+
+
+def test_batches_from_a_slow_disk_keep_their_order(manifest, monkeypatch):
+    """However late a video arrives: here the first one comes last."""
+    read, first = clips.read_clips, manifest["path"][0]
+    expected = [found for found, _, _ in clips.Clips(manifest, CLASSES, clip()).batches(1)]
+    monkeypatch.setattr(
+        clips, "read_clips", lambda path, *a, **b: time.sleep(0.3 * (path == first)) or read(path, *a, **b)
+    )
+    items = clips.Clips(manifest, CLASSES, clip())
+    monkeypatch.setattr(clips, "workers", lambda *_: 2)
+    for found, own in zip(items.batches(1), expected, strict=True):
+        np.testing.assert_array_equal(found[0], own)
 
 
 def test_a_file_is_read_whole_once_by_all_worker_processes(manifest, monkeypatch):

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurl import UserError, files, video
+from aurl.video import reading
 
 STEP = 10  # gray levels between two frames: more than encoding loses
 
@@ -289,6 +290,22 @@ def test_rate_of_uneven_frames_is_that_of_their_times(tmp_path):
     assert row["frames"] == 17
     assert row["fps"] == pytest.approx(10, rel=0.1) and row["duration"] == pytest.approx(1.7, rel=0.1)
     assert numbers(video.read_clips(tmp_path / "a.mp4", 4, 3, 1, 16)) == [[0, 3, 6, 9]]
+
+
+def test_a_file_that_changes_while_it_is_probed_is_not_taken_as_it_was(movie, monkeypatch):
+    """As one does that is still being copied. The next probe, when it rests, takes it."""
+    path, counted = movie(), reading.digest
+
+    def grown(path):
+        with open(path, "ab") as file:
+            file.write(bytes(8))
+        return counted(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "digest", grown)
+        found = video.probe(path)
+    assert (found["status"], found["frames"], found["digest"]) == ("it changed while it was read", 0, "")
+    assert video.probe(path)["status"] == "ok"
 
 
 def broken(folder, movie):
