@@ -3,7 +3,9 @@
 import tempfile
 from pathlib import Path, PurePosixPath
 
+import anywidget
 import ipywidgets
+import traitlets
 from IPython.display import display
 
 from aurl import UserError, figures
@@ -24,9 +26,21 @@ def show(classifier, path, classes, title, clips=1, top=5):
     display(figures.picture(figures.ranking(path, table.assign(**{"class": table["class"].map(plain)}), plain(title))))
 
 
+class Drop(anywidget.AnyWidget):
+    """A field to drop videos on, or to press and choose them: each of ``files`` has a ``name`` and its ``content``."""
+
+    _esm = Path(__file__).with_suffix(".js")
+    _css = """
+    .aurl-drop {display: block; max-width: 44em; padding: 1.2em; cursor: pointer; border: 2px dashed gray}
+    .aurl-drop:focus-within, .aurl-over {border-style: solid; border-color: var(--jp-brand-color1, steelblue)}
+    .aurl-drop input {width: 0; height: 0; opacity: 0}
+    """
+    files = traitlets.List().tag(sync=True)
+
+
 def page(classifier, classes, clips=1, top=5):
     """The widget. ``classes`` fill the list at first; the other arguments are those of `show`."""
-    videos = ipywidgets.FileUpload(accept="video/*", multiple=True, description="Videos")
+    videos = Drop()
     names = ipywidgets.Textarea("\n".join(classes), rows=10, description="Classes", placeholder="one name a line")
     button, output = ipywidgets.Button(description="Classify"), ipywidgets.Output()
 
@@ -34,9 +48,9 @@ def page(classifier, classes, clips=1, top=5):
         output.outputs = ()
         with output, tempfile.TemporaryDirectory() as folder:
             wanted = [line.strip() for line in names.value.splitlines() if line.strip()]
-            if not videos.value:
+            if not videos.files:
                 _say("Choose a video first.")
-            for number, file in enumerate(videos.value):
+            for number, file in enumerate(videos.files):
                 # The name comes from a browser and may hold a path; the content decides what the file is.
                 path = Path(folder, f"{number}.mp4")
                 path.write_bytes(file["content"])
@@ -47,7 +61,7 @@ def page(classifier, classes, clips=1, top=5):
                     _say(str(error).replace(str(path), name))
 
     button.on_click(classify)
-    return ipywidgets.VBox([ipywidgets.HBox([videos, button]), names, output])
+    return ipywidgets.VBox([videos, names, button, output])
 
 
 def _say(sentence):

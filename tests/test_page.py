@@ -1,6 +1,8 @@
 """The page of the last notebook: dropped videos and edited names give strips and rankings, and mistakes a sentence."""
 
-import ipywidgets
+from pathlib import Path
+
+import browsing
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
@@ -53,11 +55,10 @@ def shown(monkeypatch):
 def pressed(classifier, content, names, name="clip.mp4"):
     """The page after one video was dropped and the button was pressed."""
     widget = page.page(classifier, ["walk", "run"], clips=2, top=3)
-    (upload, button), text = widget.children[0].children, widget.children[1]
-    assert text.value == "walk\nrun" and isinstance(upload, ipywidgets.FileUpload)
+    field, text, button, _ = widget.children
+    assert text.value == "walk\nrun"
     if content is not None:
-        about = {"name": name, "type": "video/mp4", "size": len(content), "last_modified": pd.Timestamp(0, tz="UTC")}
-        upload.set_trait("value", (about | {"content": memoryview(content)},))
+        field.files = [{"name": name, "content": memoryview(content)}]
     text.value = names
     button.click()
 
@@ -84,3 +85,34 @@ def test_mistakes_are_shown(video, shown):
     assert said(shown) == ["there is no class to choose from: name at least one."]
     pressed(Fake(["cannot read the video\x1b[2J: it is empty"]), video.read_bytes(), "fly")
     assert said(shown) == ["cannot read the video\\x1b[2J: it is empty"]
+
+
+PAGE = """<!DOCTYPE html><meta charset="utf-8"><div id="field"></div><script type="module">
+const kept = {files: []}, heard = [];
+window.model = {get: (name) => kept[name], set: (name, value) => { kept[name] = value; heard.forEach((f) => f()); },
+                save_changes: () => { kept.saved = true; }, on: (_, f) => heard.push(f)};
+window.kept = kept;
+SOURCE
+widget.render({model, el: document.getElementById("field")});
+</script>"""
+
+
+@pytest.mark.skipif(not browsing.chromium(), reason="there is no Chromium here")
+def test_files_are_dropped_on_the_field_in_a_browser(tmp_path):
+    """Whole, and with a name that is no markup. The browser does not open them instead."""
+    video, html = tmp_path / "<b>clip.mp4", tmp_path / "page.html"
+    video.write_bytes(bytes(range(256)) * 40)
+    source = Path(page.__file__).with_suffix(".js").read_text()
+    html.write_text(PAGE.replace("SOURCE", source.replace("export default", "const widget =")))
+    with browsing.browser() as driven:
+        assert driven.open(html) == []
+        x, y = driven.show(".aurl-drop")
+        for kind in ("dragEnter", "dragOver", "drop"):
+            data = {"items": [], "files": [str(video)], "dragOperationsMask": 1}
+            driven.do("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+        wait = "(async () => { while (!kept.saved) await new Promise(requestAnimationFrame); })()"
+        driven.evaluate(f"{wait}.then(() => 1)")
+        found = driven.evaluate("kept.files.map((file) => [file.name, [...new Uint8Array(file.content.buffer)]])")
+        assert found == [[video.name, list(video.read_bytes())]]
+        assert driven.evaluate("document.querySelector('.aurl-drop').textContent") == video.name
+        assert driven.evaluate("location.href") == html.as_uri() and driven.said == []
