@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import yaml
 
-from aurl import devices, paths
+from aurl import devices, folds, paths
 
 PACKAGES = ["aurl", "torch", "torchvision", "numpy", "av", "fasttext-modern", "pybullet", "dvc", "papermill", "sphinx"]
 COMPARED = ["data", "clip", "text", "model", "loss", "generator", "train", "evaluate"]  # with the paper's setting
@@ -46,6 +46,14 @@ def _title(path):
     return path.stem.replace("-", " ").replace("_", " ").capitalize()
 
 
+def _over_studies(path):
+    """What a table of `aurl.pipeline.ablations.bring_together` is about."""
+    name = path.stem.removesuffix("-claims")
+    test = name.removesuffix("-heads")
+    how = "end to end" if test == name else "as heads alone on the fixed features of one backbone"
+    return f"On **{test}**, trained {how}, over all studies, which share out its classes:"
+
+
 def _first_paragraph(readme):
     paragraphs = readme.read_text().split("\n\n") if readme.exists() else []
     return next((text for text in paragraphs if not text.startswith(("#", "!", "<", "["))), "")
@@ -58,8 +66,15 @@ def _links(root):
 
 
 def _claims(root):
-    for path in sorted(root.glob("reports/ablations/*-claims.md")):
-        yield f"**{_title(path).removesuffix(' claims')}**, over all studies that share its classes:"
+    found = sorted(root.glob("reports/ablations/*-claims.md"))
+    if found:
+        yield (
+            "Each is a comparison that can fail. It is decided where two paired tests, over classes and over "
+            f"trainings, both have p below {folds.SURE} after correction for the number of claims. Intervals are over "
+            "classes, 95 %."
+        )
+    for path in found:
+        yield _over_studies(path)
         yield path.read_text()
     if (root / paths.CLAIMS).exists():
         yield "What the runs of the pipeline itself agree on:"
@@ -84,7 +99,7 @@ def _results(root):
         yield (root / paths.SUMMARY_MARKDOWN).read_text()
     for path in sorted(root.glob("reports/ablations/*.md")):
         if not path.stem.endswith("claims"):
-            yield f"**{_title(path)}**, over all studies that share its classes:"
+            yield _over_studies(path)
             yield path.read_text()
     if (root / "reports/ablations").exists():
         yield "[All studies](reports/ablations) has every table and picture."
