@@ -197,13 +197,15 @@ def kept(inputs, params, rate, seed):
     key = key_of(inputs=inputs, params=sections, variant=params.variant, rate=rate, seed=seed)
     path = paths.TRAININGS / "heads" / f"{key}.json"
     try:
-        own, score, *tables = json.loads(path.read_text())
-        if own == key and len(tables) == 2:
+        about = json.loads(path.read_text())
+        if (about["key"], about["digest"]) == (key, key_of(result=about["result"])):
+            score, *tables = about["result"]
             return score, *map(pd.DataFrame, tables)
-    except (OSError, ValueError, TypeError):  # there is none, or it is not whole
+    except (OSError, ValueError, TypeError, KeyError):  # there is none, or it is not whole
         pass
     score, *tables = train(params, rate, seed)
-    write_bytes(path, json.dumps([key, score, *(table.to_dict("records") for table in tables)]).encode())
+    result = [score, *(table.to_dict("records") for table in tables)]
+    write_bytes(path, json.dumps({"key": key, "digest": key_of(result=result), "result": result}).encode())
     return score, *tables
 
 

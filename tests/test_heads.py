@@ -73,9 +73,12 @@ def test_every_class_and_training_has_a_row_and_a_killed_run_goes_on_to_the_same
     for file in files[:2]:
         file.write_bytes(file.read_bytes()[: 100 * (file == files[0])])  # cut or empty: done again
     files[2].write_bytes(files[3].read_bytes())  # another training's
+    text = files[4].read_text()
+    files[4].write_text(text.replace('"top5": 1.0', '"top5": 0.5', 1))  # made worse
+    assert files[4].read_text() != text
     monkeypatch.setattr(heads, "train", counted := Counted(heads.train))
     heads.run()
-    assert [path.read_bytes() for path in (paths.HEADS, paths.HEADS_RUNS)] == before and counted.calls == 3
+    assert [path.read_bytes() for path in (paths.HEADS, paths.HEADS_RUNS)] == before and counted.calls == 4
 
 
 def test_heads_learn_the_seen_classes(project):
