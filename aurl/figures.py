@@ -338,7 +338,9 @@ def comparison(runs, table):
         ax.axvline(chance, color="0.3", linestyle="--")
         ax.annotate(f"chance, {chance:.1%}", (chance, 0), (3, 3), xycoords=("data", "axes fraction"),
                     textcoords="offset points", color="0.3")  # fmt: skip
-        ax.set(title=name, xlim=(0, 1), ylim=(len(variants), -0.6), xlabel="zero-shot top-1 accuracy")
+        highest = max(rows["top1_high"].max(), dots["top1"].max(), chance)
+        ax.set(title=name, xlim=(0, min(1, 1.15 * highest)), ylim=(len(variants), -0.6))
+        ax.set(xlabel="zero-shot top-1 accuracy")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.grid(axis="y", visible=False)
     figure.get_layout_engine().set(w_pad=0.25)

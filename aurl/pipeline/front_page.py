@@ -97,7 +97,7 @@ def _results(root):
     if (root / paths.SUMMARY_MARKDOWN).exists():
         yield "The runs of the pipeline, one fold:" if (root / "reports/ablations").exists() else ""
         yield (root / paths.SUMMARY_MARKDOWN).read_text()
-    for path in sorted(root.glob("reports/ablations/*.md")):
+    for path in sorted(root.glob("reports/ablations/*.md"), key=lambda path: path.stem):  # heads after end to end
         if not path.stem.endswith("claims"):
             yield _over_studies(path)
             yield path.read_text()
