@@ -383,7 +383,7 @@ def metrics_and_accuracy(runs, chance, name):
     for ax, (metric, label) in zip(axes, labels.items()):
         _joined(ax, runs, [metric, "top1"])
         ax.axhline(chance, color="0.3", linestyle="--")
-        ax.annotate(f"chance, {chance:.1%}", (1, chance), (-3, 3), xycoords=("axes fraction", "data"), ha="right",
+        ax.annotate(f"chance, {chance:.1%}", (0, chance), (3, -3), xycoords=("axes fraction", "data"), va="top",
                     textcoords="offset points", color="0.3")  # fmt: skip
         ax.set(xlabel=label)
         ax.yaxis.set_major_formatter(PercentFormatter(1))
