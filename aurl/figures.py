@@ -341,6 +341,7 @@ def comparison(runs, table):
         highest = max(rows["top1_high"].max(), dots["top1"].max(), chance)
         ax.set(title=name, xlim=(0, min(1, 1.15 * highest)), ylim=(len(variants), -0.6))
         ax.set(xlabel="zero-shot top-1 accuracy")
+        ax.locator_params(axis="x", nbins=5)
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.grid(axis="y", visible=False)
     figure.get_layout_engine().set(w_pad=0.25)

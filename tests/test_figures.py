@@ -191,6 +191,18 @@ def test_every_panel_shows_its_own_chance():
     plt.close(figure)
 
 
+@pytest.mark.parametrize("top", [0.014, 0.14, 0.9])
+def test_numbers_on_the_axis_of_accuracies_do_not_touch(top):
+    table = pd.DataFrame(
+        {"set": ["s"], "variant": "aurl", "top1": top, "top1_low": top, "top1_high": top, "chance": 0.01}
+    )
+    figure = figures.comparison(table, table)
+    figure.canvas.draw()
+    extents = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert len(extents) > 2 and all(one.x1 < other.x0 for one, other in itertools.pairwise(extents))
+    plt.close(figure)
+
+
 @pytest.mark.parametrize("count", [2, 24, 101])
 def test_every_class_has_room_for_its_name(count):
     rng = np.random.default_rng(0)
