@@ -274,7 +274,7 @@ def label_points(ax, points, texts, others, gap=4):
     ``points`` and ``others`` (N, 2) are in data coordinates, after the figure was laid out. A thin line leads to a text
     that had to go further away.
     """
-    dots, taken, scale = ax.transData.transform(others), [], ax.figure.dpi / 72
+    dots, taken, scale = ax.transData.transform(others), np.empty((0, 2, 2)), ax.figure.dpi / 72
     for at, place, text in zip(points, ax.transData.transform(points), texts):
         note = ax.annotate(text, at, (0, 0), textcoords="offset points", ha="center", va="center", fontsize=9, zorder=9,
                            parse_math=False)  # fmt: skip
@@ -286,11 +286,11 @@ def label_points(ax, points, texts, others, gap=4):
                 middle = place + np.array([np.cos(angle), np.sin(angle)]) * (radius * scale + size / 2)
                 box = Bbox.from_bounds(*(middle - size / 2), *size)
                 outside = not (ax.bbox.contains(*box.min) and ax.bbox.contains(*box.max))
-                hidden = sum(box.padded(3).contains(*dot) for dot in dots)
-                crossed = sum(box.padded(1).overlaps(other) for other in taken)
+                hidden = ((box.min - 3 <= dots) & (dots <= box.max + 3)).all(axis=1).sum()
+                crossed = ((box.min - 1 <= taken[:, 1]) & (taken[:, 0] <= box.max + 1)).all(axis=1).sum()
                 options.append((500 * crossed + 500 * outside + 60 * hidden + radius, radius, middle, box))
         _, radius, middle, box = min(options, key=lambda option: option[0])
-        taken.append(box)
+        taken = np.append(taken, [[box.min, box.max]], axis=0)
         note.set_position((middle - place) / scale)
         if radius > gap:
             edge = (np.clip(place, box.min, box.max) - place) / scale

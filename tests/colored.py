@@ -27,7 +27,7 @@ FILES = ("model.safetensors", "model.json")
 
 
 def compute(precision):
-    return config.Compute(
+    return config.sections.Compute(
         threads=1, precision=precision, channels_last="never", compile="never", cache_gb=1,
         workers=None, workers_gb=None, pin_workers=False,
     )  # fmt: skip
@@ -36,9 +36,9 @@ def compute(precision):
 def settings(seed=0, precision="float32", model=None, loss=None, **train):
     return SimpleNamespace(
         model=config.Model(**MODEL | (model or {})),
-        loss=config.Loss(**LOSS | (loss or {})),
-        train=config.Train(**TRAIN | train),
-        generator=config.Generator(mode="released", num_classes=None, beta=1.0),
+        loss=config.sections.Loss(**LOSS | (loss or {})),
+        train=config.sections.Train(**TRAIN | train),
+        generator=config.sections.Generator(mode="released", num_classes=None, beta=1.0),
         compute=compute(precision),
         variant="aurl",
         seed=seed,

@@ -9,6 +9,7 @@ from torchvision.models import get_model
 from torchvision.models.video import r2plus1d_18
 
 from aurl import UserError, backbones, config
+from aurl.config.kinds import Backbone
 
 CLIPS = torch.randn(2, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
 SMALL = {"s3d": (13, 209), "mvit_v1_b": (16, 224), "mvit_v2_s": (16, 224)}  # frames and pixels; any will do elsewhere
@@ -22,7 +23,7 @@ def clips(name, device="cpu"):
 
 
 def test_names_are_those_of_the_parameters():
-    assert get_args(config.Backbone) == (*backbones.NAMES, config.FEATURES)
+    assert get_args(Backbone) == (*backbones.NAMES, config.FEATURES)
 
 
 def test_r2plus1d_is_torchvisions_to_the_bit():

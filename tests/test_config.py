@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from aurl import UserError, config
+from aurl.config.sections import ANNOTATED
 from aurl.datasets.readers import READERS
 
 ROOT = Path(__file__).parents[1]
@@ -397,7 +398,7 @@ def test_data_sets(write, about, expected):
 
 def test_annotations_are_for_the_readers_that_take_them(write):
     takes = {name for name, read in READERS.items() if "annotations" in inspect.signature(read).parameters}
-    assert takes == set(config.ANNOTATED)
+    assert takes == set(ANNOTATED)
     for reader, files in {"kinetics": None, "activitynet": "x.json"}.items():
         config.load(write("data.datasets", {"x": {"reader": reader, "root": "r", "annotations": files}}))
 

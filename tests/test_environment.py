@@ -170,7 +170,7 @@ def imports(path):
     ("files", "extras"),
     [
         (["aurl/losses.py", "aurl/generator.py", "aurl/metrics.py", "aurl/backbones.py", "aurl/models.py"], []),
-        (["aurl/training.py", "aurl/evaluation.py", "aurl/config.py", "aurl/text/*.py", "aurl/video/*.py"], ["data"]),
+        (["aurl/training.py", "aurl/evaluation.py", "aurl/config/*.py", "aurl/text/*.py", "aurl/video/*.py"], ["data"]),
         (["aurl/datasets/*.py"], ["mocap"]),
         (["aurl/**/*.py"], ["pipeline", "cluster"]),
         (["benchmarks/*.py"], ["pipeline", "cluster", "test"]),  # one of them runs the tests

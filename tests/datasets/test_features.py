@@ -167,11 +167,11 @@ def test_files_that_are_something_else(tmp_path):
 
 def data(train, test):
     known = {"reader": "features"}
-    sets = {name: config.Dataset(root=f"{name}.npz", **known) for name in (*train, *test)}
-    return config.Data(train=train, test=test, datasets=sets)
+    sets = {name: config.sections.Dataset(root=f"{name}.npz", **known) for name in (*train, *test)}
+    return config.sections.Data(train=train, test=test, datasets=sets)
 
 
-SETTINGS = config.Prepare(val_videos=1, min_frames=16, broken=0, proxies=None, scheduler=None)
+SETTINGS = config.sections.Prepare(val_videos=1, min_frames=16, broken=0, proxies=None, scheduler=None)
 
 
 def test_rows_of_the_manifest_need_no_probing(tmp_path, monkeypatch):

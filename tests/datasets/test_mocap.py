@@ -171,7 +171,7 @@ def test_build_writes_what_the_manifest_says(tmp_path, monkeypatch):
     chosen = [v for v in mocap.videos(1, 1, 1) if v.name in ("walk duck", "walk ball", "spin kick table", "kick box")]
     monkeypatch.setattr(mocap, "videos", lambda train, val, test: list(chosen))
     monkeypatch.chdir(tmp_path)
-    params = config.Mocap(seed=3, size=32, frames=5, fps=12, train_videos=1, val_videos=1, test_videos=1)
+    params = config.sections.Mocap(seed=3, size=32, frames=5, fps=12, train_videos=1, val_videos=1, test_videos=1)
     manifest = mocap.build("data/mocap", params)
     assert list(manifest.columns) == COLUMNS
     assert manifest["id"].tolist() == sorted(v.id for v in chosen) and (manifest["status"] == "ok").all()

@@ -19,15 +19,15 @@ def here(tmp_path, monkeypatch, in_process):
 
 
 def sets(train, test=(), **about):
-    return config.Data(
+    return config.sections.Data(
         train=train,
         test=list(test) or ["mocap-composed"],
-        datasets={name: config.Dataset(**lines) for name, lines in about.items()},
+        datasets={name: config.sections.Dataset(**lines) for name, lines in about.items()},
     )
 
 
 def settings(**change):
-    return config.Prepare(
+    return config.sections.Prepare(
         **{"val_videos": 1, "min_frames": 4, "broken": 0.3, "proxies": None, "scheduler": None} | change
     )
 

@@ -19,7 +19,7 @@ VECTORS = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-action
 def section(**changes):
     """The section ``verbs`` of params.yaml, small."""
     small = {"seed": 0, "fold": 0, "size": 32, "frames": 6, "fps": 12, "videos": 12, "val_videos": 4}
-    return config.Verbs(**small | changes)
+    return config.sections.Verbs(**small | changes)
 
 
 def pictures(name="bouncing", index=0, seed=0, set_="verbs-seen"):

@@ -254,7 +254,7 @@ def test_any_value_anywhere_passes_or_is_one_sentence(project, monkeypatch, plac
             section[value if isinstance(value, str | int | float | None) else str(value)] = own
     else:
         section[key] = value
-    monkeypatch.setattr(config, "_read", lambda path: copy.deepcopy(raw))
+    monkeypatch.setattr(config, "read", lambda path: copy.deepcopy(raw))
     try:
         check()
     except UserError as error:

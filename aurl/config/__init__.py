@@ -1,0 +1,141 @@
+"""``params.yaml`` as typed sections: checked, and a variant laid over the base.
+
+`aurl.config.sections` says what each parameter may be. ``python -m aurl.pipeline.check`` checks the file, with every
+variant and all that the parameters name.
+"""
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+from aurl import UserError
+from aurl.config.file import overlay, read
+from aurl.config.sections import EMBEDDED, FEATURES, FOLDS, MOCAP, VERBS, Clip, Model, Sections
+from aurl.config.sentences import listed, nearest, sentence
+
+__all__ = [
+    "EMBEDDED", "FEATURES", "FOLDS", "MOCAP", "VERBS",
+    "Clip", "Model", "Params", "Sections", "enter_project", "load", "load_all", "study",
+]  # fmt: skip
+
+
+class Params(Sections):
+    """What `load` returns: the sections that were asked for, ``variant`` and ``seed``."""
+
+    model_config = pydantic.ConfigDict(frozen=False)
+
+    variant: str | None = None
+    seed: int = 0
+
+    def replace(self, **changes: Mapping[str, Any]) -> "Params":
+        """These parameters with some values changed, by section, and checked: ``params.replace(train={"lr": 0.1})``.
+
+        Raises UserError for an unknown key and for a value out of range.
+        """
+        new = {}
+        for name, values in changes.items():
+            section = getattr(self, name)
+            try:
+                new[name] = type(section).model_validate(section.model_dump() | dict(values))
+            except pydantic.ValidationError as error:
+                raise UserError(sentence(error, Sections, "the parameters", (name,))) from None
+        return self.model_copy(update=new)
+
+    if not TYPE_CHECKING:  # a type checker then still finds a misspelled section
+
+        def __getattr__(self, name):
+            if name in Sections.model_fields:
+                raise AttributeError(
+                    f"the section {name} was not loaded: name it in the `sections` of aurl.config.load, and in the "
+                    "stage's `params` in dvc.yaml."
+                )
+            return super().__getattr__(name)
+
+
+VARIED = ("clip", "model", "loss", "generator", "train", "compute", "evaluate")  # sections that a variant may change
+
+
+def load(
+    path: str | Path = "params.yaml",
+    variant: str | None = None,
+    seed: int = 0,
+    sections: Collection[str] | None = None,
+) -> Params:
+    """The parameters of one variant, or the base without any, checked.
+
+    Args:
+        path: the parameter file.
+        variant: a key of its ``variants``, whose lines are laid over the base sections.
+        seed: carried along as ``.seed``, beside ``.variant``.
+        sections: the names of the sections that the caller reads; the answer then has these and no others, so
+            that a pipeline stage cannot depend on a parameter that it does not declare. All of them if ``None``.
+
+    Raises:
+        UserError: a file that cannot be read, an unknown key, a value out of range, an unknown variant or section.
+    """
+    raw = read(path)
+    checked = _check(raw, path)
+    if variant is not None:
+        if variant not in checked.variants:
+            raise UserError(
+                f"{path}: there is no variant {variant!r} under `variants`; there are {listed(checked.variants)}"
+                f"{nearest(variant, checked.variants)}"
+            )
+        where = f"{path}: variants.{variant}"
+        for section in checked.variants[variant]:
+            if section in Sections.model_fields and section not in VARIED:
+                raise UserError(
+                    f"{where}.{section}: a variant cannot change the section {section}, which all variants share; it "
+                    f"may change {listed(VARIED)}."
+                )
+        checked = _check(overlay(raw, checked.variants[variant], where), where)
+    wanted = Sections.model_fields if sections is None else sections
+    for name in wanted:
+        if name not in Sections.model_fields:
+            raise UserError(f"{path}: there is no section {name!r}{nearest(name, Sections.model_fields)}")
+    return Params.model_construct(**{name: getattr(checked, name) for name in wanted}, variant=variant, seed=seed)
+
+
+def load_all(path: str | Path = "params.yaml") -> dict[str, Params]:
+    """The parameters of every variant in the file. Raises UserError as `load` does."""
+    return {variant: load(path, variant) for variant in load(path).variants}
+
+
+def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
+    """The parameters of the study ``name`` of ``ablations``, as a parameter file of its own has them.
+
+    Its lines are laid over the base sections, and it runs the variants and seeds of ``ablations``. Raises UserError as
+    `load` does.
+    """
+    raw = read(path)
+    ablations, where = _check(raw, path).ablations, f"{path}: ablations.studies.{name}"
+    whole = overlay(raw, ablations.studies[name], where)
+    variants = ablations.variants or list(whole["variants"])
+    whole["run"] = {"variants": variants, "seeds": ablations.seeds}
+    whole["sphere"] = whole["sphere"] | {"variants": variants[:1]}  # of chapter 6, which is no part of a study
+    _check(whole, where)
+    return whole
+
+
+def enter_project():
+    """Make the project's root (the nearest folder upwards with a ``params.yaml``) the working directory.
+
+    A notebook opened in JupyterLab starts in its own folder and one run by the pipeline in the root; after this
+    call both read and write the same paths.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "params.yaml").is_file():
+            os.chdir(folder)
+            return
+    raise UserError(f"no params.yaml in {here} or above it: start the notebook inside the project's folder.")
+
+
+def _check(raw, where):
+    try:
+        return Sections.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise UserError(sentence(error, Sections, where)) from None

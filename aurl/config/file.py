@@ -1,0 +1,60 @@
+"""``params.yaml`` as it is written: read, and with other values laid over it, before anything is checked."""
+
+from pathlib import Path
+
+import yaml
+
+from aurl import UserError
+from aurl.config.sentences import nearest, shown
+
+OWN_KEYS = ("datasets", "sweeps")  # in a section, whose keys are no parameters
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice in a mapping is a mistake; PyYAML takes the last one silently."""
+
+    def compose_mapping_node(self, anchor):
+        node, known = super().compose_mapping_node(anchor), {}
+        for key, _ in node.value:
+            name = (key.tag, str(key.value))
+            if name in known:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} stands in line {known[name].line + 1} already, so remove one",
+                    problem_mark=key.start_mark,
+                )
+            known[name] = key.start_mark
+        return node
+
+
+def read(path):
+    try:
+        raw = yaml.load(Path(path).read_bytes(), _Loader)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): run from the project's root, or name the parameter file."
+        ) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        where = f" at line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        reason = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be parsed")
+        raise UserError(f"{path} is not valid YAML{where}: {reason}.") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} holds no parameters: restore it with `git checkout {path}`.")
+    return raw
+
+
+def overlay(base, over, where):
+    """``base`` with the values of ``over``; a key must exist in ``base``, so that a slip cannot go unseen.
+
+    What is under `OWN_KEYS` is replaced as a whole.
+    """
+    if not isinstance(over, dict):
+        raise UserError(f"{where} must be parameters to change, as `section: {{name: value}}`, not {over!r}.")
+    for key in over:
+        if key not in base:
+            raise UserError(f"{where}.{shown(key)} is not a parameter{nearest(key, base)}")
+    return {
+        key: overlay(value, over[key], f"{where}.{key}")
+        if key in over and isinstance(value, dict) and key not in OWN_KEYS
+        else over.get(key, value)
+        for key, value in base.items()
+    }

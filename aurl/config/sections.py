@@ -1,0 +1,325 @@
+"""The sections of ``params.yaml``: what each parameter may be, and how those of a section go together."""
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import AfterValidator, Field
+
+from aurl.config.kinds import (
+    LARGEST,
+    Backbone,
+    Count,
+    Names,
+    NotNegative,
+    Place,
+    Positive,
+    Processes,
+    Rate,
+    Seed,
+    Seeds,
+    SetName,
+    Several,
+    Side,
+    Study,
+    Swept,
+    Term,
+    Variant,
+    apart,
+    unique,
+)  # fmt: skip
+from aurl.config.sentences import listed, nearest, refusal, sentence
+
+VERBS = ("verbs-seen", "verbs-unseen")  # the sets of the embedded benchmark of unseen actions
+FOLDS = 5  # of it
+MOCAP = ("mocap-seen", "mocap-composed")  # and of the one of motion capture
+EMBEDDED = (*VERBS, *MOCAP)
+FEATURES = "features"  # the reader, and the backbone, of features that were computed elsewhere
+ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
+
+
+class Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Run(Section):
+    variants: Names
+    seeds: Seeds
+
+
+class Ablations(Section):
+    variants: Names | None
+    seeds: Seeds
+    studies: Annotated[dict[Study, dict[str, Any]], Field(min_length=1), AfterValidator(apart)]
+
+
+class Dataset(Section):
+    """A data set on disk: see ``aurl.datasets.readers`` for what its parameters mean."""
+
+    reader: Literal["activitynet", "features", "folders", "hmdb51", "kinetics", "ucf101"]
+    root: Place
+    annotations: Place | Annotated[list[Place], Field(min_length=1)] | None = None
+    classes: Count | None = None
+    split: Literal["train", "val", "test"] | None = None
+    names: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _annotations_suit_the_reader(self):
+        if self.annotations and self.reader not in ANNOTATED:
+            raise refusal(
+                f"has annotations, which the reader {self.reader} does not take: remove them, as only "
+                f"{' and '.join(ANNOTATED)} take any."
+            )
+        if self.reader == "activitynet" and not isinstance(self.annotations, str):
+            raise refusal("needs one path as its annotations, of ActivityNet's JSON file.")
+        return self
+
+
+class Data(Section):
+    train: Names
+    test: Names
+    datasets: Annotated[dict[SetName, Dataset], AfterValidator(apart)]
+
+
+class Proxies(Section):
+    folder: Place
+    side: Annotated[Side, Field(multiple_of=2)]
+    keyframe: Count
+    crf: Annotated[int, Field(ge=0, le=51)]
+
+
+class Prepare(Section):
+    val_videos: Count
+    min_frames: Count
+    broken: Annotated[float, Field(ge=0, le=1)]
+    proxies: Proxies | None
+    scheduler: Place | None
+
+
+class Mocap(Section):
+    seed: Seed
+    size: Annotated[int, Field(ge=16, le=512, multiple_of=2)]
+    frames: Count
+    fps: Rate
+    train_videos: Count
+    val_videos: Count
+    test_videos: Count
+
+
+class Verbs(Section):
+    seed: Seed
+    fold: Annotated[int, Field(ge=0, lt=FOLDS)]
+    size: Annotated[int, Field(ge=16, le=512, multiple_of=2)]
+    frames: Several
+    fps: Rate
+    videos: Several
+    val_videos: Count
+
+    @pydantic.model_validator(mode="after")
+    def _some_are_left_to_train_on(self):
+        if self.val_videos >= self.videos:
+            raise refusal(f"holds back all {self.videos} videos of a verb for validation: lower val_videos.")
+        return self
+
+
+class Clip(Section):
+    frames: Count
+    segments: Count
+    stride: Count
+    size: Side
+    crop: Literal["squash", "crop"]
+
+
+class Text(Section):
+    vectors: Place
+    describe: bool
+    descriptions: Place
+    overlap: Annotated[float, Field(ge=0, le=2)]
+    share: Annotated[float, Field(gt=0, le=1)]
+
+
+class Model(Section):
+    backbone: Backbone
+    weights: Place | None
+    width: Annotated[int, Field(ge=4, le=LARGEST)]
+    depth: Count
+    pooling: Literal["mean", "attention", "recurrent", "instances"]
+    projection: Literal["mlp", "linear", "attributes"]
+    semantic: Literal["learned", "fixed"]
+    describe: bool
+    hidden: Count
+    word_hidden: Count
+    dim: Several
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @pydantic.model_validator(mode="after")
+    def _attributes_are_words(self):
+        if self.projection == "attributes" and self.semantic != "fixed":
+            raise refusal(
+                "has the projection attributes, whose features are means of word vectors: set semantic to fixed."
+            )
+        if self.projection == "attributes" and self.describe:
+            raise refusal("has the projection attributes, whose words are not described: set describe to false.")
+        return self
+
+
+class Loss(Section):
+    terms: Annotated[list[Term], Field(min_length=1), AfterValidator(unique)]
+    scale: Positive
+    uniformity_weight: NotNegative
+    margin: NotNegative
+
+
+class Generator(Section):
+    mode: Literal["released", "interpolate", "extrapolate", "both"]
+    num_classes: Several | None
+    beta: Positive
+
+
+class Train(Section):
+    epochs: Count
+    steps: Count | None
+    batch: Several
+    micro_batch: Several | None
+    optimizer: Literal["adamw", "adam", "sgd"]
+    lr: Positive
+    weight_decay: NotNegative
+    decay_norms: bool
+    schedule: Literal["cosine", "steps", "constant"]
+    milestones: list[Positive]
+    warmup_epochs: NotNegative
+    ema: Annotated[float, Field(gt=0, lt=1)] | None
+    processes: Processes
+    nodes: Processes
+    rendezvous: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] | None
+    save_minutes: NotNegative | None
+    save_steps: Count | None
+    log_every: Count
+    tensorboard: bool
+
+    @property
+    def world(self):
+        """Processes on all machines together."""
+        return self.processes * self.nodes
+
+    @property
+    def parts(self):
+        """Passes that every process makes in a step."""
+        share = -(-self.batch // self.world)
+        return -(-share // self.micro_batch) if self.micro_batch else 1
+
+    @pydantic.model_validator(mode="after")
+    def _a_step_can_be_divided(self):
+        if self.batch < 2 * self.world * self.parts:  # BatchNorm wants two
+            raise refusal(
+                f"divides a batch of {self.batch} videos into {self.world * self.parts} parts, and a part needs two: "
+                "raise batch or micro_batch, or lower processes."
+            )
+        if self.nodes > 1 and not self.rendezvous:
+            raise refusal("has several nodes and no rendezvous: give the address of one of them, as HOST:29400.")
+        return self
+
+
+class Compute(Section):
+    threads: Processes | None
+    precision: Literal["auto", "bf16", "float32"]
+    channels_last: Literal["auto", "always", "never"]
+    compile: Literal["auto", "always", "never"]
+    cache_gb: NotNegative
+    workers: Annotated[int, Field(ge=0, le=1024)] | None
+    workers_gb: Positive | None
+    pin_workers: bool
+
+
+class Evaluate(Section):
+    clips: Annotated[list[Count], Field(min_length=1), AfterValidator(unique)]
+    batch: Count
+    processes: Processes
+    bootstrap: Annotated[int, Field(ge=100, le=LARGEST)]
+
+
+class Sphere(Section):
+    variants: Names
+    classes: Annotated[list[str], Field(min_length=3), AfterValidator(unique)]
+    epochs: Count
+    batch: Several
+    lr: Positive
+
+
+class Heads(Section):
+    backbone: str
+    variants: Names | None
+    seeds: Count
+    segments: Count
+    rates: Annotated[list[Positive], Field(min_length=1), AfterValidator(unique)]
+    sweep_seeds: Count
+    sweeps: dict[Swept, Annotated[list[Any], Field(min_length=1), AfterValidator(unique)]]
+
+
+class Sections(Section):
+    """All of ``params.yaml``; see that file for what each value means."""
+
+    run: Run
+    ablations: Ablations
+    data: Data
+    prepare: Prepare
+    mocap: Mocap
+    verbs: Verbs
+    clip: Clip
+    text: Text
+    model: Model
+    loss: Loss
+    generator: Generator
+    train: Train
+    compute: Compute
+    evaluate: Evaluate
+    sphere: Sphere
+    heads: Heads
+    variants: Annotated[dict[Variant, dict[str, Any]], AfterValidator(apart)]
+
+    @pydantic.model_validator(mode="after")
+    def _named_things_exist(self):
+        datasets, variants = self.data.datasets, self.variants
+        for name in datasets:
+            if name.casefold() in EMBEDDED:
+                raise refusal(f"data.datasets.{name} has the name of a set of the embedded benchmark: give it another.")
+        for key, wanted, known, place in (
+            ("data.train", self.data.train, [*EMBEDDED, *datasets], "data.datasets"),
+            ("data.test", self.data.test, [*EMBEDDED, *datasets], "data.datasets"),
+            ("run.variants", self.run.variants, variants, "`variants`"),
+            ("ablations.variants", self.ablations.variants or [], variants, "`variants`"),
+            ("sphere.variants", self.sphere.variants, variants, "`variants`"),
+            ("heads.backbone", [self.heads.backbone], variants, "`variants`"),
+            ("heads.variants", self.heads.variants or [], variants, "`variants`"),
+        ):
+            for name in wanted:
+                if name not in known:
+                    raise refusal(
+                        f"{key} names {name!r}, which is not under {place}; there are {listed(known)}"
+                        f"{nearest(name, known)}"
+                    )
+        for name in self.data.train:
+            if name in self.data.test:
+                raise refusal(
+                    f"data.train and data.test both name {name}: its classes would not be unseen, so leave it out of "
+                    "one."
+                )
+        if self.heads.backbone not in self.run.variants:
+            raise refusal(
+                f"heads.backbone names {self.heads.backbone!r}, which run.variants does not train; it trains "
+                f"{listed(self.run.variants)}."
+            )
+        for name, values in self.heads.sweeps.items():
+            section, _, key = name.partition(".")
+            own = getattr(self, section)
+            for value in values:
+                try:
+                    type(own).model_validate(own.model_dump() | {key: value})
+                except pydantic.ValidationError as error:
+                    raise refusal(sentence(error, Sections, "heads.sweeps", (section,))) from None
+        for name in self.sphere.variants:
+            if name not in self.run.variants:
+                raise refusal(
+                    f"sphere.variants names {name!r}, which run.variants does not train; it trains "
+                    f"{listed(self.run.variants)}."
+                )
+        return self

@@ -1,0 +1,59 @@
+"""One sentence for a mistake in ``params.yaml``, which names the parameter and what to do."""
+
+import difflib
+from collections.abc import Iterable
+from functools import reduce
+from typing import get_args
+
+import pydantic
+from pydantic_core import PydanticCustomError
+
+
+def sentence(error, top, where, section=()):
+    """Of the problems that pydantic found in the model ``top``, the likeliest cause of the others, fully named."""
+    # A misspelled key is missing, too.
+    problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    place = (*section, *problem["loc"])
+    name, said = ".".join(map(shown, place)), problem["msg"][0].lower() + problem["msg"][1:]
+    if place and place[-1] == "[key]":
+        why = said if problem["type"] == "refused" else "is no text: put it between quotes."
+        return f"{where}: {'.'.join(map(shown, place[:-2]))} has the key {problem['input']!r}, which {why}"
+    if problem["type"] == "refused":
+        return f"{where}: {name} {said}" if name else f"{where}: {said}"
+    if problem["type"] == "extra_forbidden":
+        *above, key = place
+        return f"{where}: {name} is not a parameter{nearest(key, reduce(_below, above, top).model_fields)}"
+    if problem["type"] == "missing":
+        return f"{where}: {name} is missing: add it, as the comments of params.yaml describe."
+    return f"{where}: {name} is {problem['input']!r}: {said}."
+
+
+def refusal(text):
+    """The end of a sentence that begins with the parameter's name."""
+    return PydanticCustomError("refused", "{text}", {"text": text})
+
+
+def shown(key):
+    """A key of the file as a sentence has it, on one line."""
+    return str(key) if str(key).isprintable() else repr(key)
+
+
+def nearest(key, known):
+    near = difflib.get_close_matches(str(key), list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else "."
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _below(model, part):
+    """The section that ``part`` of another one is; the same one for a key of a dictionary of sections."""
+    field = model.model_fields.get(part)
+    return (field and _section(field.annotation)) or model
+
+
+def _section(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return annotation
+    return next(filter(None, map(_section, get_args(annotation))), None)
