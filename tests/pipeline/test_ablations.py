@@ -24,8 +24,8 @@ def project(tmp_path, monkeypatch):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/vectors").symlink_to(ROOT / "data/vectors")
-    (tmp_path / "data/descriptions.yaml").touch()
+    for name in ("data/vectors", "data/descriptions.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
