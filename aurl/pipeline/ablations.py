@@ -116,11 +116,12 @@ def bring_together():
         figure = figures.metrics_and_accuracy(means, table["chance"].mean(), test)
         figures.save(figure, f"../{RESULTS.name}/{stem}-metrics")
         if kind:
-            sweeps = pd.concat(pd.read_csv(study / "heads_sweeps.csv", dtype={"set": str}) for study in studies)
+            kinds = {"set": str, "value": str}  # the values of different parameters are written differently
+            sweeps = pd.concat(pd.read_csv(study / "heads_sweeps.csv", dtype=kinds) for study in studies)
             sweeps = sweeps[sweeps["set"] == test]
             sweeps = sweeps.groupby(["parameter", "value", "seed"], sort=False)[["chosen", "top1"]].mean().reset_index()
             if len(sweeps):
-                figure = heads_figures.sweeps(sweeps, table["chance"].mean(), f"{test}, all studies")
+                figure = heads_figures.sweeps(sweeps, table["chance"].mean(), test)
                 figures.save(figure, f"../{RESULTS.name}/{stem}-sweeps")
             continue
         accuracy = folds.per_class(table, method)
