@@ -20,7 +20,7 @@ from aurl.files import locked, write_bytes
 from aurl.progress import say
 
 # What checkpoints are that were written before these could be chosen.
-BEFORE = {"backbone": "r2plus1d", "weights": None, "pooling": "mean", "describe": False}
+BEFORE = {"backbone": "r2plus1d", "weights": None, "pooling": "mean", "describe": False, "score": "cosine"}
 WEIGHTS, ABOUT, FINISHED = "model.safetensors", "model.json", "finished.json"
 
 

@@ -30,6 +30,7 @@ RIVALS = [  # the same of other methods, each on the clips and with the backbone
     ("AURL beats attention over clips", "aurl_segments", "attention"),
     ("AURL beats Action2Vec", "aurl_segments", "action2vec"),
     ("AURL beats URL", "aurl_segments", "url"),
+    ("AURL beats TARN", "aurl_segments", "tarn"),
 ]
 METRICS = [  # what is claimed, the metric, and the sign that its correlation with accuracy should have
     ("accuracy goes with dispersion", "dispersion", 1),

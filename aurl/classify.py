@@ -17,7 +17,7 @@ import torch
 
 from aurl import UserError, checkpoints, config, devices, released
 from aurl.datasets.listing import Listing
-from aurl.inference import encode_classes, rank, to_device
+from aurl.inference import encode_classes, rank, similarity, to_device
 from aurl.progress import bar
 from aurl.text import Rules, WordVectors, words
 from aurl.video import VideoError, read_clips
@@ -62,8 +62,9 @@ class Classifier:
 
         ``paths`` are videos, and folders of which all videos are taken. ``classes`` are names; one that stands twice
         counts once. ``clips`` are taken of each video as `aurl.video.reading.clip_indices` does, and their features are
-        averaged. A score is a cosine in [-1, 1], and a margin how far the next of all classes is behind, NaN for
-        the last one. Raises UserError for no video, no class, or a class without a known word.
+        averaged. A score in [-1, 1] is a cosine, or what the model learned in its place, and a margin how far the next
+        of all classes is behind, NaN for the last one. Raises UserError for no video, no class, or a class without a
+        known word.
         """
         paths, classes = find_videos(paths), list(dict.fromkeys(classes))
         if not classes:
@@ -77,7 +78,8 @@ class Classifier:
             except VideoError as error:
                 broken.append(str(error))
                 continue
-            labels, scores = (found[0] for found in rank(video, named, classes, len(classes)))
+            fit = similarity(video, named, self.model.relation)
+            labels, scores = (found[0] for found in rank(fit, classes, len(classes)))
             scores = scores.astype(float).round(4) + 0  # adding 0 turns -0 into 0
             margins = np.append((scores[:-1] - scores[1:]).round(4), np.nan)
             best = zip(labels.tolist(), scores.tolist(), margins.tolist())
@@ -86,7 +88,7 @@ class Classifier:
 
     @torch.no_grad()
     def _encode(self, path, clips):
-        """Features (1, D) float32 of unit length."""
+        """Features float32 of unit length, (1, D) or (1, K, D)."""
         clip, count = self.clip, clips * self.clip.segments
         frames = read_clips(path, clip.frames, clip.stride, count, clip.size, crop=clip.crop == "crop")
         video, mirrored = torch.from_numpy(frames)[None], torch.zeros(1, count, dtype=torch.bool)

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from aurl import UserError, code, devices, metrics, processes
 from aurl.files import forget_key, is_made_from, key_of, note_key, to_csv, write_bytes
-from aurl.inference import encode, encode_classes, rank
+from aurl.inference import encode, encode_classes, rank, similarity, whole
+from aurl.models import Relation
 
 ARRAYS = {"video", "classes", "labels"}
+RELATION = "relation."
 CALIBRATED = ["gzsl_gamma", "gzsl_calibrated_seen", "gzsl_calibrated_unseen", "gzsl_calibrated_harmonic"]
 GENERALIZED = ["gzsl_seen", "gzsl_unseen", "gzsl_harmonic", "gzsl_area", *CALIBRATED]
 
@@ -25,6 +28,9 @@ def features(model, clips, word_vectors, params, desc=None, kept=None):
     classes that the clips' labels are places in; ``params`` has the sections ``evaluate`` and ``compute``. With
     ``desc`` a progress bar of that name is drawn. With ``kept``, a path, the videos' features are kept there, and taken
     from there if model, videos, clips and arithmetic are the same.
+
+    Of a model with a learned relation, ``video`` is (N, K, D), the segments one by one, and the weights of its
+    `aurl.models.Relation` are there, too, under their names after `RELATION`.
     """
     return processes.together(
         _features,
@@ -48,6 +54,8 @@ def _features(model, clips, word_vectors, params, desc, kept):
         return load(kept) | {"classes": classes}
     video, labels = encode(model, clips, batch, params.compute, desc)
     found = {"video": video, "classes": classes, "labels": labels}
+    if model.relation is not None:
+        found |= {RELATION + name: weight.cpu().numpy() for name, weight in model.relation.state_dict().items()}
     if kept and processes.rank() == 0:
         forget_key(kept)
         save(kept, found)
@@ -86,7 +94,7 @@ def load(path):
     try:
         with np.load(Path(path)) as arrays:
             found = dict(arrays)
-        if found.keys() != ARRAYS:
+        if {name for name in found if not name.startswith(RELATION)} != ARRAYS:
             raise KeyError(*ARRAYS ^ found.keys())
         return found
     except FileNotFoundError:
@@ -98,22 +106,30 @@ def load(path):
         ) from error
 
 
-def scores(features):
-    """Cosine of every video with every class, (N, C); the prediction is the highest."""
-    return features["video"] @ features["classes"].T
+def scores(features, classes=None):
+    """How well every video fits every one of its set's classes, or other ``classes`` (C, D), (N, C).
+
+    It is the cosine, or the learned relation (`aurl.inference.similarity`); the prediction is the highest.
+    """
+    weights = {name: torch.from_numpy(value) for name, value in features.items() if name.startswith(RELATION)}
+    relation = None
+    if weights:
+        relation = Relation(*reversed(weights[f"{RELATION}judge.0.weight"].shape))
+        relation.load_state_dict({name.removeprefix(RELATION): weight for name, weight in weights.items()})
+    return similarity(features["video"], features["classes"] if classes is None else classes, relation)
 
 
 def predictions(features, ids, names, k=5):
     """What the model says of every video, one row each: ``id``, its class ``label``, ``top1`` ... and ``score1`` ....
 
     ``ids`` (N,) and ``names`` (C,) belong to ``features``. ``top1`` to ``top5`` are the ``k`` best of the classes, best
-    first, fewer where there are fewer classes; ``score1`` to ``score5`` are their cosines, of four digits.
+    first, fewer where there are fewer classes; ``score1`` to ``score5`` are their `scores`, of four digits.
     """
-    best, cosines = rank(features["video"], features["classes"], names, k)
+    best, found = rank(scores(features), names, k)
     columns = {"id": list(ids), "label": np.array(names)[features["labels"]]}
     columns |= {f"top{place + 1}": best[:, place] for place in range(best.shape[1])}
     # Adding 0 turns -0 into 0.
-    columns |= {f"score{place + 1}": cosines[:, place].astype(float).round(4) + 0 for place in range(best.shape[1])}
+    columns |= {f"score{place + 1}": found[:, place].astype(float).round(4) + 0 for place in range(best.shape[1])}
     return pd.DataFrame(columns)
 
 
@@ -125,8 +141,8 @@ def save_predictions(path, table):
 def examples(features, table, count=3):
     """The best and worst rows of `predictions` of ``count`` classes each, best first, indexed by "best" and "worst".
 
-    A prediction is the better the further the right class's cosine lies above the best of the others. Two columns are
-    about the right class: ``place``, 1 if it is the prediction, and ``score``, its cosine.
+    A prediction is the better the further the right class's score lies above the best of the others. Two columns are
+    about the right class: ``place``, 1 if it is the prediction, and ``score``.
     """
     score, labels = scores(features), features["labels"]
     right = np.take_along_axis(score, labels[:, None], axis=1)[:, 0]
@@ -146,7 +162,7 @@ def geometry(features):
     """
     figures = {}
     for distance, suffix in (("cosine", ""), ("euclidean", "_euclidean")):
-        closeness = metrics.closeness(features["video"], features["classes"], features["labels"], distance)
+        closeness = metrics.closeness(whole(features["video"]), features["classes"], features["labels"], distance)
         figures[f"closeness{suffix}"] = closeness
         figures[f"dispersion{suffix}"] = metrics.dispersion(features["classes"], distance)
     return rounded(figures)
@@ -255,7 +271,7 @@ def generalized(seen, unseen, same):
 
     - ``gzsl_seen`` and ``gzsl_unseen`` in [0, 1] are means over the classes of each side, ``gzsl_harmonic`` is their
       harmonic mean.
-    - With calibrated stacking, ``gzsl_gamma`` is subtracted from the cosines with seen classes. It is chosen on the
+    - With calibrated stacking, ``gzsl_gamma`` is subtracted from the scores of seen classes. It is chosen on the
       videos of ``seen`` alone, some of whose classes play the unseen ones (`aurl.metrics.choose_gamma`).
       ``gzsl_calibrated_seen``, ``_unseen`` and ``_harmonic`` are the accuracies then.
     - ``gzsl_area`` in [0, 1], the area under seen over unseen accuracy, needs no such choice.
@@ -265,23 +281,23 @@ def generalized(seen, unseen, same):
     count, own = len(seen["classes"]), [place for place in range(len(unseen["classes"])) if place not in same]
     columns = np.concatenate([seen["classes"], unseen["classes"][own]])
 
-    def competing(video):
-        score = video @ columns.T
+    def competing(own):
+        score = scores(own, columns)
         for place, other in same.items():
-            score[:, other] = np.maximum(score[:, other], video @ unseen["classes"][place])
+            score[:, other] = np.maximum(score[:, other], scores(own, unseen["classes"][[place]])[:, 0])
         return score
 
     found, kept = dict.fromkeys(GENERALIZED, np.nan), np.isin(unseen["labels"], own)
     if not kept.any():
-        found["gzsl_seen"] = np.nanmean(metrics.per_class_accuracy(competing(seen["video"]), seen["labels"]))
+        found["gzsl_seen"] = np.nanmean(metrics.per_class_accuracy(competing(seen), seen["labels"]))
         return rounded(found)
     mask = np.arange(len(columns)) < count
     sides = [
-        (seen["video"], seen["labels"]),
-        (unseen["video"][kept], count + np.searchsorted(own, unseen["labels"][kept])),
+        (seen, seen["labels"]),
+        (unseen | {"video": unseen["video"][kept]}, count + np.searchsorted(own, unseen["labels"][kept])),
     ]
     labels = np.concatenate([side for _, side in sides])
-    margins = np.concatenate([metrics.stacking_margins(competing(video), side, mask) for video, side in sides])
+    margins = np.concatenate([metrics.stacking_margins(competing(features), side, mask) for features, side in sides])
     gamma = metrics.choose_gamma(scores(seen), seen["labels"], len(own) / len(columns))
     known, new = metrics.stacked_accuracies(margins, labels, mask, [0, gamma])
     for place, name in enumerate(("gzsl", "gzsl_calibrated")):

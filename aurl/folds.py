@@ -1,7 +1,8 @@
 """What several studies say together of one test set, whose classes they share out: folds over classes.
 
-Each class is unseen in one study, and each study has all variants and seeds. So variants are compared class by class,
-and an interval over classes says what to expect of other classes.
+Each class is unseen in one study, and all studies have the same variants and seeds. So variants are compared class by
+class, and an interval over classes says what to expect of other classes. Some variants may have more seeds than others:
+two are compared by the seeds that both have.
 """
 
 from itertools import product
@@ -15,23 +16,29 @@ RUN = ["variant", "seed"]
 SURE = 0.05  # a p-value below this decides
 
 
-def share_out(files, name):
-    """Whether no class of the test set ``name`` is in two of the tables."""
-    classes = [set(_rows(file, name)["class"]) for file in files]
+def share_out(studies, name):
+    """Whether no class of the test set ``name`` is in the tables of two of the studies."""
+    classes = [set().union(*(_rows(file, name)["class"] for file in files)) for files in studies]
     return sum(map(len, classes)) == len(set().union(*classes))
 
 
-def read(files, name):
-    """The rows of the test set ``name`` in the tables that `aurl.pipeline.ablations` left, one of each study.
+def read(studies, name):
+    """The rows of the test set ``name`` in the tables that `aurl.pipeline.ablations` left.
 
-    Further columns are ``study``, the number of the file, and ``chance``, that of guessing among its classes. Raises
-    UserError for a file that is missing or no such table, for a class that occurs in two studies, and for runs that not
-    all studies have.
+    ``studies`` has a list of tables for each study: its own, and those of trainings that were added to it. Further
+    columns are ``study``, its place in the list, and ``chance``, that of guessing among its classes. Raises UserError
+    for a file that is missing or no such table, for a training that occurs twice with a class, and for trainings that
+    not all classes have.
     """
-    table = pd.concat([_rows(file, name).assign(study=place) for place, file in enumerate(files)], ignore_index=True)
+    places = [(place, file) for place, files in enumerate(studies) for file in files]
+    table = pd.concat([_rows(file, name).assign(study=place) for place, file in places], ignore_index=True)
     twice = table[table.duplicated([*RUN, "class"])]
     if len(twice):
-        raise UserError(f"the class {twice['class'].iloc[0]!r} is in two of the studies: give folds that share none.")
+        variant, seed, label = twice.iloc[0][[*RUN, "class"]]
+        raise UserError(
+            f"{variant} with the seed {seed} has the class {label!r} in two tables: give folds that share no class, "
+            "and seeds that no other study has."
+        )
     runs = table.groupby("class", sort=False)[RUN].apply(lambda own: frozenset(own.itertuples(index=False, name=None)))
     if runs.nunique() > 1:
         raise UserError("the studies do not have the same variants and seeds: run `make ablations` for all of them.")

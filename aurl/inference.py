@@ -9,11 +9,13 @@ from aurl.progress import bar
 # Kinetics' mean and standard deviation of red, green and blue in [0, 1] (torchvision's video models).
 MEAN = (0.43216, 0.394666, 0.37645)
 STD = (0.22803, 0.22145, 0.216989)
+PAIRS = 2**24  # numbers at a time in `similarity`, of which every pair of a video and a class has D
 
 
 @torch.no_grad()
 def encode(model, clips, batch, compute, desc=None):
-    """Features (N, D) float32 of unit length and labels (N,) of all clips, in their order.
+    """Features float32 of unit length, (N, D) or (N, K, D) (`aurl.models.AURL.encode_video`), and labels (N,) of all
+    clips, in their order.
 
     ``clips`` are `aurl.video.clips.Clips`, encoded ``batch`` videos at a time; ``compute`` is that section of
     ``params.yaml``. Processes that share the work (`aurl.processes`) encode a part each, and all get the whole. With
@@ -21,7 +23,7 @@ def encode(model, clips, batch, compute, desc=None):
     """
     arithmetic = devices.settle(model, clips.clip, batch, compute)
     model.eval().to(memory_format=arithmetic.memory_format)
-    features, labels = [torch.empty(0, model.dim)], [torch.empty(0, dtype=torch.int64)]
+    features, labels = [torch.empty(0)], [torch.empty(0, dtype=torch.int64)]  # a process may have no video
     mine = range(len(clips))[processes.share(len(clips), processes.rank(), processes.count())]
     order = [[(0, i) for i in mine[start : start + batch]] for start in range(0, len(mine), batch)]
     batches = clips.batches(batch, order, compute)
@@ -39,17 +41,37 @@ def encode_classes(model, word_vectors):
     return model.eval().encode_class(word_vectors).cpu().numpy()
 
 
-def rank(video, classes, names, k=5):
+def similarity(video, classes, relation=None):
+    """How well every video fits every class, in [-1, 1], (N, C): the cosine of features (N, D) and (C, D).
+
+    With a ``relation`` (`aurl.models.Relation`), it is what that makes of features (N, K, D) and (C, D).
+    """
+    if relation is None:
+        return video @ classes.T
+    device = next(relation.parameters()).device
+    size = max(1, PAIRS // classes.size)  # videos at a time
+    with torch.no_grad():
+        named = torch.as_tensor(classes, device=device)
+        starts = range(0, len(video), size)
+        parts = [relation(torch.as_tensor(video[at : at + size], device=device), named).cpu() for at in starts]
+    return torch.cat(parts).numpy()
+
+
+def whole(video):
+    """One direction for each video, (N, D): features (N, D), or the means of (N, K, D)."""
+    return video if video.ndim == 2 else video.mean(axis=1)
+
+
+def rank(scores, names, k=5):
     """The ``k`` best of C class names for every video, best first, or all of them if there are fewer.
 
-    ``video`` (N, D) and ``classes`` (C, D) are features of unit length. Returns labels (N, k), an array of names, and
-    scores (N, k), cosines in [-1, 1]. Equal scores keep the order of ``names``.
+    ``scores`` (N, C) are those of `similarity`. Returns labels (N, k), an array of names, and their scores (N, k).
+    Equal scores keep the order of ``names``.
 
-    >>> labels, scores = rank(np.eye(2), np.array([[0.6, 0.8], [1.0, 0.0]]), ["run", "walk"])
+    >>> labels, scores = rank(np.array([[0.6, 1.0], [0.8, 0.0]]), ["run", "walk"])
     >>> labels.tolist(), scores.tolist()
     ([['walk', 'run'], ['run', 'walk']], [[1.0, 0.6], [0.8, 0.0]])
     """
-    scores = video @ classes.T
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.array(names)[order], np.take_along_axis(scores, order, axis=1)
 

@@ -52,22 +52,33 @@ def alignment(video: Tensor, classes: Tensor, labels: Tensor, scale: float = 10.
     return -scale * (unit(video) * unit(classes[labels])).sum(dim=-1).mean()
 
 
-def uniformity(video: Tensor, classes: Tensor, scale: float = 10.0) -> Tensor:
+def uniformity(video: Tensor, classes: Tensor, scale: float = 10.0, among: Tensor | None = None) -> Tensor:
     r"""How crowded the classes are around the videos: the second half of the contrastive loss.
 
     .. math:: \frac1N \sum_i \log \sum_c \exp(\lambda \cos(v_i, s_c))
               \quad \in [\log C - \lambda, \log C + \lambda]
 
-    The labels play no part in it. Raises ValueError where shapes do not fit.
+    The labels play no part in it. With ``among`` (N, C) bool, the sum of each video is over some of the classes only,
+    one or more. Raises ValueError where shapes do not fit.
 
     >>> bool(uniformity(torch.eye(3), torch.eye(3)).isclose((torch.tensor(10.0).exp() + 2).log()))
     True
     """
-    return torch.logsumexp(scale * cosines(video, classes), dim=1).mean()
+    scores = scale * cosines(video, classes)
+    if among is not None:
+        if among.shape != scores.shape:
+            raise ValueError(f"Each video's classes must be {tuple(scores.shape)}, not {tuple(among.shape)}.")
+        scores = scores.masked_fill(~among, -torch.inf)
+    return torch.logsumexp(scores, dim=1).mean()
 
 
 def contrastive(
-    video: Tensor, classes: Tensor, labels: Tensor, scale: float = 10.0, uniformity_weight: float = 1.0
+    video: Tensor,
+    classes: Tensor,
+    labels: Tensor,
+    scale: float = 10.0,
+    uniformity_weight: float = 1.0,
+    among: Tensor | None = None,
 ) -> Tensor:
     r"""The supervised contrastive loss, alignment plus weighted uniformity.
 
@@ -76,12 +87,12 @@ def contrastive(
 
     With weight 1 this is the cross-entropy of the classes given the scores :math:`\lambda\cos`, and
     never negative. With class-name features as ``classes`` it is the paper's :math:`L_S`, with visual
-    centers :math:`L_C`. Raises ValueError where shapes or labels do not fit.
+    centers :math:`L_C`. ``among`` is that of `uniformity`. Raises ValueError where shapes or labels do not fit.
 
     >>> contrastive(torch.eye(2), torch.ones(2, 2), torch.tensor([0, 1]))  # log 2: all classes equal
     tensor(0.6931)
     """
-    return alignment(video, classes, labels, scale) + uniformity_weight * uniformity(video, classes, scale)
+    return alignment(video, classes, labels, scale) + uniformity_weight * uniformity(video, classes, scale, among)
 
 
 def synthetic(
@@ -148,6 +159,18 @@ def center(video: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
     return (unit(video) - unit(centers[labels])).square().sum(dim=-1).mean()
 
 
+def relation(scores: Tensor, labels: Tensor, scale: float = 10.0) -> Tensor:
+    r"""The supervised contrastive loss on learned ``scores`` (N, C) in [-1, 1], in place of the cosines.
+
+    .. math:: \frac1N \sum_i \left(-\lambda r_{i y_i} + \log \sum_c \exp(\lambda r_{ic})\right)
+
+    The scores are those of `aurl.models.Relation`. TARN trains them in episodes of a few classes; the sum over all
+    classes is our choice, as every other loss has it. Raises ValueError where shapes or labels do not fit.
+    """
+    _check(scores, scores.new_zeros(scores.shape[-1:] * 2), labels)
+    return F.cross_entropy(scale * scores, labels)
+
+
 def total(
     terms: Sequence[str],
     *,
@@ -160,6 +183,8 @@ def total(
     scale: float = 10.0,
     uniformity_weight: float = 1.0,
     margin: float = 0.1,
+    among: Tensor | None = None,
+    scores: Tensor | None = None,
 ) -> dict[str, Tensor]:
     r"""The sum of the chosen ``terms``, all with weight 1: what a training step minimizes.
 
@@ -171,10 +196,12 @@ def total(
     ``"regression"``          E2E's mean squared error
     ``"ranking"``             hinge with ``margin``
     ``"center"``              center loss on the visual centers
+    ``"relation"``            contrastive with learned ``scores`` (N, C), which it needs
     ========================  ==============================================================
 
     ``projected`` (N, D) is the video feature before it is normalized; only the regression depends on
-    its length. ``uniformity_weight`` applies to all three contrastive terms.
+    its length. ``uniformity_weight`` applies to all three contrastive terms, ``among`` (N, C) bool, the classes that
+    each video is told apart from, to the first two.
 
     Returns a dict of scalars: ``"total"``, every chosen term, and always ``"alignment"`` and
     ``"uniformity"`` of the videos with the class names' features, so that any two variants can be
@@ -182,20 +209,27 @@ def total(
     term, ValueError where shapes or labels do not fit.
     """
     aligned, uniform = alignment(projected, classes, labels, scale), uniformity(projected, classes, scale)
+    spread = uniform if among is None else uniformity(projected, classes, scale, among)
 
     def mixed() -> Tensor:
         if generator is None:
             raise UserError("The loss term 'synthetic' needs a class generator: choose a generator mode.")
         return synthetic(classes, centers, generator, scale, rng, uniformity_weight)
 
+    def related() -> Tensor:
+        if scores is None:
+            raise UserError("The loss term 'relation' needs learned scores: set model.score to relation.")
+        return relation(scores, labels, scale)
+
     losses: dict[str, Callable[[], Tensor]] = {
-        "semantic": lambda: aligned + uniformity_weight * uniform,
-        "visual": lambda: contrastive(projected, centers, labels, scale, uniformity_weight),
+        "semantic": lambda: aligned + uniformity_weight * spread,
+        "visual": lambda: contrastive(projected, centers, labels, scale, uniformity_weight, among),
         "synthetic": mixed,
         "alignment": lambda: aligned,
         "regression": lambda: regression(projected, classes, labels),
         "ranking": lambda: ranking(projected, classes, labels, margin),
         "center": lambda: center(projected, centers, labels),
+        "relation": related,
     }
     unknown = [term for term in terms if term not in losses]
     if unknown or not terms or len(set(terms)) < len(terms):

@@ -29,6 +29,7 @@ class Settings(Protocol):
     pooling: str  # how a video's clips become one: "mean", "attention", "recurrent" or "instances"
     projection: str  # the video head: "mlp", "linear" as E2E's, or "attributes"
     semantic: str  # class features: "learned", or "fixed", the word vectors themselves
+    score: str  # how well a video fits a class: their "cosine", or a learned "relation"
 
 
 class BatchDropout(nn.Dropout):
@@ -137,6 +138,27 @@ class Attributes(nn.Module):
         return scores @ self.vectors.to(scores.dtype)
 
 
+class Relation(nn.Module):
+    """How well a video fits a class, learned in place of their cosine: (N, K, D), (C, D) -> scores (N, C) in [-1, 1].
+
+    A class attends to those of the video's K segments that are most like it. Two layers then judge the product of what
+    it attends to and the class itself, component by component. After TARN, in our reading (docs/rivals.md).
+    """
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.judge = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Tanh())
+
+    def forward(self, segments: Tensor, classes: Tensor) -> Tensor:
+        with torch.autocast(segments.device.type, enabled=False):  # as for cosines
+            segments, classes = unit(segments), unit(classes)
+            weights = (10 * segments @ classes.T).softmax(dim=1)  # (N, K, C)
+            attended = weights.transpose(1, 2) @ segments  # (N, C, D)
+            products = attended * classes * classes.shape[1]  # whose mean is a cosine
+            scores: Tensor = self.judge(products).squeeze(-1)
+        return scores
+
+
 class AURL(nn.Module):
     """Video encoder, class encoder and visual centers; made by `build`.
 
@@ -170,23 +192,33 @@ class AURL(nn.Module):
             else nn.Identity()
         )
         self.centers = nn.Parameter(torch.rand(num_classes, self.dim))  # U[0, 1), as released
+        self.relation = Relation(self.dim, model.hidden) if model.score == "relation" else None
 
-    def forward(self, clips: Tensor, word_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the losses take, in one call.
+    def forward(self, clips: Tensor, word_vectors: Tensor) -> dict[str, Tensor]:
+        """What `aurl.losses.total` takes, in one call.
 
-        Clips (N, K, 3, T, H, W) and word vectors (C, W) -> projected videos (N, D), class features (C, D)
-        and visual centers (C, D).
+        Clips (N, K, 3, T, H, W) and word vectors (C, W) -> ``projected`` videos (N, D), the features ``classes`` (C, D)
+        of names, the visual ``centers`` (C, D) and, where they are learned, the ``scores`` (N, C) of `Relation`.
         """
-        return self.project(clips), self.encode_class(word_vectors), self.centers
+        segments, classes = self.segments(clips), self.encode_class(word_vectors)
+        found = {"projected": segments.mean(dim=1), "classes": classes, "centers": self.centers}
+        return found | ({"scores": self.relation(segments, classes)} if self.relation else {})
 
     def project(self, clips: Tensor) -> Tensor:
-        """Clips (N, K, 3, T, H, W) -> (N, D): projected clip by clip, averaged over the K clips.
+        """Clips (N, K, 3, T, H, W) -> (N, D): `segments`, averaged.
 
         The average is over raw projections, as the released code normalizes only inside the cosine.
         E2E averages the backbone's features before its regressor. This is the same here, as the
-        regressor (``projection: linear``) is affine. Any ``pooling`` but "mean" makes one feature of the K clips'
-        before the projection, which then projects a video once. A model of features takes (N, K, F), with a vector of F
-        numbers in place of a clip. Raises ValueError for other shapes.
+        regressor (``projection: linear``) is affine.
+        """
+        return self.segments(clips).mean(dim=1)
+
+    def segments(self, clips: Tensor) -> Tensor:
+        """Clips (N, K, 3, T, H, W) -> (N, K, D): projected clip by clip.
+
+        Any ``pooling`` but "mean" makes one feature of the K clips' before the projection, which then projects a video
+        once: (N, 1, D). A model of features takes (N, K, F), with a vector of F numbers in place of a clip. Raises
+        ValueError for other shapes.
         """
         expected = (3, self.features, "(N, K, F)") if self.features else (6, 3, "(N, K, 3, T, H, W)")
         if (clips.ndim, *clips.shape[2:3]) != expected[:2] or not clips.shape[1]:
@@ -195,11 +227,14 @@ class AURL(nn.Module):
         pooled = self.pooling(features.unflatten(0, clips.shape[:2]))  # (N, K, F), or (N, 1, F)
         x: Tensor = self.projection(pooled.flatten(0, 1))
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        return x.reshape(len(clips), -1, self.dim).mean(dim=1)  # over the clips of a video
+        return x.reshape(len(clips), -1, self.dim)
 
     def encode_video(self, clips: Tensor) -> Tensor:
-        """Clips (N, K, 3, T, H, W) -> unit-length features (N, D): `project`, normalized."""
-        return unit(self.project(clips))
+        """Clips (N, K, 3, T, H, W) -> unit-length features (N, D): `project`, normalized.
+
+        With ``score`` "relation", whose scores need every segment, they are (N, K, D): `segments`, normalized.
+        """
+        return unit(self.segments(clips) if self.relation else self.project(clips))
 
     def encode_class(self, word_vectors: Tensor) -> Tensor:
         """Word vectors (C, W) -> unit-length features (C, D); ``semantic: fixed`` only normalizes them."""
@@ -216,11 +251,11 @@ def build(model: Settings, num_classes: int, word_dim: int, words: int = 0, feat
     With ``model.semantic`` "fixed", D is ``word_dim``, and ``dim`` and ``word_hidden`` are not read. With
     ``model.projection`` "attributes", which needs these fixed word vectors, a video is told by ``words`` words, whose
     vectors are then set (`Attributes`). Raises UserError for a size below 1 and for an unknown ``backbone``,
-    ``projection``, ``semantic`` or ``pooling``.
+    ``projection``, ``semantic``, ``pooling`` or ``score``.
 
     >>> from types import SimpleNamespace
     >>> tiny = SimpleNamespace(backbone="r2plus1d", width=4, depth=1, hidden=8, dim=6, word_hidden=5, dropout=0.0,
-    ...                        projection="mlp", semantic="learned", pooling="mean")
+    ...                        projection="mlp", semantic="learned", pooling="mean", score="cosine")
     >>> build(tiny, num_classes=3, word_dim=7).encode_video(torch.rand(2, 1, 3, 4, 16, 16)).shape
     torch.Size([2, 6])
     """
@@ -236,6 +271,7 @@ def _check(model: Settings, num_classes: int, word_dim: int, words: int) -> None
         "projection": ("mlp", "linear", "attributes"),
         "semantic": ("learned", "fixed"),
         "pooling": tuple(POOLINGS),
+        "score": ("cosine", "relation"),
     }
     for name, known in choices.items():
         if getattr(model, name) not in known:

@@ -118,7 +118,7 @@ def gathered(rows):
         return rows
     parts = [None] * count()
     distributed.all_gather_object(parts, rows)
-    return np.concatenate(parts)
+    return np.concatenate([part for part in parts if len(part)] or parts)
 
 
 def watched(objective):

@@ -99,4 +99,5 @@ def _sizes(weights):
         projection="mlp",
         semantic="learned",
         pooling="mean",
+        score="cosine",
     )

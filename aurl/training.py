@@ -23,7 +23,7 @@ import aurl.models
 from aurl import UserError, backbones, checkpoints, code, devices, metrics, processes
 from aurl.files import key_of, write_bytes
 from aurl.generator import ClassGenerator
-from aurl.inference import encode, encode_classes, to_device
+from aurl.inference import encode, encode_classes, similarity, to_device, whole
 from aurl.progress import bar
 from aurl.watching import Watch
 
@@ -137,7 +137,8 @@ class Run:
             model, clips.clip, params.train.micro_batch or params.train.batch, params.compute
         )
         self.model = model.to(memory_format=self.arithmetic.memory_format)
-        self.objective = processes.watched(Objective(model, params))
+        self.rivals = _rivals(clips, len(names), device) if params.loss.sources == "apart" else None
+        self.objective = processes.watched(Objective(model, params, self.rivals))
         if self.arithmetic.compiled:
             model.backbone.compile()
         self.steps = Order(len(clips), params.train, params.seed).steps
@@ -241,18 +242,18 @@ class Run:
 class Objective(torch.nn.Module):
     """The loss of a ``model``, an `aurl.models.AURL`, as one module: DistributedDataParallel sees what it uses."""
 
-    def __init__(self, model, params):
+    def __init__(self, model, params, rivals=None):
         super().__init__()
-        self.model, self.loss = model, params.loss
+        self.model, self.loss, self.rivals = model, params.loss, rivals  # (C, C), see `_rivals`
         self.generator = ClassGenerator(params.generator.mode, params.generator.num_classes, params.generator.beta)
 
     def forward(self, video, labels, word_vectors, rng):
         """Normalized video (N, K, 3, T, H, W) or (N, K, F), labels (N,), word vectors (C, W) -> the loss, its terms."""
-        projected, classes, centers = self.model(video, word_vectors)  # (N, D), (C, D), (C, D)
         terms = aurl.losses.total(
-            self.loss.terms, projected=projected, classes=classes, centers=centers, labels=labels,
+            self.loss.terms, **self.model(video, word_vectors), labels=labels,
             generator=self.generator, rng=rng, scale=self.loss.scale,
             uniformity_weight=self.loss.uniformity_weight, margin=self.loss.margin,
+            among=None if self.rivals is None else self.rivals[labels],
         )  # fmt: skip
         return terms["total"], {name: term.detach() for name, term in terms.items()}
 
@@ -298,7 +299,7 @@ def validate(model, val, word_vectors, params):
     """
     video, labels = encode(model, val, params.train.micro_batch or params.train.batch, params.compute)
     classes = encode_classes(model, word_vectors)
-    if not np.allclose((video**2).sum(axis=1), 1, atol=0.01):  # NaN, or zero where a length overflowed
+    if not np.allclose((video**2).sum(axis=-1), 1, atol=0.01):  # NaN, or zero where a length overflowed
         raise UserError(
             f"training of variant {params.variant} diverged and its features have no direction any more: "
             f"lower train.lr ({params.train.lr})."
@@ -306,10 +307,22 @@ def validate(model, val, word_vectors, params):
     nameless = set(params.loss.terms) <= {"visual", "center"}
     known = aurl.losses.unit(model.centers.detach()).cpu().numpy() if nameless else classes
     return {
-        "val_top1": metrics.topk_accuracy(video @ known.T, labels, 1),
-        "val_closeness": metrics.closeness(video, classes, labels),
+        "val_top1": metrics.topk_accuracy(similarity(video, known, model.relation), labels, 1),
+        "val_closeness": metrics.closeness(whole(video), classes, labels),
         "val_dispersion": metrics.dispersion(classes),
     }
+
+
+def _rivals(clips, classes, device):
+    """Which classes share a training set, (C, C) bool: the videos of a class are told apart from these only."""
+    sources = {}
+    for name, label in zip(clips.ids, clips.labels, strict=True):  # a video's name begins with that of its set
+        sources.setdefault(name.partition("/")[0], set()).add(label)
+    rivals = torch.zeros(classes, classes, dtype=torch.bool)
+    for labels in sources.values():
+        own = torch.tensor(sorted(labels))
+        rivals[own[:, None], own] = True
+    return rivals.to(device)
 
 
 def _optimizer(train, model):
@@ -367,6 +380,7 @@ def _key(run, clips, val, names):
         params=sections,
         seed=run.params.seed,
         weights={name: _digest(weight) for name, weight in run.model.state_dict().items()},
+        rivals=None if run.rivals is None else _digest(run.rivals),
         clips=clips.facts(),
         val=val.facts(),
         names=list(names),

@@ -15,9 +15,11 @@ COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])
 WORDS = np.eye(4, 6, dtype=np.float32) + 0.3
 MODEL = dict(
     backbone="r2plus1d", weights=None, width=4, depth=1, pooling="mean", projection="mlp", semantic="learned",
-    describe=False, hidden=8, word_hidden=8, dim=8, dropout=0.05,
+    score="cosine", describe=False, hidden=8, word_hidden=8, dim=8, dropout=0.05,
 )  # fmt: skip
-LOSS = dict(terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1)
+LOSS = dict(
+    terms=["semantic", "visual", "synthetic"], scale=10.0, uniformity_weight=1.0, margin=0.1, sources="together"
+)
 TRAIN = dict(
     epochs=4, steps=None, batch=16, micro_batch=None, optimizer="adamw", lr=1e-2, weight_decay=1e-2, decay_norms=True,
     schedule="cosine", milestones=[60, 120], warmup_epochs=1, ema=None, processes=1, nodes=1, rendezvous=None,

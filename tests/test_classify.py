@@ -64,6 +64,18 @@ def test_scores_are_cosines_of_video_and_name(model, vectors, video, count):
     assert table["margin"].to_numpy() == pytest.approx(scores[order[:2]] - scores[order[1:]], abs=2e-4)
 
 
+def test_learned_scores_rank_the_names(vectors, video, tmp_path):
+    learned = MODEL.model_copy(update={"score": "relation"})
+    network = aurl.models.build(learned, 2, 3).eval()
+    checkpoints.save(tmp_path / "own", network.state_dict(), learned, ["one", "two"], 3, clip=CLIP | {"segments": 2})
+    table = Classifier(tmp_path / "own", vectors).classify([video], NAMES).table
+    with torch.no_grad():
+        named = torch.from_numpy(text.WordVectors.load(vectors).embed(NAMES))
+        scores = network(to_input(read_clips(video, 4, 2, 2, 16))[None], named)["scores"][0]
+    assert table["class"].tolist() == [NAMES[place] for place in scores.argsort(descending=True)]
+    assert table["score"].to_numpy() == pytest.approx(scores.sort(descending=True).values.numpy(), abs=2e-4)
+
+
 def test_the_last_class_has_no_margin(model, vectors, video):
     margins = Classifier(model, vectors).classify([video], NAMES).table["margin"]
     assert margins.isna().tolist() == [False, False, True]

@@ -266,6 +266,12 @@ def test_attributes_are_words(write, raw, change, reason):
     assert f"model has the projection attributes, {reason}" in said(path, "e2e")
 
 
+@pytest.mark.parametrize("change", [{"model": {"score": "relation"}}, {"loss": {"terms": ["relation", "visual"]}}])
+def test_a_relation_is_learned_by_its_term(write, change):
+    sentence = said(write("variants.e2e", change), "e2e")
+    assert "variants.e2e: model.score is " in sentence and sentence.endswith("so name both or neither.")
+
+
 def test_wrong_items_of_a_list_are_named(write, raw):
     raw["loss"]["terms"] = ["semantic", "visaul"]
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))

@@ -11,6 +11,7 @@ from colored import compute
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from aurl import UserError, evaluation, metrics
+from aurl.models import Relation
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_cut_or_foreign_features_file_is_one_sentence(features, tmp_path):
 
 def test_features_are_the_models(tmp_path):
     class Model(torch.nn.Module):
-        dim = 4
+        dim, relation = 4, None
 
         def __init__(self):
             super().__init__()
@@ -173,6 +174,30 @@ def test_generalized_lets_seen_classes_compete(features):
     assert found["gzsl_unseen"] == pytest.approx(right[3:].mean(), abs=1e-4)
     assert found["gzsl_harmonic"] == pytest.approx(2 / (1 / right[:3].mean() + 1 / right[3:].mean()), abs=1e-4)
     assert found["gzsl_unseen"] < evaluation.report(unseen, 100)["mean_per_class"]
+
+
+def test_learned_scores_take_the_place_of_cosines_everywhere(features, tmp_path):
+    torch.manual_seed(0)
+    relation = Relation(8, 4)
+    segments = np.stack([features["video"], np.roll(features["video"], 1, axis=1)], axis=1)
+    weights = {f"{evaluation.RELATION}{name}": weight.numpy() for name, weight in relation.state_dict().items()}
+    own = features | {"video": segments} | weights
+    with torch.no_grad():
+        expected = relation(torch.tensor(segments), torch.tensor(features["classes"])).numpy()
+    np.testing.assert_allclose(evaluation.scores(own), expected, atol=1e-6)
+    evaluation.save(tmp_path / "set.npz", own)
+    np.testing.assert_array_equal(evaluation.scores(evaluation.load(tmp_path / "set.npz")), evaluation.scores(own))
+    right = expected.argmax(axis=1) == features["labels"]
+    report, names = evaluation.report(own, bootstrap=100), list("abcdef")
+    assert report["top1"] == pytest.approx(right.mean(), abs=1e-4)
+    mean = features | {"video": segments.mean(axis=1)}
+    assert report["closeness"] == evaluation.geometry(mean)["closeness"]
+    said = evaluation.predictions(own, range(60), names)
+    assert (said["top1"] == [names[place] for place in expected.argmax(axis=1)]).all()
+    seen, unseen = (half | weights for half in halved(features | {"video": segments}))
+    found = evaluation.generalized(seen, unseen, {})
+    assert found["gzsl_seen"] == pytest.approx(right[:30].mean(), abs=1e-4)
+    assert found["gzsl_unseen"] == pytest.approx(right[30:].mean(), abs=1e-4)
 
 
 def test_calibrated_accuracies_are_those_of_scores_with_gamma_subtracted(features):

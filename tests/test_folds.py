@@ -23,7 +23,7 @@ def study(path, classes, accuracy, variants=("aurl", "e2e"), seeds=(0, 1)):
 def test_means_are_over_classes_of_means_over_seeds(tmp_path):
     one = study(tmp_path / "1.csv", ["a", "b"], lambda v, s, c: 0.5 + 0.5 * s if c == "a" else 0.0)
     two = study(tmp_path / "2.csv", ["c", "d", "e", "f"], lambda v, s, c: 0.25)
-    table = folds.read([one, two], "s")
+    table = folds.read([[one], [two]], "s")
     row = folds.summary(table).iloc[0]
     assert (row["seeds"], row["classes"]) == (2, 6)
     assert row["top1"] == pytest.approx((0.75 + 0 + 4 * 0.25) / 6)
@@ -39,7 +39,7 @@ def test_interval_and_p_value_agree_with_scipy(tmp_path):
     names = [f"c{i}" for i in range(40)]
     ours, theirs = rng.uniform(size=40), rng.uniform(size=40) * 0.8
     values = {"aurl": dict(zip(names, ours)), "e2e": dict(zip(names, theirs))}
-    table = folds.read([study(tmp_path / "1.csv", names, lambda v, s, c: values[v][c], seeds=(0,))], "s")
+    table = folds.read([[study(tmp_path / "1.csv", names, lambda v, s, c: values[v][c], seeds=(0,))]], "s")
     row = folds.paired(table, [("aurl", "e2e")]).iloc[0]
     reference = stats.bootstrap((ours - theirs,), np.mean, method="percentile", rng=1, n_resamples=20_000)
     np.testing.assert_allclose([row["low"], row["high"]], reference.confidence_interval, atol=0.01)
@@ -52,7 +52,7 @@ def test_interval_and_p_value_agree_with_scipy(tmp_path):
 
 
 def test_a_variant_alone_is_compared_with_nothing(tmp_path):
-    table = folds.read([study(tmp_path / "1.csv", ["a", "b"], lambda *_: 0.5, variants=("aurl",))], "s")
+    table = folds.read([[study(tmp_path / "1.csv", ["a", "b"], lambda *_: 0.5, variants=("aurl",))]], "s")
     assert "| aurl | 2 | 50.0 (50.0–50.0) | 1.0 (1.0–1.0) | 50.0 | 1.5 | – | – |" in (
         folds.markdown(table, "aurl", {"aurl": 1.5})
     )
@@ -71,7 +71,7 @@ def test_verdicts(tmp_path, gain, verdict):
     def accuracy(v, s, c):
         return 0.5 + (v == "aurl") * (gain + noise[c] * (gain != 0))
 
-    table = folds.read([study(tmp_path / "1.csv", names, accuracy, seeds=range(8))], "s")
+    table = folds.read([[study(tmp_path / "1.csv", names, accuracy, seeds=range(8))]], "s")
     assert folds.paired(table, [("aurl", "e2e")])["verdict"].tolist() == [verdict]
     text = folds.markdown(table, "aurl", {"aurl": 1, "e2e": 1})
     assert verdict in text and text.count("\n") == 4
@@ -86,7 +86,7 @@ def test_trainings_are_a_second_sample(tmp_path):
     def accuracy(v, s, c):
         return 0.5 + (v == "aurl") * luck[2 * s + names.index(c) % 2]
 
-    files = [study(tmp_path / f"{i}.csv", names[i::2], accuracy, seeds=range(5)) for i in range(2)]
+    files = [[study(tmp_path / f"{i}.csv", names[i::2], accuracy, seeds=range(5))] for i in range(2)]
     table = folds.read(files, "s")
     row = folds.paired(table, [("aurl", "e2e")]).iloc[0]
     assert row["p_trainings"] > 0.5 and row["verdict"] == "undecided"
@@ -99,9 +99,13 @@ def test_a_training_counts_by_its_classes(tmp_path):
     """A training's difference is a sum over the classes of its study, of which there may be few or many."""
     gains = {("a", 0): 0.5, ("a", 1): 0.4, ("b", 0): 0.1, ("b", 1): -0.05}
     files = [
-        study(
-            tmp_path / f"{own}.csv", [f"{own}{i}" for i in range(count)], lambda v, s, c: (v == "aurl") * gains[c[0], s]
-        )
+        [
+            study(
+                tmp_path / f"{own}.csv",
+                [f"{own}{i}" for i in range(count)],
+                lambda v, s, c: (v == "aurl") * gains[c[0], s],
+            )
+        ]
         for own, count in (("a", 1), ("b", 8))
     ]
     row = folds.paired(folds.read(files, "s"), [("aurl", "e2e")]).iloc[0]
@@ -113,7 +117,7 @@ def test_a_training_counts_by_its_classes(tmp_path):
 def test_no_p_value_is_zero(tmp_path):
     """Of many signs some are drawn, and the one that was seen is among them."""
     names = [f"c{i}" for i in range(30)]
-    table = folds.read([study(tmp_path / "1.csv", names, lambda v, s, c: 0.5 * (v == "aurl"))], "s")
+    table = folds.read([[study(tmp_path / "1.csv", names, lambda v, s, c: 0.5 * (v == "aurl"))]], "s")
     assert folds.paired(table, [("aurl", "e2e")], resamples=999)["p_classes"].tolist() == [0.001]
 
 
@@ -122,21 +126,51 @@ def test_an_interval_over_classes_and_seeds_is_as_wide_as_both(tmp_path):
     names = [f"c{i}" for i in range(50)]
     of_class, of_seed = dict(zip(names, rng.normal(0, 0.1, 50))), rng.normal(0, 0.05, 12)
     file = study(tmp_path / "1.csv", names, lambda v, s, c: (v == "aurl") * (of_class[c] + of_seed[s]), seeds=range(12))
-    row = folds.paired(folds.read([file], "s"), [("aurl", "e2e")]).iloc[0]
+    row = folds.paired(folds.read([[file]], "s"), [("aurl", "e2e")]).iloc[0]
     expected = np.sqrt(np.var([*of_class.values()]) / 50 + np.var(of_seed) / 12)
     assert (row["high"] - row["low"]) / 3.92 == pytest.approx(expected, rel=0.05)
 
 
+def test_added_trainings_count_with_their_study(tmp_path):
+    """A variant may have more seeds, in tables of their own; a pair is compared by the seeds that both have."""
+
+    def accuracy(v, s, c):
+        return (0.5 if v == "aurl" else 0.4) + 0.1 * s * (v == "aurl")
+
+    studies = [
+        [
+            study(tmp_path / f"{own}.csv", [own, own * 2], accuracy),
+            study(tmp_path / f"{own}-more.csv", [own, own * 2], accuracy, variants=("aurl",), seeds=(2, 3)),
+        ]
+        for own in "ab"
+    ]
+    assert folds.share_out(studies, "s") and not folds.share_out([*studies, studies[0][1:]], "s")
+    table = folds.read(studies, "s")
+    means = folds.summary(table).set_index("variant")
+    assert means["seeds"].to_dict() == {"aurl": 4, "e2e": 2}
+    assert means["top1"].to_dict() == pytest.approx({"aurl": 0.65, "e2e": 0.4})
+    assert set(means["chance"]) == {0.5}
+    assert folds.paired(table, [("aurl", "e2e")])["points"].tolist() == pytest.approx([0.15])
+    whole = folds.read(
+        [[study(tmp_path / f"{own}.csv", [own, own * 2], accuracy, seeds=range(4))] for own in "ab"], "s"
+    )
+    assert folds.paired(table, [("aurl", "aurl")]).equals(folds.paired(whole, [("aurl", "aurl")]))
+
+
 def test_tables_that_do_not_fit_are_refused(tmp_path):
     one = study(tmp_path / "1.csv", ["a", "b"], lambda *_: 0.5)
-    with pytest.raises(UserError, match=r"^the class 'a' is in two of the studies"):
-        folds.read([one, study(tmp_path / "2.csv", ["a", "c"], lambda *_: 0.5)], "s")
-    with pytest.raises(UserError, match=r"^the studies do not have the same variants and seeds"):
-        folds.read([one, study(tmp_path / "3.csv", ["c", "d"], lambda *_: 0.5, seeds=(0,))], "s")
+    with pytest.raises(UserError, match=r"^aurl with the seed 0 has the class 'a' in two tables: give folds that"):
+        folds.read([[one], [study(tmp_path / "2.csv", ["a", "c"], lambda *_: 0.5)]], "s")
+    with pytest.raises(UserError, match=r"^e2e with the seed 1 has the class 'a' in two tables: .*seeds that no other"):
+        folds.read([[one, study(tmp_path / "2.csv", ["a", "b"], lambda *_: 0.5, ("e2e",), (1, 2))]], "s")
+    for classes in (["c", "d"], ["a"]):
+        other = study(tmp_path / "3.csv", classes, lambda *_: 0.5, seeds=(2,))
+        with pytest.raises(UserError, match=r"^the studies do not have the same variants and seeds"):
+            folds.read([[one, other]] if classes == ["a"] else [[one], [other]], "s")
     with pytest.raises(UserError, match=r"4\.csv is missing: run `make ablations`\.$"):
-        folds.read([tmp_path / "4.csv"], "s")
+        folds.read([[tmp_path / "4.csv"]], "s")
     with pytest.raises(UserError, match=r"1\.csv is no table of the classes of other: "):
-        folds.read([one], "other")
+        folds.read([[one]], "other")
     (tmp_path / "5.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match=r"5\.csv is no table of the classes of s: "):
-        folds.read([tmp_path / "5.csv"], "s")
+        folds.read([[tmp_path / "5.csv"]], "s")

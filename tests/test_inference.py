@@ -9,6 +9,7 @@ import torch
 from colored import NAMES, WORDS, compute, settings, videos
 
 from aurl import checkpoints, config, devices, inference, training
+from aurl.models import Relation
 from aurl.video.clips import Clips
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -84,11 +85,21 @@ def test_rough_arithmetic_is_close_to_exact(trained, data):
     assert any(np.array_equal(automatic, features) for features in (rough, exact))
 
 
+def test_learned_scores_are_the_same_in_parts(monkeypatch):
+    torch.manual_seed(0)
+    relation, rng = Relation(5, 4), np.random.default_rng(0)
+    video, classes = (rng.normal(size=size).astype(np.float32) for size in ((7, 2, 5), (4, 5)))
+    whole = inference.similarity(video, classes, relation)
+    assert whole.shape == (7, 4) and np.ptp(whole) > 0.01
+    monkeypatch.setattr(inference, "PAIRS", 50)  # two videos with four classes are 40 numbers
+    np.testing.assert_allclose(inference.similarity(video, classes, relation), whole, atol=1e-6)
+
+
 def test_ranks_are_those_of_a_loop():
     rng = np.random.default_rng(0)
     video_features, classes = rng.normal(size=(7, 5)), rng.normal(size=(4, 5))
     names = ["a", "b", "c", "d"]
-    labels, scores = inference.rank(video_features, classes, names, k=3)
+    labels, scores = inference.rank(inference.similarity(video_features, classes), names, k=3)
     for row, feature in enumerate(video_features):
         best = sorted(range(4), key=lambda c: -float(sum(feature * classes[c])))[:3]
         assert labels[row].tolist() == [names[c] for c in best]
@@ -96,7 +107,7 @@ def test_ranks_are_those_of_a_loop():
 
 
 def test_equal_scores_keep_the_order_of_names_and_few_classes_give_few_labels():
-    labels, scores = inference.rank(np.ones((1, 2)), np.ones((3, 2)), ["z", "y", "x"], k=5)
+    labels, scores = inference.rank(np.ones((1, 3)), ["z", "y", "x"], k=5)
     assert labels.tolist() == [["z", "y", "x"]] and scores.shape == (1, 3)
 
 

@@ -19,6 +19,7 @@ seeds = st.integers(0, 10**6)
 
 # Every loss as a function of (video, classes or centers, labels).
 LOSSES = {
+    "relation": lambda v, s, y: losses.relation(losses.cosines(v, s), y),
     "alignment": losses.alignment,
     "uniformity": lambda v, s, y: losses.uniformity(v, s),
     "contrastive": losses.contrastive,
@@ -69,6 +70,7 @@ def naive(name, video, classes, labels):
                 "alignment": aligned,
                 "uniformity": uniform,
                 "contrastive": aligned + uniform,
+                "relation": aligned + uniform,  # of scores that are cosines
                 "regression": sum((a - b) ** 2 for a, b in zip(v[i], hat(own), strict=True)) / len(own),
                 "ranking": sum(max(0, 0.4 - cos(v[i], own) + cos(v[i], s[c])) for c in range(len(s)) if c != y[i]),
                 "center": sum((a - b) ** 2 for a, b in zip(hat(v[i]), hat(own), strict=True)),
@@ -328,10 +330,37 @@ def test_total_hands_on_its_settings():
     video, classes, labels = draw()
     assert torch.allclose(everything(["semantic"], uniformity_weight=0.0)["total"], everything(["alignment"])["total"])
     assert torch.allclose(everything(["ranking"], margin=0.7)["total"], losses.ranking(video, classes, labels, 0.7))
+    scores = losses.cosines(video, classes)
+    related = everything(["relation", "alignment"], scores=scores, scale=2.0)
+    assert torch.allclose(related["relation"], losses.relation(scores, labels, 2.0))
+    assert torch.allclose(related["total"], related["relation"] + related["alignment"])
     for term in ("semantic", "visual", "synthetic", "alignment"):
         assert not torch.allclose(everything([term], scale=2.0)["total"], everything([term])["total"])
     for term in losses.AURL_TERMS:
         assert not torch.allclose(everything([term], uniformity_weight=2.0)["total"], everything([term])["total"])
+
+
+def test_a_video_is_told_apart_from_some_classes_only():
+    """The cross-entropy among these, as if there were no others; the monitors stay those of all classes."""
+    video, classes, labels = draw()
+    centers = classes.flip(0) + 0.1
+    among = torch.rand(N, C, generator=torch.Generator().manual_seed(0)) < 0.5
+    among[range(N), labels] = True
+    assert not among.all() and among.sum(dim=1).max() > 1
+
+    def expected(those):
+        own = [F.cosine_similarity(video[i], those[among[i]]) * 10 for i in range(N)]
+        places = [among[i, : labels[i]].sum() for i in range(N)]  # of the right class among those that are left
+        return sum(F.cross_entropy(scores, place) for scores, place in zip(own, places, strict=True)) / N
+
+    found = everything(["semantic", "visual"], among=among)
+    assert torch.allclose(found["semantic"], expected(classes)) and torch.allclose(found["visual"], expected(centers))
+    assert torch.allclose(found["uniformity"], losses.uniformity(video, classes))
+    assert torch.equal(everything(["semantic"], among=among | True)["total"], everything(["semantic"])["total"])
+    video.requires_grad_(), classes.requires_grad_()
+    assert torch.autograd.gradcheck(lambda v, s: losses.uniformity(v, s, among=among), (video, classes))
+    with pytest.raises(ValueError, match=r"^Each video's classes must be \(6, 4\), not \(6, 1\)\.$"):
+        losses.uniformity(video, classes, among=among[:, :1])
 
 
 def test_monitors_carry_no_gradient_unless_chosen():
@@ -422,6 +451,11 @@ def test_features_that_do_not_fit(name, shapes):
 def test_unknown_terms_are_named(terms):
     with pytest.raises(UserError, match="one or more of semantic, visual, synthetic"):
         everything(terms)
+
+
+def test_relation_without_scores():
+    with pytest.raises(UserError, match=r"'relation' needs learned scores: set model\.score to relation\.$"):
+        everything(["relation"])
 
 
 def test_synthetic_term_without_generator():

@@ -1,6 +1,7 @@
 """The encoders against layers by hand."""
 
 import doctest
+import itertools
 from types import SimpleNamespace
 
 import authors
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 
 from aurl import UserError, losses, models
 
-HEADS = dict(dropout=0.05, projection="mlp", semantic="learned", pooling="mean")
+HEADS = dict(dropout=0.05, projection="mlp", semantic="learned", pooling="mean", score="cosine")
 PAPER = dict(backbone="r2plus1d", width=64, depth=2, hidden=2048, dim=2048, word_hidden=512) | HEADS
 TINY = dict(backbone="r2plus1d", width=4, depth=1, hidden=12, dim=10, word_hidden=6) | HEADS
 
@@ -153,6 +154,27 @@ def test_instances_are_the_most_of_each_part_by_hand():
     assert torch.equal(model.pooling(again), one)
 
 
+def test_a_relation_attends_and_judges_by_hand():
+    model, video, names = tiny(score="relation").eval(), clips(3, 2), words(4)
+    with torch.no_grad():
+        segments, classes = model.encode_video(video), model.encode_class(names)
+        assert segments.shape == (3, 2, 10) and torch.allclose(segments.norm(dim=2), torch.ones(3, 2))
+        found = model(video, names)
+        first, _, second, _ = model.relation.judge
+        for i, c in itertools.product(range(3), range(4)):
+            weights = torch.tensor([10 * float(own @ classes[c]) for own in segments[i]]).exp()
+            attended = sum(w * own for w, own in zip(weights / weights.sum(), segments[i], strict=True))
+            hidden = (first.weight @ (10 * attended * classes[c]) + first.bias).clamp(min=0)
+            score = (second.weight[0] @ hidden + second.bias[0]).tanh()
+            assert torch.allclose(found["scores"][i, c], score, atol=1e-5)
+        assert torch.allclose(found["projected"], model.project(video))
+        assert torch.allclose(model.relation(segments.flip(1), classes), found["scores"], atol=1e-6)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(model.relation(segments, classes), model.relation(segments, classes).float())
+            assert torch.allclose(model.relation(segments, classes), found["scores"], atol=1e-5)
+    assert tiny().relation is None and "scores" not in tiny()(video, names)
+
+
 @pytest.mark.parametrize("pooling", [name for name in models.POOLINGS if name != "mean"])
 def test_a_pooling_learns_and_works_in_rough_arithmetic(pooling):
     model = tiny(pooling=pooling)
@@ -199,7 +221,7 @@ def test_words_as_class_features_stay_fixed():
 
 def test_features_have_unit_length_and_centers_start_uniform():
     model = tiny()
-    projected, classes, centers = model(clips(3, 2), words())
+    projected, classes, centers = model(clips(3, 2), words()).values()
     assert torch.allclose(classes.norm(dim=1), torch.ones(5)) and centers is model.centers
     assert torch.allclose(model.eval().encode_video(clips(3, 2)).norm(dim=1), torch.ones(3))
     assert projected.shape == (3, 10) and not torch.allclose(projected.norm(dim=1), torch.ones(3))
@@ -233,7 +255,7 @@ def test_every_parameter_learns_from_aurl():
     from aurl.generator import ClassGenerator
 
     model = tiny()
-    projected, classes, centers = model(clips(4, 1), words())
+    projected, classes, centers = model(clips(4, 1), words()).values()
     losses.aurl(projected, classes, centers, torch.arange(4), ClassGenerator("released"))["total"].backward()
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
 

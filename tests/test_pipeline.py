@@ -31,7 +31,11 @@ SMOKE = {
     "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 8},
     "heads": {"backbone": "aurl", "variants": ["aurl"], "seeds": 1, "rates": [0.01], "sweeps": {"loss.scale": [5]}},
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
-    "ablations": {"variants": ["aurl", "alignment"], "seeds": [0], "studies": {"small": {}}},
+    "ablations": {
+        "variants": ["aurl", "alignment"],
+        "seeds": [0],
+        "studies": {"small": {}, "more": {"run": {"variants": ["aurl"]}}},
+    },
 }
 
 
@@ -272,6 +276,10 @@ def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(re
     report = json.loads((restored / "reports/metrics/aurl-0.json").read_text())
     ours = classes[classes["variant"] == "aurl"]
     assert ours["top1"].mean() == pytest.approx(report["verbs-unseen"]["mean_per_class"], abs=1e-4)
+
+    added = pd.read_csv(restored / "reports/ablations/more/classes.csv")  # of a study that adds trainings and no more
+    assert added.equals(ours.reset_index(drop=True))
+    assert {file.name for file in (restored / "reports/ablations/more").iterdir()} == {"classes.csv", "runs.csv"}
 
     write(restored, SMOKE | {"ablations": SMOKE["ablations"] | {"variants": ["aurl"]}, "train": {"batch": 5000}})
     done = subprocess.run(command, **options)

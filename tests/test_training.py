@@ -76,8 +76,9 @@ def states(tmp_path):
         dict(loss=dict(terms=["regression"]), model=dict(projection="linear", semantic="fixed")),
         dict(loss=dict(terms=["ranking", "visual"]), model=dict(pooling="recurrent", semantic="fixed")),
         dict(loss=dict(terms=["semantic"]), model=dict(pooling="instances")),
+        dict(loss=dict(terms=["relation"]), model=dict(score="relation")),
     ],
-    ids=["aurl", "contrastive", "sgd", "e2e", "action2vec", "url"],
+    ids=["aurl", "contrastive", "sgd", "e2e", "action2vec", "url", "tarn"],
 )
 def test_it_learns(run, change, tmp_path):
     history = run(settings(**dict(epochs=12, batch=8) | change))
@@ -289,6 +290,24 @@ def test_it_learns_in_rough_arithmetic(run):
 
 
 # --- mistakes --------------------------------------------------------------------------------------
+
+
+def test_several_training_sets_have_a_loss_each(run, data, written):
+    """A video competes with the classes of its own set alone."""
+
+    def history(name, sets, sources="apart"):
+        ids = [f"{sets[label]}/{i}" for i, label in enumerate(data[0].labels)]
+        terms = dict(terms=["semantic", "visual"], sources=sources)
+        return run(settings(epochs=2, loss=terms), name, clips=changed(data[0], ids=ids))
+
+    together = history("together", "aabb", "together")
+    history("one", "aaaa")
+    assert written("one") == written("together")
+    alone = history("alone", "abcd")  # a video has no class to be told apart from
+    assert alone["total"].tolist() == pytest.approx([0, 0], abs=1e-5)
+    assert alone["uniformity"].min() > 2  # of all classes
+    pairs = history("pairs", "aabb")
+    assert 0.5 < pairs["total"][0] < together["total"][0] - 0.5  # in the mean, log 2 and log 4 for each term
 
 
 def test_words_that_a_model_tells_are_kept_with_it(run, tmp_path):

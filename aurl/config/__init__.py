@@ -107,14 +107,18 @@ def load_all(path: str | Path = "params.yaml") -> dict[str, Params]:
 def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
     """The parameters of the study ``name`` of ``ablations``, as a parameter file of its own has them.
 
-    Its lines are laid over the base sections, and it runs the variants and seeds of ``ablations``. Raises UserError as
-    `load` does.
+    Its lines are laid over the base sections, and what its ``run`` does not name, variants or seeds, is that of
+    ``ablations``. Raises UserError as `load` does.
     """
     raw = read(path)
     ablations, where = _check(raw, path).ablations, f"{path}: ablations.studies.{name}"
     whole = overlay(raw, ablations.studies[name], where)
-    variants = ablations.variants or list(whole["variants"])
-    whole["run"] = {"variants": variants, "seeds": ablations.seeds}
+    run = {"variants": ablations.variants or list(whole["variants"]), "seeds": ablations.seeds}
+    own = ablations.studies[name].get("run", {})
+    whole["run"] = run | own
+    variants = whole["run"]["variants"]
+    if own and whole["heads"]["backbone"] not in variants:
+        whole["heads"] = whole["heads"] | {"backbone": variants[0]}
     whole["sphere"] = whole["sphere"] | {"variants": variants[:1]}  # of chapter 6, which is no part of a study
     _check(whole, where)
     return whole

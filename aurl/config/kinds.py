@@ -51,7 +51,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # strict, as the pipeline writes it into file names as it is
 Place = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]  # a path
-Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center"]
+Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center", "relation"]
 Backbone = Literal[
     "r2plus1d", "r3d_18", "mc3_18", "r2plus1d_18", "s3d", "mvit_v1_b", "mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b",
     "features",

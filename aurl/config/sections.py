@@ -145,6 +145,7 @@ class Model(Section):
     pooling: Literal["mean", "attention", "recurrent", "instances"]
     projection: Literal["mlp", "linear", "attributes"]
     semantic: Literal["learned", "fixed"]
+    score: Literal["cosine", "relation"]
     describe: bool
     hidden: Count
     word_hidden: Count
@@ -167,6 +168,7 @@ class Loss(Section):
     scale: Positive
     uniformity_weight: NotNegative
     margin: NotNegative
+    sources: Literal["together", "apart"]
 
 
 class Generator(Section):
@@ -303,6 +305,11 @@ class Sections(Section):
                     f"data.train and data.test both name {name}: its classes would not be unseen, so leave it out of "
                     "one."
                 )
+        if (self.model.score == "relation") != ("relation" in self.loss.terms):
+            raise refusal(
+                f"model.score is {self.model.score} and loss.terms are {listed(self.loss.terms)}: the score relation "
+                "is learned by the term relation, so name both or neither."
+            )
         if self.heads.backbone not in self.run.variants:
             raise refusal(
                 f"heads.backbone names {self.heads.backbone!r}, which run.variants does not train; it trains "

@@ -7,16 +7,19 @@ under ``ablations`` in place of those under ``run``. It is laid out anew in ``bu
 comes back to ``reports/ablations/STUDY``, with every training's figures and cost in ``runs.csv``, and every class's
 accuracy in every training in ``classes.csv``. The stage ``heads`` gives ``heads_runs.csv`` and ``heads_classes.csv``,
 the same of many more trainings on the fixed features of one backbone, and ``heads_sweeps.csv``, where one parameter of
-one variant has other values. The workspaces share DVC's cache, so a training
-that was done before is not repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An
-interrupted run continues where it was.
+one variant has other values. The workspaces share DVC's cache, so a training that was done before is not repeated.
+
+A study may have variants and seeds of its own, under ``run``. Where all else is as in another study, it adds trainings
+to that one, such as more seeds of a few variants, and has the two tables of trainings but no chapter and no heads.
+
+``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where it was.
 """
 
 import json
 import os
 import shutil
 import sys
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import pandas as pd
@@ -67,14 +70,16 @@ def run(*studies):
         lay_out(name)
     for name in studies:
         check(WORKSPACES / name / "params.yaml")
+    added = {name for _, *names in _with_added(params.ablations.studies) for name in names}
     for name in studies:
         workspace = WORKSPACES / name
         own = config.load(workspace / "params.yaml", sections=["run", "data"])
         Job(workspace, "checkout", "--force", "--allow-missing", name=f"{name}: what was made before").run()
         side_by_side(workspace, own.run, at_once(params))
-        Job(workspace, "repro", "heads", "05_ablations", name=f"{name}: heads and 05_ablations").run()
-        for source, target in CHAPTER.items():
-            write_bytes(RESULTS / name / target, (workspace / source).read_bytes())
+        if name not in added:
+            Job(workspace, "repro", "heads", "05_ablations", name=f"{name}: heads and 05_ablations").run()
+            for source, target in CHAPTER.items():
+                write_bytes(RESULTS / name / target, (workspace / source).read_bytes())
         for table, make in TABLES.items():
             write_bytes(RESULTS / name / table, make(workspace, own).to_csv(index=False).encode())
     bring_together()
@@ -90,14 +95,15 @@ def bring_together():
     with different variants or seeds.
     """
     tested = {}
-    for name in config.load(sections=["ablations"]).ablations.studies:
-        for test in config.study(name)["data"]["test"]:
-            tested.setdefault(test, []).append(RESULTS / name)
+    for names in _with_added(config.load(sections=["ablations"]).ablations.studies):
+        for test in config.study(names[0])["data"]["test"]:
+            tested.setdefault(test, []).append([RESULTS / name for name in names])
     for test, kind in product(tested, ("", "heads")):
-        studies, part = tested[test], f"{kind}_" if kind else ""
-        stem = f"{test}-{kind}" if kind else test
-        files = [study / f"{part}classes.csv" for study in studies]
-        if len(files) == 1 or not all(file.exists() for file in files) or not folds.share_out(files, test):
+        studies = [own[:1] for own in tested[test]] if kind else tested[test]
+        stem, part = (f"{test}-{kind}", f"{kind}_") if kind else (test, "")
+        files = [[folder / f"{part}classes.csv" for folder in own] for own in studies]
+        complete = all(file.exists() for file in chain(*files))
+        if len(files) == 1 or not complete or not folds.share_out(files, test):
             continue
         try:
             table = folds.read(files, test)
@@ -105,7 +111,7 @@ def bring_together():
             print(f"aurl: no table of {test} over all studies: {error}", file=sys.stderr)
             continue
         runs = pd.concat(
-            pd.read_csv(study / f"{part}runs.csv", dtype={"set": str, "variant": str}) for study in studies
+            pd.read_csv(folder / f"{part}runs.csv", dtype={"set": str, "variant": str}) for folder in chain(*studies)
         )
         runs = runs[runs["set"] == test]
         cost = runs.groupby("variant")["seconds"].mean() / 60 if "seconds" in runs else {}
@@ -117,7 +123,7 @@ def bring_together():
         figures.save(figure, f"../{RESULTS.name}/{stem}-metrics")
         if kind:
             kinds = {"set": str, "value": str}  # the values of different parameters are written differently
-            sweeps = pd.concat(pd.read_csv(study / "heads_sweeps.csv", dtype=kinds) for study in studies)
+            sweeps = pd.concat(pd.read_csv(study / "heads_sweeps.csv", dtype=kinds) for (study,) in studies)
             sweeps = sweeps[sweeps["set"] == test]
             sweeps = sweeps.groupby(["parameter", "value", "seed"], sort=False)[["chosen", "top1"]].mean().reset_index()
             if len(sweeps):
@@ -128,6 +134,19 @@ def bring_together():
         title = f"{method} on {test}: {len(accuracy)} classes, each unseen in one of {len(files)} studies"
         figure = figures.per_class(accuracy.to_numpy(), list(accuracy.index), table["chance"].mean(), title)
         figures.save(figure, f"../{RESULTS.name}/{test}")
+
+
+def _with_added(studies):
+    """The names of the studies in lists: each study with those that add trainings to it."""
+    found = []
+    for name, lines in studies.items():
+        rest = {part: lines for part, lines in config.study(name).items() if part not in ("run", "heads", "sphere")}
+        same = [names for names, others in found if others == rest] if "run" in lines else []
+        if same:
+            same[0].append(name)
+        else:
+            found.append(([name], rest))
+    return [names for names, _ in found]
 
 
 def _classes(workspace, params):

@@ -33,6 +33,8 @@ def check(path: str | Path = "params.yaml") -> None:
     for name in params.sphere.variants:
         if variants[name].model.projection == "attributes":
             raise UserError(f"{path}: sphere.variants names {name}, whose features are among all words: leave it out.")
+        if variants[name].model.score == "relation":
+            raise UserError(f"{path}: sphere.variants names {name}, whose scores are no distances: leave it out.")
     for name in params.ablations.studies:
         config.study(name, path)
     used = [*params.data.train, *params.data.test]

@@ -64,6 +64,18 @@ def test_a_study_changes_any_section(project):
     check(project / "build/ablations/verbs-3/params.yaml")
 
 
+def test_a_study_with_a_run_of_its_own_adds_trainings(project):
+    """It has other variants or seeds, and needs no backbone for heads, which it does not have."""
+    more = {"verbs": {"fold": 1}, "run": {"variants": ["contrastive"], "seeds": [2, 3]}}
+    write(project, variants=["aurl", "classifier"], seeds=[0], studies={"more": more, "seed": {"run": {"seeds": [4]}}})
+    theirs = config.study("more")
+    assert theirs["run"] == more["run"] and theirs["heads"]["backbone"] == "contrastive"
+    assert config.study("seed")["run"] == {"variants": ["aurl", "classifier"], "seeds": [4]}
+    write(project, studies={"more": {"run": {"variants": ["contrastif"]}}})
+    with pytest.raises(UserError, match=r"^params\.yaml: ablations\.studies\.more: run\.variants names 'contrastif'"):
+        config.study("more")
+
+
 def test_mistakes_in_any_study_are_said_before_the_first_begins(project):
     write(project, studies={"good": {}, "bad": {"verbs": {"fodl": 1}}})
     sentence = r"^params\.yaml: ablations\.studies\.bad\.verbs\.fodl is not a parameter; did you mean fold\?$"
@@ -161,6 +173,24 @@ def test_studies_of_one_test_set_are_brought_together(project):
     assert (project / "reports/ablations/mocap-composed-heads-claims.md").read_text() == claims
     for picture in (".png", "-metrics.png", "-heads-metrics.png", "-heads-sweeps.png"):
         assert (project / f"reports/ablations/mocap-composed{picture}").stat().st_size > 1000
+
+    # Trainings that a study adds count with those of the study that has else the same parameters.
+    both = {name: {"data": {"test": ["mocap-composed"]}, "verbs": {"fold": i}} for i, name in enumerate(("one", "two"))}
+    added = {f"{name}-more": lines | {"run": {"seeds": [1]}} for name, lines in both.items()}
+    write(project, studies=both | added)
+    ablations.bring_together()  # which is for when all have been run
+    assert (project / "reports/ablations/mocap-composed.md").read_text() == table
+    for name in both:
+        (project / f"reports/ablations/{name}-more").mkdir()
+        for file in ("classes.csv", "runs.csv"):
+            more = pd.read_csv(project / f"reports/ablations/{name}/{file}")
+            more = more[more["variant"] == "aurl"].assign(seed=1, top1=0.25, seconds=150)
+            more.to_csv(project / f"reports/ablations/{name}-more/{file}", index=False)
+    ablations.bring_together()
+    table = (project / "reports/ablations/mocap-composed.md").read_text()
+    assert "| aurl | 2 | 50.0 (50.0–50.0) | 4.0 (4.0–4.0) | 100.0 | 2.0 | –" in table
+    assert "| e2e | 1 | 25.0 " in table and "| +50.0 (+50.0 to +50.0) | 0.500 | undecided |" in table  # by seed 0
+    assert (project / "reports/ablations/mocap-composed-heads.md").read_text() == heads
 
 
 def test_studies_of_the_same_classes_are_not_brought_together(project, capsys):

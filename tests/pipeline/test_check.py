@@ -84,6 +84,9 @@ def test_words_in_videos_cannot_be_drawn_on_a_sphere(project):
     words = {"model": {"projection": "attributes", "semantic": "fixed"}}
     said = "params.yaml: sphere.variants names aurl, whose features are among all words: leave it out."
     assert project(variants={"aurl": words}) == said
+    learned = {"model": {"score": "relation"}, "loss": {"terms": ["relation"]}}
+    said = "params.yaml: sphere.variants names aurl, whose scores are no distances: leave it out."
+    assert project(variants={"aurl": learned}) == said
 
 
 def test_weights_that_do_not_exist(project):

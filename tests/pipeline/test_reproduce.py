@@ -35,7 +35,7 @@ def calls(monkeypatch):
         def run(self):
             with lock:
                 log.append(("begin", self.name))
-            time.sleep(0.01)
+            time.sleep(0.5 if self.failing and self.name not in self.failing else 0.01)  # what fails ends first
             with lock:
                 log.append(("end", self.name))
             if self.name in self.failing:
