@@ -160,6 +160,7 @@ def test_a_relation_attends_and_judges_by_hand():
         segments, classes = model.encode_video(video), model.encode_class(names)
         assert segments.shape == (3, 2, 10) and torch.allclose(segments.norm(dim=2), torch.ones(3, 2))
         found = model(video, names)
+        assert isinstance(model.relation, models.Relation)
         first, _, second, _ = model.relation.judge
         for i, c in itertools.product(range(3), range(4)):
             weights = torch.tensor([10 * float(own @ classes[c]) for own in segments[i]]).exp()

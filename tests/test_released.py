@@ -105,7 +105,7 @@ def test_five_steps_of_training_are_those_of_the_released_network(tmp_path, save
         video, labels = clips(8, 1, seed=step, contrast=1).double(), torch.arange(8) % 5
         mix = torch.rand(5, 5, generator=torch.Generator().manual_seed(step)).double()
         rng = torch.Generator().manual_seed(step)
-        projected, classes, centers = ours(video, names)
+        projected, classes, centers = ours(video, names).values()
         totals = [
             theirs.loss(video, names, labels, mix),
             losses.aurl(projected, classes, centers, labels, ClassGenerator("released"), rng=rng)["total"],

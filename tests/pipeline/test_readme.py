@@ -173,7 +173,7 @@ def is_command(line):
 
 @pytest.mark.parametrize("page", GUIDES)
 def test_everything_that_a_page_names_exists(page):
-    variants = {*PARAMS["variants"], *config.EMBEDDED, "folders"}
+    variants = {*PARAMS["variants"], *PARAMS["ablations"]["studies"], *config.EMBEDDED, "folders"}
     known = variants | {*STAGES, *STAGES["strip"]["foreach"], *TOOLS, *EXTRAS, *OTHERS, "total", "Term", "Dataset"}
     unknown = {
         name
