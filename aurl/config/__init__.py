@@ -108,7 +108,7 @@ def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
     """The parameters of the study ``name`` of ``ablations``, as a parameter file of its own has them.
 
     Its lines are laid over the base sections, and what its ``run`` does not name, variants or seeds, is that of
-    ``ablations``. Raises UserError as `load` does.
+    ``ablations``, which then has no other study. Raises UserError as `load` does.
     """
     raw = read(path)
     ablations, where = _check(raw, path).ablations, f"{path}: ablations.studies.{name}"
@@ -119,6 +119,7 @@ def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
     variants = whole["run"]["variants"]
     if own and whole["heads"]["backbone"] not in variants:
         whole["heads"] = whole["heads"] | {"backbone": variants[0]}
+    whole["ablations"] = whole["ablations"] | {"studies": {name: {"run": whole["run"]}}}  # itself, and no other
     whole["sphere"] = whole["sphere"] | {"variants": variants[:1]}  # of chapter 6, which is no part of a study
     _check(whole, where)
     return whole

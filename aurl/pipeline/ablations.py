@@ -140,7 +140,8 @@ def _with_added(studies):
     """The names of the studies in lists: each study with those that add trainings to it."""
     found = []
     for name, lines in studies.items():
-        rest = {part: lines for part, lines in config.study(name).items() if part not in ("run", "heads", "sphere")}
+        trained = ("run", "heads", "sphere", "ablations")  # what is trained, not how
+        rest = {part: lines for part, lines in config.study(name).items() if part not in trained}
         same = [names for names, others in found if others == rest] if "run" in lines else []
         if same:
             same[0].append(name)

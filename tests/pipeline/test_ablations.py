@@ -47,7 +47,9 @@ def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
         [3, 4],
         ["classifier"],
     )
-    assert theirs.model_copy(update={"run": ours.run, "sphere": ours.sphere, "heads": ours.heads}) == ours
+    assert list(theirs.ablations.studies) == ["verbs-0"]  # no other study, whose mistakes are not its own
+    others = ("run", "sphere", "heads", "ablations")
+    assert theirs.model_copy(update={name: getattr(ours, name) for name in others}) == ours
     settings = configparser.ConfigParser()
     settings.read(project / "build/ablations/verbs-0/.dvc/config.local")
     assert Path(settings["cache"]["dir"]) == project / ".dvc/cache"
@@ -70,6 +72,9 @@ def test_a_study_with_a_run_of_its_own_adds_trainings(project):
     write(project, variants=["aurl", "classifier"], seeds=[0], studies={"more": more, "seed": {"run": {"seeds": [4]}}})
     theirs = config.study("more")
     assert theirs["run"] == more["run"] and theirs["heads"]["backbone"] == "contrastive"
+    ablations.lay_out("more")
+    check(project / "build/ablations/more/params.yaml")
+    assert config.study("more", project / "build/ablations/more/params.yaml")["run"] == more["run"]
     assert config.study("seed")["run"] == {"variants": ["aurl", "classifier"], "seeds": [4]}
     write(project, studies={"more": {"run": {"variants": ["contrastif"]}}})
     with pytest.raises(UserError, match=r"^params\.yaml: ablations\.studies\.more: run\.variants names 'contrastif'"):
