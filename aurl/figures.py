@@ -350,7 +350,7 @@ def comparison(runs, table):
 
 
 def tradeoff(runs):
-    """Closeness against dispersion per test set: a dot per run, joined to the mean of its variant, which is named.
+    """Closeness against dispersion per test set: a dot per variant, which is named, and pale ones for its trainings.
 
     ``runs`` is what `aurl.comparison.collect` returns.
     """
@@ -365,14 +365,13 @@ def tradeoff(runs):
     axes[0][0].set_ylabel("dispersion: class name to the nearest other\n(cosine distance, larger is more uniform)")
     figure.canvas.draw()
     for ax, name in zip(axes[0], sets):
-        own = runs[runs["set"] == name]
-        means = own.groupby("variant", sort=False)[["closeness", "dispersion"]].mean()
-        label_points(ax, means.to_numpy(), means.index, own[["closeness", "dispersion"]].to_numpy())
+        means = runs[runs["set"] == name].groupby("variant", sort=False)[["closeness", "dispersion"]].mean()
+        label_points(ax, means.to_numpy(), means.index, means.to_numpy())
     return figure
 
 
 def metrics_and_accuracy(runs, chance, name):
-    """Accuracy against dispersion and against closeness: a dot per training, joined to the mean of its variant.
+    """Accuracy against dispersion and against closeness: a dot per variant, and pale ones for its trainings.
 
     ``runs`` has a row per training: ``variant``, ``top1``, ``dispersion`` and ``closeness``.
     """
@@ -393,17 +392,18 @@ def metrics_and_accuracy(runs, chance, name):
     figure.canvas.draw()
     for ax, metric in zip(axes, labels):
         means = runs.groupby("variant", sort=False)[[metric, "top1"]].mean()
-        label_points(ax, means.to_numpy(), means.index, runs[[metric, "top1"]].to_numpy())
+        label_points(ax, means.to_numpy(), means.index, means.to_numpy())
     return figure
 
 
 def _joined(ax, runs, columns):
-    """A dot for every training, joined to the mean of its variant."""
+    """A dot for the mean of every variant, and a small, pale one for each of its trainings, joined to it."""
     for _, rows in runs.groupby("variant", sort=False):
-        points = rows[columns].to_numpy()
+        points, mean = rows[columns].to_numpy(), rows[columns].mean()
         for point in points:
-            ax.plot(*np.stack([point, points.mean(axis=0)]).T, color="C0", linewidth=1, zorder=2)
-        ax.scatter(*points.T, color="C0", s=36, edgecolor="white", linewidth=0.6, zorder=3)
+            ax.plot(*np.stack([point, mean]).T, color="C0", linewidth=1, alpha=0.3, zorder=2)
+        ax.scatter(*points.T, color="C0", s=12, alpha=0.4, linewidth=0, zorder=2)
+        ax.scatter(*mean, color="C0", s=40, edgecolor="white", linewidth=0.6, zorder=3)
 
 
 def spread(panels, xlabel):
