@@ -39,3 +39,13 @@ def in_process():
     """Run joblib's parallel work in this process, as starting others would take longer."""
     with joblib.parallel_config(backend="sequential"):
         yield
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder to draw in, where no figure may be left open."""
+    import matplotlib.pyplot as plt
+
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert not plt.get_fignums(), "a figure was left open"

@@ -9,12 +9,7 @@ from matplotlib.colors import to_hex
 from aurl import class_figures, evaluation, figures
 from aurl.video import write_video
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    assert not plt.get_fignums(), "a figure was left open"
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture

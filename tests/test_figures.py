@@ -6,18 +6,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
-from matplotlib.text import Text
+from drawn import boxes, colors
 
 from aurl import figures, metrics
 from aurl.video import write_video
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    assert not plt.get_fignums(), "a figure was left open"
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def unit(x):
@@ -50,22 +44,6 @@ def draw(name, tmp_path):
     if name == "sphere":
         features = {"video": unit(rng.normal(size=(30, 3))), "classes": unit(rng.normal(size=(3, 3))), "labels": labels}
         return figures.sphere({"a": features, "b": features}, names)
-    if name == "spread":
-        return figures.spread({"a": {"x": rng.random(9), "y": rng.random(9)}, "b": {"x": rng.random(9)}}, "cosine")
-    table = pd.DataFrame(
-        {
-            "set": ["s", "s", "t", "t"],
-            "variant": ["aurl", "e2e"] * 2,
-            "seed": 0,
-            "top1": 0.5,
-            "top1_low": 0.4,
-            "top1_high": 0.7,
-            "chance": 0.1,
-            "closeness": 0.2,
-            "dispersion": 0.3,
-        }
-    )
-    return figures.tradeoff(table) if name == "tradeoff" else figures.comparison(table, table)
 
 
 ALL = [
@@ -75,9 +53,6 @@ ALL = [
     "per_class",
     "confusion",
     "sphere",
-    "comparison",
-    "tradeoff",
-    "spread",
 ]
 
 
@@ -110,34 +85,6 @@ def test_saved_picture_is_what_the_notebook_shows_and_repeats(name, folder):
     assert figures.save(draw(name, folder), name).data == kept
 
 
-def boxes(figure):
-    """Each axes with the boxes of the texts written into it."""
-    figure.canvas.draw()
-    for ax in figure.axes:
-        notes = [text for text in ax.texts if text.get_text()]
-        yield ax, {note.get_text(): Text.get_window_extent(note) for note in notes}  # of the text without its line
-
-
-def many_runs(count, seeds):
-    """Runs of ``count`` variants that crowd on two test sets."""
-    rng = np.random.default_rng(0)
-    rows = [(name, f"variant_{i:02d}", seed) for name in "st" for i in range(count) for seed in range(seeds)]
-    runs = pd.DataFrame(rows, columns=["set", "variant", "seed"])
-    middle = rng.random((2 * count, 2)).repeat(seeds, axis=0) * 0.5
-    return runs.assign(**dict(zip(("closeness", "dispersion"), (middle + rng.normal(scale=0.02, size=middle.shape)).T)))
-
-
-@pytest.mark.parametrize(("count", "seeds"), [(3, 1), (19, 3)])
-def test_every_variant_is_named_beside_its_runs(count, seeds):
-    figure = figures.tradeoff(many_runs(count, seeds))
-    for ax, texts in boxes(figure):
-        assert set(texts) == {f"variant_{i:02d}" for i in range(count)}
-        for name, box in texts.items():
-            assert ax.bbox.contains(*box.min) and ax.bbox.contains(*box.max)
-            assert not any(box.overlaps(other) for text, other in texts.items() if text != name)
-    plt.close(figure)
-
-
 def test_classes_on_the_sphere_are_named():
     figure = draw("sphere", None)
     for _, texts in boxes(figure):
@@ -153,15 +100,11 @@ def test_videos_by_another_star_are_crosses():
     plt.close(figure)
 
 
-@pytest.mark.parametrize("name", ["learning_curves", "comparison", "tradeoff", "sphere", "spread", "per_class"])
+@pytest.mark.parametrize("name", ["learning_curves", "sphere", "per_class"])
 def test_at_most_seven_colors(name, folder):
-    figure, colors = draw(name, folder), set()
-    for ax in figure.axes:
-        colors |= {to_hex(line.get_color()) for line in ax.lines}
-        colors |= {to_hex(patch.get_facecolor()) for patch in ax.patches}
-        colors |= {to_hex(color) for points in ax.collections for color in points.get_facecolor()}
+    figure = draw(name, folder)
+    assert len(colors(figure)) <= 7
     plt.close(figure)
-    assert len(colors) <= 7
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.1, 0.1, 0.1], [0.0, 0.5, 0.52, 1.0]])
@@ -180,26 +123,6 @@ def test_lines_are_named_at_their_ends_apart_from_each_other(values):
         for name, box in texts.items():
             assert box.x0 > ax.bbox.x1
             assert not any(box.overlaps(other) for text, other in texts.items() if text != name)
-    plt.close(figure)
-
-
-def test_every_panel_shows_its_own_chance():
-    table = pd.DataFrame({"set": ["s", "t"], "variant": "aurl", "top1": 0.5, "top1_low": 0.4, "top1_high": 0.6})
-    table = table.assign(chance=[0.01, 0.2])
-    figure = figures.comparison(table, table)
-    assert [list(texts) for _, texts in boxes(figure)] == [["chance, 1.0%"], ["chance, 20.0%"]]
-    plt.close(figure)
-
-
-@pytest.mark.parametrize("top", [0.014, 0.14, 0.9])
-def test_numbers_on_the_axis_of_accuracies_do_not_touch(top):
-    table = pd.DataFrame(
-        {"set": ["s"], "variant": "aurl", "top1": top, "top1_low": top, "top1_high": top, "chance": 0.01}
-    )
-    figure = figures.comparison(table, table)
-    figure.canvas.draw()
-    extents = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
-    assert len(extents) > 2 and all(one.x1 < other.x0 for one, other in itertools.pairwise(extents))
     plt.close(figure)
 
 

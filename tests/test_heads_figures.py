@@ -7,12 +7,7 @@ import pytest
 
 from aurl import figures, heads_figures
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    assert not plt.get_fignums(), "a figure was left open"
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_variants_stand_from_worst_to_best_with_every_training():

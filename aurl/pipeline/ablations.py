@@ -25,7 +25,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from aurl import UserError, checkpoints, claims, config, figures, folds, heads_figures, paths
+from aurl import UserError, checkpoints, claims, comparison_figures, config, figures, folds, heads_figures, paths
 from aurl.files import write_bytes
 from aurl.pipeline.check import check, known_classes
 from aurl.pipeline.reproduce import Job, at_once, run_as_command, side_by_side
@@ -119,7 +119,7 @@ def bring_together():
         write_bytes(RESULTS / f"{stem}.md", folds.markdown(table, method, cost).encode())
         write_bytes(RESULTS / f"{stem}-claims.md", claims.markdown(claims.decide(table, runs)).encode())
         means = runs.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()
-        figure = figures.metrics_and_accuracy(means, table["chance"].mean(), test)
+        figure = comparison_figures.metrics_and_accuracy(means, table["chance"].mean(), test)
         figures.save(figure, f"../{RESULTS.name}/{stem}-metrics")
         if kind:
             kinds = {"set": str, "value": str}  # the values of different parameters are written differently

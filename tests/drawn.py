@@ -1,0 +1,22 @@
+"""What is in a figure, for tests of those that draw one."""
+
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
+
+
+def boxes(figure):
+    """Each axes with the boxes of the texts written into it."""
+    figure.canvas.draw()
+    for ax in figure.axes:
+        notes = [text for text in ax.texts if text.get_text()]
+        yield ax, {note.get_text(): Text.get_window_extent(note) for note in notes}  # of the text without its line
+
+
+def colors(figure):
+    """The colors of all lines, patches and points."""
+    found = set()
+    for ax in figure.axes:
+        found |= {to_hex(line.get_color()) for line in ax.lines}
+        found |= {to_hex(patch.get_facecolor()) for patch in ax.patches}
+        found |= {to_hex(color) for points in ax.collections for color in points.get_facecolor()}
+    return found
