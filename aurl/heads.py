@@ -34,7 +34,7 @@ from aurl.video.clips import open_set
 from aurl.video.fixed import FixedFeatures
 
 SECTIONS = ["run", "data", "clip", "text", "compute", "model", "loss", "generator", "train", "evaluate", "heads"]
-SHARED = ["backbone", "weights", "width", "depth", "pooling"]  # of the model, that a backbone was trained with
+SHARED = ["backbone", "weights", "width", "depth"]  # of the model, that a backbone was trained with
 JUDGES = 2  # seeds, the first ones, over which a learning rate is chosen
 CLASSES = ["set", "variant", "seed", "class", "videos", "top1", "top5"]
 
@@ -217,7 +217,7 @@ def train(params, rate, seed):
     part = params.text.share / config.load(sections=["text"]).text.share  # of what chapter 2 has kept
     known = text.share(*text.load_classes(paths.CLASS_VECTORS, seen, params.model.describe), part)
     table = features.read(paths.heads(seen))
-    clips = FixedFeatures(table[table["split"] == "train"], known[0], seed=seed)
+    clips = FixedFeatures(table[table["split"] == "train"], known[0], params.clip.segments, seed)
     val = FixedFeatures(table[table["split"] == "val"], known[0], clips.segments)
     best = fit(params, clips, val, *known)
     model, classes, runs = best.judged, [], []

@@ -13,6 +13,7 @@ from colored import NAMES, WORDS, videos
 
 from aurl import UserError, checkpoints, config, files, heads, paths, text
 from aurl.datasets import features
+from aurl.video.fixed import FixedFeatures
 
 ROOT = Path(__file__).parents[1]
 UNSEEN = ["pink", "cyan", "gray"]
@@ -98,6 +99,22 @@ def test_variants_with_other_clips_or_backbones_are_left_out(project):
     project(heads={"variants": ["aurl", "url"]})
     with pytest.raises(UserError, match=r"^heads\.variants names url, whose clips or backbone are not those of"):
         heads.run()
+
+
+def test_variants_that_see_segments_have_heads_on_a_backbone_that_sees_them(project, monkeypatch):
+    variants = ["aurl_segments", "attention", "action2vec"]
+    project(
+        run={"variants": variants[:1]}, sphere={"variants": variants[:1]},
+        heads={"backbone": variants[0], "variants": variants, "seeds": 1, "rates": [0.01], "sweeps": {}},
+    )  # fmt: skip
+    for name in ("verbs-seen", "verbs-unseen"):
+        file = features.load(paths.heads(name))
+        twice = np.concatenate([file.features, file.features + 1], axis=1)
+        features.save(paths.heads(name), twice, file.labels, file.ids, file.splits)
+    counts = []
+    monkeypatch.setattr(heads, "FixedFeatures", lambda *given: counts.append(given[2]) or FixedFeatures(*given))
+    heads.run()
+    assert list(pd.read_csv(paths.HEADS_RUNS)["variant"]) == variants and counts == [2] * 9
 
 
 def test_a_diverging_training_is_said(project):

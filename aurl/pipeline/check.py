@@ -43,6 +43,7 @@ def check(path: str | Path = "params.yaml") -> None:
         if name in params.data.datasets:
             _has_paths(f"{path}: data.datasets.{name}", params.data.datasets[name])
     _suits_the_model(path, used, params, variants)
+    _has_segments(path, used, params, variants)
     for key, file in (("vectors", params.text.vectors), ("descriptions", params.text.descriptions)):
         _is_file(f"{path}: text.{key}", file)
     classes = {name: known_classes(f"{path}: data.datasets.{name}", name, params) for name in params.data.datasets}
@@ -103,6 +104,23 @@ def _suits_the_model(path, used, params, variants):
             raise UserError(
                 f"{path}: model.backbone is {own.model.backbone} in the variant {variant}, but {used[0]} has {kind}: "
                 f"set it to {wanted}."
+            )
+
+
+def _has_segments(path, used, params, variants):
+    """Whether features have as many vectors for each video as any variant sees segments of it."""
+    most = max(params.run.variants, key=lambda name: variants[name].clip.segments)
+    wanted = variants[most].clip.segments
+    if wanted == 1 or variants[most].model.backbone != FEATURES:
+        return
+    from aurl.datasets import features
+
+    for name in used:
+        found = features.load(params.data.datasets[name].root).features.shape[1]
+        if found < wanted:
+            raise UserError(
+                f"{path}: in variant {most}, clip.segments is {wanted}, but {name} has {found} of them for each video: "
+                "compute features of more segments, or leave the variant out."
             )
 
 

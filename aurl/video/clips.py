@@ -33,7 +33,7 @@ def open_set(params, names, split, classes, count=1, seed=None):
     """
     manifest = read_manifest(names, split)
     if manifest["codec"].iloc[0] == CODEC:  # chapter 1 has no mixed sets
-        return FixedFeatures(manifest, classes, count, seed)
+        return FixedFeatures(manifest, classes, count * params.clip.segments, seed)
     cache = None
     if params.clip.crop == "squash":  # crops are cut out of larger pictures than those that are kept
         name = f"{merged(manifest['set'].unique())}-{split}"

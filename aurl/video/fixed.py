@@ -18,7 +18,7 @@ class FixedFeatures:
         manifest: rows as `aurl.datasets.features.read` gives them. Rows of other classes are passed over.
         classes: class names; a label is a place in this list.
         count: segments per video, those at the start of as many equal parts of the S.
-        seed: if given, segments are drawn at random, anew in every epoch.
+        seed: if given, a random one of each part comes instead, anew in every epoch.
 
     Raises UserError for a video whose features no longer have the manifest's digest.
     """
@@ -65,11 +65,12 @@ class FixedFeatures:
 
     def _segments(self, epoch):
         """Which segments an epoch takes: ``(count,)`` for all videos, or ``(videos, count)`` at random."""
+        bounds = np.arange(self.count + 1) * self.segments // self.count
         if self.seed is None:
-            return torch.arange(self.count) * self.segments // self.count
+            return torch.from_numpy(bounds[:-1])
         if self._drawn[0] != epoch:
-            rng = np.random.default_rng([self.seed, epoch])
-            self._drawn = epoch, torch.from_numpy(rng.integers(self.segments, size=(len(self), self.count)))
+            rng, after = np.random.default_rng([self.seed, epoch]), np.maximum(bounds[1:], bounds[:-1] + 1)
+            self._drawn = epoch, torch.from_numpy(rng.integers(bounds[:-1], after, size=(len(self), self.count)))
         return self._drawn[1]
 
     def __getstate__(self):

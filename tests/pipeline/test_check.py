@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -132,6 +133,20 @@ def test_features_and_their_backbone(project):
         "params.yaml: model.backbone is features in the variant aurl, but verbs-seen has videos: set it to a video "
         "backbone, such as r2plus1d."
     )
+
+
+def test_features_have_the_segments_that_variants_see(project):
+    np.savez("one.npz", features=np.ones((2, 1, 3)), labels=["a", "b"])
+    np.savez("two.npz", features=np.ones((2, 2, 3)), labels=["a", "b"])
+    sets = {name: {"reader": "features", "root": f"{name}.npz"} for name in ("one", "two")}
+    run = {"variants": ["aurl", "classifier", "attention"]}
+    sections = {"model": {"backbone": "features"}, "run": run, "sphere": {"variants": ["aurl"]}}
+    assert project(data={"train": ["two"], "test": ["one"], "datasets": sets}, **sections) == (
+        "params.yaml: in variant attention, clip.segments is 2, but one has 1 of them for each video: compute features "
+        "of more segments, or leave the variant out."
+    )
+    sets["one"]["root"] = "two.npz"
+    assert project(data={"train": ["two"], "test": ["one"], "datasets": sets}) is None
 
 
 def test_misspelled_names(project):

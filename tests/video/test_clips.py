@@ -17,7 +17,7 @@ import torch
 import trees
 
 from aurl import UserError, config, video
-from aurl.datasets import COLUMNS, read_manifest
+from aurl.datasets import COLUMNS, features, read_manifest
 from aurl.paths import FRAMES, MANIFEST
 from aurl.video import clips, decoding, proxies, reading
 
@@ -515,6 +515,16 @@ def test_segments_multiply_the_clips(project):
     train = clips.open_set(project, "mocap-seen", "train", CLASSES, seed=1)
     starts = np.array([numbers(train.item(epoch, 0)[0][:, 0]) for epoch in range(60)])  # of segments of 8 frames
     assert [set(column) for column in starts.T] == [{0, 1}, {8, 9}, {16, 17}]  # a clip spans 7
+
+
+def test_segments_multiply_features_too(project, tmp_path):
+    np.savez(tmp_path / "set.npz", features=np.arange(8.0).reshape(2, 4, 1), labels=["a", "b"])
+    rows = features.read(tmp_path / "set.npz").assign(set="own", split="train", words="")
+    rows[COLUMNS].to_csv(MANIFEST, index=False)
+    project.clip = clip(segments=2)
+    for count, numbers in ((1, [4, 6]), (2, [4, 5, 6, 7])):
+        values, _, _ = clips.open_set(project, "own", "train", ["a", "b"], count=count)[1]
+        assert values[:, 0].tolist() == numbers
 
 
 def test_several_sets_are_one_with_their_classes_merged_by_name(project, manifest):

@@ -49,6 +49,15 @@ def test_random_segments_depend_on_seed_epoch_and_video_alone(manifest):
     assert all(abs((drawn == segment).float().mean() - 0.25) < 0.03 for segment in range(4))
 
 
+def test_several_random_segments_are_one_of_each_part(manifest):
+    def seen(count):
+        clips = FixedFeatures(manifest, list("abc"), count, seed=0)
+        drawn = torch.cat([gather(clips.batches(6, [[(epoch, i) for i in range(6)]]))[0] for epoch in range(40)])
+        return [set(column) for column in (drawn[:, :, 0].long() // 3 % 4).T.tolist()]
+
+    assert seen(2) == [{0, 1}, {2, 3}] and seen(3) == [{0}, {1}, {2, 3}] and seen(4) == [{0}, {1}, {2}, {3}]
+
+
 def test_a_training_order_is_followed_over_epochs(manifest):
     train = colored.settings(batch=2, epochs=3).train
     clips = FixedFeatures(manifest, list("abc"), seed=0)
