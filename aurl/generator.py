@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from aurl import UserError
 from aurl.losses import unit
 
-BEYOND = {"interpolate": (0, 0), "extrapolate": (1, 1), "both": (0, 1)}  # added to λ, in turn
+BEYOND = {"interpolate": (0, 0), "extrapolate": (1, 1), "both": (0, 1)}  # added to μ, in turn
 MODES = ("released", *BEYOND)
 
 
@@ -29,13 +29,13 @@ class ClassGenerator:
     .. math:: z = \Lambda \hat s, \quad \theta = \Lambda \hat w
 
     ``"interpolate"`` (the paper's words, our reading): between two distinct classes a, b drawn for
-    every u, with :math:`\lambda \sim \mathrm{Beta}(\beta, \beta)` in (0, 1),
+    every u, with :math:`\mu \sim \mathrm{Beta}(\beta, \beta)` in (0, 1),
 
-    .. math:: z_u = \lambda \hat s_a + (1 - \lambda) \hat s_b, \quad
-              \theta_u = \lambda \hat w_a + (1 - \lambda) \hat w_b
+    .. math:: z_u = \mu \hat s_a + (1 - \mu) \hat s_b, \quad
+              \theta_u = \mu \hat w_a + (1 - \mu) \hat w_b
 
     ``"extrapolate"`` (likewise): the same with :math:`1 + \mathrm{Beta}(\beta, \beta)` in (1, 2) for
-    :math:`\lambda`: beyond a, away from b, by at most the distance between the two.
+    :math:`\mu`: beyond a, away from b, by at most the distance between the two.
     ``"both"``: interpolated and extrapolated in turn, interpolated first.
 
     The last three read ``beta`` > 0: 1 is uniform, a smaller one favors the ends of the range.

@@ -2,8 +2,8 @@
 
     python benchmarks/learning_rates.py [VARIANT ...]
 
-writes reports/tables/learning_rates.csv and .md (``--table`` names another file). Every variant of
-`params.yaml` is trained at three rates, then at the next one outwards for as long as its best lies at an
+writes reports/tables/learning_rates.csv and .md, or the file that ``--table`` names. Every variant of
+`params.yaml` is trained at three rates, then at the next one outward for as long as its best lies at an
 edge. The score is top-1 on held-back videos of the training classes; no unseen class is looked at. Variants
 that differ only in their class generator share the rate of `aurl`. Trainings run side by side, one per core.
 A training that was finished before is taken over, one that was killed goes on. Rows of variants that are not
@@ -45,7 +45,7 @@ def main(arguments=None):
             table = pd.DataFrame(rows).sort_values(["variant", "lr"], ignore_index=True)
             write_bytes(options.table, table.to_csv(index=False).encode())
             write_bytes(options.table.with_suffix(".md"), markdown(table).encode())
-        todo = [(variant, lr) for variant in variants if (lr := outwards(table[table["variant"] == variant]))]
+        todo = [(variant, lr) for variant in variants if (lr := outward(table[table["variant"] == variant]))]
 
 
 def with_their_own_rate(variants):
@@ -72,7 +72,7 @@ def dataset(params):
     return clips, open_set(params, params.data.train, "val", names), names, word_vectors
 
 
-def outwards(rows):
+def outward(rows):
     """The next rate of the grid beyond the best one if that is the lowest or highest measured, else None."""
     best = GRID.index(rows.loc[rows["val_top1"].idxmax(), "lr"])
     beyond = [GRID[i] for i in (best - 1, best + 1) if 0 <= i < len(GRID) and GRID[i] not in set(rows["lr"])]

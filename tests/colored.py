@@ -47,13 +47,15 @@ def settings(seed=0, precision="float32", model=None, loss=None, **train):
     )
 
 
-def fixed(folder, per_class, seed, random=None, segments=3):
+def fixed(folder, per_class, seed, random=None, segments=3, count=1):
     """Features of 5 numbers whose class is their mean, in mixed order, as a data set of them."""
     rng, path = np.random.default_rng(seed), folder / f"{seed}.npz"
     labels = np.tile(np.arange(4), per_class)
     values = (np.eye(4, 5)[labels][:, None] + rng.normal(0, 0.2, (len(labels), segments, 5))).astype(np.float32)
-    np.savez(path, features=values, labels=labels, classes=NAMES, ids=[f"{seed}-{i:03d}" for i in range(len(labels))])
-    return FixedFeatures(features.read(path), NAMES, seed=random)
+    np.savez(
+        path, features=values, labels=labels, classes=NAMES, ids=[f"one/{seed}-{i:03d}" for i in range(len(labels))]
+    )
+    return FixedFeatures(features.read(path), NAMES, count, random)
 
 
 def videos(per_class, seed, random=None):

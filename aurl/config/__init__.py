@@ -126,7 +126,7 @@ def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
 
 
 def enter_project():
-    """Make the project's root (the nearest folder upwards with a ``params.yaml``) the working directory.
+    """Make the project's root (the nearest folder upward with a ``params.yaml``) the working directory.
 
     A notebook opened in JupyterLab starts in its own folder and one run by the pipeline in the root; after this
     call both read and write the same paths.

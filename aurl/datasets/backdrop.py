@@ -8,7 +8,7 @@ VIEW = 50  # degrees, vertical and horizontal field of view
 class Backdrop:
     """Ground and sky before a camera, ``size`` pixels wide and high.
 
-    ``view`` (4, 4) takes a point of the world, z upwards, to camera coordinates: x to the right, y up, z backwards.
+    ``view`` (4, 4) takes a point of the world, z upward, to camera coordinates: x to the right, y up, z backward.
     """
 
     def __init__(self, view, size):

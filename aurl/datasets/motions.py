@@ -2,7 +2,7 @@
 
 The verbs are members of classes of VerbNet 3.4 (Kipper Schuler 2005, after Levin 1993) whose motion one or two solid
 things can show. The list and the motions were fixed before anything was trained on them. A class of the benchmark is
-named by the verb's gerund. Space is in meters with z upwards, ``t`` runs from 0 to 1, and every performance has an
+named by the verb's gerund. Space is in meters with z upward, ``t`` runs from 0 to 1, and every performance has an
 amount, a direction and a phase of its own.
 """
 
@@ -104,7 +104,7 @@ class Play:
         self._turn(angle, np.array([0.0, 0, 1]), body)
 
     def pitch(self, angle, along=None, body=None):
-        """Lean over by ``angle``, forwards along ``along``."""
+        """Lean over by ``angle``, forward along ``along``."""
         x, y, _ = self.u if along is None else along
         self._turn(angle, np.array([-y, x, 0]), body)
 

@@ -10,7 +10,8 @@ the same of many more trainings on the fixed features of one backbone, and ``hea
 one variant has other values. The workspaces share DVC's cache, so a training that was done before is not repeated.
 
 A study may have variants and seeds of its own, under ``run``. Where all else is as in another study, it adds trainings
-to that one, such as more seeds of a few variants, and has the two tables of trainings but no chapter and no heads.
+to that one, such as more seeds of a few variants, and has the two tables of trainings but no chapter. It has heads if
+it has a section ``heads``, and these then stand for those of the other study.
 
 ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where it was.
 """
@@ -41,15 +42,17 @@ PROJECT = [
     ".dvcignore",
 ]
 MADE = ["dvc.lock", "reports"]  # with which DVC brings back what the project has made, when a workspace begins
-CHAPTER = {
+HEADS = {
+    "reports/tables/heads.csv": "heads_classes.csv",
+    "reports/tables/heads_runs.csv": "heads_runs.csv",
+    "reports/tables/heads_sweeps.csv": "heads_sweeps.csv",
+}
+CHAPTER = HEADS | {
     "reports/tables/ablations.csv": "ablations.csv",
     "reports/tables/ablations.md": "ablations.md",
     "reports/tables/claims.md": "claims.md",
     "reports/figures/ablations.png": "ablations.png",
     "reports/figures/closeness_dispersion.png": "closeness_dispersion.png",
-    "reports/tables/heads.csv": "heads_classes.csv",
-    "reports/tables/heads_runs.csv": "heads_runs.csv",
-    "reports/tables/heads_sweeps.csv": "heads_sweeps.csv",
     "reports/notebooks/05_ablations.ipynb": "05_ablations.ipynb",
 }
 FIGURES = ["top1", "top5", "gzsl_harmonic", "closeness", "dispersion"]  # of a training, on a test set
@@ -77,12 +80,19 @@ def run(*studies):
         Job(workspace, "checkout", "--force", "--allow-missing", name=f"{name}: what was made before").run()
         side_by_side(workspace, own.run, at_once(params))
         if name not in added:
-            Job(workspace, "repro", "heads", "05_ablations", name=f"{name}: heads and 05_ablations").run()
-            for source, target in CHAPTER.items():
-                write_bytes(RESULTS / name / target, (workspace / source).read_bytes())
+            _bring_back(name, CHAPTER, "heads", "05_ablations")
+        elif "heads" in params.ablations.studies[name]:
+            _bring_back(name, HEADS, "heads")
         for table, make in TABLES.items():
             write_bytes(RESULTS / name / table, make(workspace, own).to_csv(index=False).encode())
     bring_together()
+
+
+def _bring_back(name, files, *stages):
+    """Run the last stages of a study and keep the ``files`` that they leave among its results."""
+    Job(WORKSPACES / name, "repro", *stages, name=f"{name}: {' and '.join(stages)}").run()
+    for source, target in files.items():
+        write_bytes(RESULTS / name / target, (WORKSPACES / name / source).read_bytes())
 
 
 def bring_together():
@@ -94,12 +104,12 @@ def bring_together():
     test the same classes with other parameters: these are compared study by study. Says so where the studies were run
     with different variants or seeds.
     """
-    tested = {}
-    for names in _with_added(config.load(sections=["ablations"]).ablations.studies):
-        for test in config.study(names[0])["data"]["test"]:
-            tested.setdefault(test, []).append([RESULTS / name for name in names])
-    for test, kind in product(tested, ("", "heads")):
-        studies = [own[:1] for own in tested[test]] if kind else tested[test]
+    tested, lines = {}, config.load(sections=["ablations"]).ablations.studies
+    for names in _with_added(lines):
+        heads = [name for name in names[1:] if "heads" in lines[name]] or names[:1]
+        for test, (kind, own) in product(config.study(names[0])["data"]["test"], (("", names), ("heads", heads))):
+            tested.setdefault((test, kind), []).append([RESULTS / name for name in own])
+    for (test, kind), studies in tested.items():
         stem, part = (f"{test}-{kind}", f"{kind}_") if kind else (test, "")
         files = [[folder / f"{part}classes.csv" for folder in own] for own in studies]
         complete = all(file.exists() for file in chain(*files))
@@ -123,7 +133,7 @@ def bring_together():
         figures.save(figure, f"../{RESULTS.name}/{stem}-metrics")
         if kind:
             kinds = {"set": str, "value": str}  # the values of different parameters are written differently
-            sweeps = pd.concat(pd.read_csv(study / "heads_sweeps.csv", dtype=kinds) for (study,) in studies)
+            sweeps = pd.concat(pd.read_csv(study / "heads_sweeps.csv", dtype=kinds) for study in chain(*studies))
             sweeps = sweeps[sweeps["set"] == test]
             sweeps = sweeps.groupby(["parameter", "value", "seed"], sort=False)[["chosen", "top1"]].mean().reset_index()
             if len(sweeps):

@@ -105,7 +105,7 @@ def upright(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     turn = np.sign(turn) * (2 * abs(turn) > abs(turn).max())
     if not (abs(turn).sum(0) == 1).all() or not (abs(turn).sum(1) == 1).all():
         return picture  # turned by half a right angle or so, which nobody means
-    right, down = turn.sum(1)  # 1, or -1 where what goes right, or down, on the screen goes backwards in the frame
+    right, down = turn.sum(1)  # 1, or -1 where what goes right, or down, on the screen goes backward in the frame
     return (picture if turn[0, 0] else picture.swapaxes(0, 1))[::down, ::right]
 
 

@@ -68,7 +68,7 @@ def test_rates_are_searched_and_tabulated(project, tmp_path, precision):
     table = pd.read_csv("rates.csv")
     own = table[table["variant"] == "contrastive"]
     assert set(project.GRID[1:4]) <= set(own["lr"]) and own["val_top1"].between(0, 1).all()
-    assert project.outwards(own) is None  # the best rate is not at an edge that could be moved
+    assert project.outward(own) is None  # the best rate is not at an edge that could be moved
     assert len(table) == len(own) + 1  # other variants' rows stay, older ones of this variant do not
     assert "| e2e | " in Path("rates.md").read_text()
     assert not Path("reports/tables/learning_rates.csv").exists()
@@ -95,8 +95,8 @@ def test_variants_that_share_a_rate_are_left_out(project):
     }
 
 
-def test_search_goes_outwards_until_the_best_is_inside(project):
+def test_search_goes_outward_until_the_best_is_inside(project):
     rows = pd.DataFrame({"lr": [1e-3, 3e-3, 1e-2], "val_top1": [0.3, 0.2, 0.1]})
-    assert project.outwards(rows) == 3e-4
-    assert project.outwards(rows.assign(val_top1=[0.1, 0.3, 0.2])) is None
-    assert project.outwards(rows.assign(val_top1=[0.1, 0.2, 0.3])) == 3e-2
+    assert project.outward(rows) == 3e-4
+    assert project.outward(rows.assign(val_top1=[0.1, 0.3, 0.2])) is None
+    assert project.outward(rows.assign(val_top1=[0.1, 0.2, 0.3])) == 3e-2

@@ -197,6 +197,48 @@ def test_studies_of_one_test_set_are_brought_together(project):
     assert "| e2e | 1 | 25.0 " in table and "| +50.0 (+50.0 to +50.0) | 0.500 | undecided |" in table  # by seed 0
     assert (project / "reports/ablations/mocap-composed-heads.md").read_text() == heads
 
+    # Heads of a study that adds trainings stand for those of the other.
+    for name in both:
+        added[f"{name}-more"]["heads"] = {"seeds": 1}
+        for file in ("heads_classes.csv", "heads_runs.csv", "heads_sweeps.csv"):
+            own = pd.read_csv(project / f"reports/ablations/{name}/{file}")
+            own.assign(top1=0.5).to_csv(project / f"reports/ablations/{name}-more/{file}", index=False)
+    write(project, studies=both | added)
+    ablations.bring_together()
+    assert (project / "reports/ablations/mocap-composed.md").read_text() == table
+    heads = (project / "reports/ablations/mocap-composed-heads.md").read_text()
+    assert "| aurl | 1 | 50.0 (50.0–50.0) |" in heads and "| e2e | 1 | 50.0 (50.0–50.0) |" in heads
+
+
+def test_an_added_study_has_heads_if_it_asks_for_them(project, monkeypatch):
+    more = {"verbs": {"fold": 1}, "run": {"variants": ["classifier"], "seeds": [2]}}
+    studies = {"one": {"verbs": {"fold": 1}}, "more": more, "heads": more | {"heads": {"seeds": 4}}}
+    write(project, variants=["aurl", "classifier"], studies=studies)
+    asked = []
+
+    class Done:
+        """A job that leaves every file of the chapter and says which stages it was to run."""
+
+        def __init__(self, workspace, *arguments, name):
+            self.workspace, self.arguments = workspace, arguments
+
+        def run(self):
+            if self.arguments[0] == "repro":
+                asked.append((self.workspace.name, *self.arguments[1:]))
+                for path in ablations.CHAPTER:
+                    (self.workspace / path).parent.mkdir(parents=True, exist_ok=True)
+                    (self.workspace / path).touch()
+
+    monkeypatch.setattr(ablations, "Job", Done)
+    monkeypatch.setattr(ablations, "side_by_side", lambda *_: None)
+    monkeypatch.setattr(ablations, "TABLES", {})
+    ablations.run()
+    assert asked == [("one", "heads", "05_ablations"), ("heads", "heads")]
+    assert {path.name for path in (project / "reports/ablations/one").iterdir()} == set(ablations.CHAPTER.values())
+    assert not (project / "reports/ablations/more").exists()
+    own = {path.name for path in (project / "reports/ablations/heads").iterdir()}
+    assert own == {"heads_classes.csv", "heads_runs.csv", "heads_sweeps.csv"}
+
 
 def test_studies_of_the_same_classes_are_not_brought_together(project, capsys):
     """Such as the same set with other word vectors; nor are folds that were run with other variants."""

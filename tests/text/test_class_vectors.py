@@ -53,8 +53,8 @@ def test_a_share_of_the_classes_depends_on_their_names_alone():
     assert len(half) == 10 and half == [name for name in names if name in half]
     np.testing.assert_array_equal(own, vectors[[names.index(name) for name in half]])
     assert set(text.share(names, vectors, 0.25)[0]) < set(half)
-    backwards, _ = text.share(names[::-1], vectors[::-1], 0.5)
-    assert backwards == half[::-1]
+    backward, _ = text.share(names[::-1], vectors[::-1], 0.5)
+    assert backward == half[::-1]
     assert text.share(names, vectors, 1)[0] == names and len(text.share(names, vectors, 1e-9)[0]) == 2
 
 
