@@ -113,11 +113,15 @@ class Progress:
 
     @contextlib.contextmanager
     def alone(self, name, target):
-        """Keep other trainings out of ``target`` and of this folder. Raises UserError if one is there."""
+        """Keep other trainings out of ``target`` and of this folder. Raises UserError if one is in the former.
+
+        One in the latter is the same training, for another target: this one waits, and can then take it over.
+        """
         with contextlib.ExitStack() as stack:
-            for folder in (target, self.folder) if self.writes else ():
-                busy = f"another {name} is at work in {folder}: wait until it ends, or stop it."
-                stack.enter_context(locked(folder, busy))
+            if self.writes:
+                busy = f"another {name} is at work in {target}: wait until it ends, or stop it."
+                stack.enter_context(locked(target, busy))
+                stack.enter_context(locked(self.folder))
             yield
 
     def finished(self, target):

@@ -29,11 +29,9 @@ def data():
 
 @pytest.fixture
 def run(data, tmp_path):
-    def train(params, name="run", clips=None, live=None):
-        folder = tmp_path / name
-        return training.train(
-            params, clips or data[0], data[1], NAMES, WORDS, folder / "run", folder / "scratch", live=live
-        )
+    def train(params, name="run", clips=None, live=None, scratch=None):
+        folder, scratch = tmp_path / name / "run", tmp_path / (scratch or name) / "scratch"
+        return training.train(params, clips or data[0], data[1], NAMES, WORDS, folder, scratch, live=live)
 
     yield train
     torch.use_deterministic_algorithms(False)
@@ -264,6 +262,27 @@ def test_two_trainings_in_one_folder_refuse_each_other(run, data, tmp_path):
         go_on.set()
         other.join()
     assert run(settings(epochs=1))["epoch"].tolist() == [1]
+
+
+def test_the_same_training_for_two_folders_is_done_once(run, data, written):
+    begun, go_on, reads = threading.Event(), threading.Event(), []
+
+    def wait(*_):
+        begun.set()
+        go_on.wait(30)
+
+    one = threading.Thread(target=lambda: run(settings(epochs=1), clips=watched(data[0], wait)))
+    clips = watched(data[0], lambda *place: reads.append(place))
+    two = threading.Thread(target=lambda: run(settings(epochs=1), "two", clips=clips, scratch="run"))
+    one.start()
+    begun.wait(30)
+    two.start()
+    two.join(0.3)
+    assert two.is_alive()
+    go_on.set()
+    one.join()
+    two.join()
+    assert written("two") == written() and not reads
 
 
 # --- shared ----------------------------------------------------------------------------------------

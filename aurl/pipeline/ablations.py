@@ -8,6 +8,7 @@ comes back to ``reports/ablations/STUDY``, with every training's figures and cos
 accuracy in every training in ``classes.csv``. The stage ``heads`` gives ``heads_runs.csv`` and ``heads_classes.csv``,
 the same of many more trainings on the fixed features of one backbone, and ``heads_sweeps.csv``, where one parameter of
 one variant has other values. The workspaces share DVC's cache, so a training that was done before is not repeated.
+Studies run side by side: as many trainings at a time as there are cores for, whatever study they are of.
 
 A study may have variants and seeds of its own, under ``run``. Where all else is as in another study, it adds trainings
 to that one, such as more seeds of a few variants, and has the two tables of trainings but no chapter. It has heads if
@@ -29,7 +30,7 @@ import yaml
 from aurl import UserError, checkpoints, claims, comparison_figures, config, figures, folds, heads_figures, paths
 from aurl.files import write_bytes
 from aurl.pipeline.check import check, known_classes
-from aurl.pipeline.reproduce import Job, at_once, run_as_command, side_by_side
+from aurl.pipeline.reproduce import Job, at_once, jobs_of, run_as_command, side_by_side
 
 WORKSPACES, RESULTS = Path("build/ablations"), Path("reports/ablations")
 PROJECT = [
@@ -73,18 +74,24 @@ def run(*studies):
         lay_out(name)
     for name in studies:
         check(WORKSPACES / name / "params.yaml")
-    added = {name for _, *names in _with_added(params.ablations.studies) for name in names}
+    size, jobs, before = at_once(params), {}, set()
     for name in studies:
         workspace = WORKSPACES / name
-        own = config.load(workspace / "params.yaml", sections=["run", "data"])
-        Job(workspace, "checkout", "--force", "--allow-missing", name=f"{name}: what was made before").run()
-        side_by_side(workspace, own.run, at_once(params))
+        made = f"{name}: what was made before"
+        jobs[made] = Job(workspace, "checkout", "--force", "--allow-missing", name=made).run, before
+        own = jobs_of(workspace, config.load(workspace / "params.yaml", sections=["run"]).run, size, needs={made})
+        jobs |= own
+        before = {next(iter(own))}  # one study after the other is rendered, on all cores, as folds share videos
+    side_by_side(jobs, size)
+    added = {name for _, *names in _with_added(params.ablations.studies) for name in names}
+    for name in studies:
         if name not in added:
             _bring_back(name, CHAPTER, "heads", "05_ablations")
         elif "heads" in params.ablations.studies[name]:
             _bring_back(name, HEADS, "heads")
+        own = config.load(WORKSPACES / name / "params.yaml", sections=["run", "data"])
         for table, make in TABLES.items():
-            write_bytes(RESULTS / name / table, make(workspace, own).to_csv(index=False).encode())
+            write_bytes(RESULTS / name / table, make(WORKSPACES / name, own).to_csv(index=False).encode())
     bring_together()
 
 
@@ -224,13 +231,8 @@ def _keep_classes_of_the_sphere(params):
 def _places(params):
     """Files and folders outside of the project proper that parameters name relative to its root."""
     places = [params.text.vectors, params.text.descriptions]
-    for kept in (
-        paths.ARITHMETIC,
-        paths.RENDERED,
-        paths.FRAMES,
-        paths.PROBED,
-        paths.TRAININGS,
-    ):  # what was done once is not repeated
+    # What was done once is not repeated. Decoded frames are those of one study's sets, so that each has its own.
+    for kept in (paths.ARITHMETIC, paths.RENDERED, paths.PROBED, paths.TRAININGS):
         kept.mkdir(parents=True, exist_ok=True)
         places.append(str(kept))
     if params.prepare.proxies:

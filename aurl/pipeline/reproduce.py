@@ -36,7 +36,8 @@ def main():
         return
     params = config.load(sections=["run", "train", "compute", "sphere"])
     spheres = {f"{variant}-{params.run.seeds[0]}": f"sphere@{variant}" for variant in params.sphere.variants}
-    side_by_side(Path(), params.run, at_once(params), spheres)
+    size = at_once(params)
+    side_by_side(jobs_of(Path(), params.run, size, spheres), size)
     Job(Path(), "repro", name="all other stages").run()
     say_where()
 
@@ -59,36 +60,55 @@ def up_to_date(folder):
         raise UserError(f"another DVC command runs in this project: {WAIT}") from None
 
 
-def side_by_side(folder, run, size, spheres=None):
-    """Bring all trainings and evaluations of ``run.variants`` and ``run.seeds`` in the project ``folder`` up to date.
+def jobs_of(folder, run, size, spheres=None, needs=()):
+    """What `side_by_side` runs to bring all trainings and evaluations of ``run.variants`` and ``run.seeds`` in the
+    project ``folder`` up to date, ``size`` at a time, once the jobs ``needs`` are done.
 
-    ``size`` of them run at a time; ``spheres`` maps a run, such as "aurl-0", to a further stage that needs its
-    checkpoint. After a failure nothing new is begun. Raises UserError with the sentence of the stage that failed first,
-    when those that run beside it have ended.
+    ``spheres`` maps a run, such as "aurl-0", to a further stage that needs its checkpoint.
     """
-    Job(folder, "repro", "strip", "02_embed_class_names", name="data and class names").run()
+
+    def job(needs, *stages, name=None, **options):
+        named = name or stages[-1]
+        named = f"{folder.name}: {named}" if folder.name else named  # with the study whose workspace the folder is
+        return {named: (Job(folder, "repro", *stages, name=named, **options).run, set(needs))}
+
     runs = [f"{variant}-{seed}" for seed, variant in product(run.seeds, run.variants)]
-    after = {f"03_train@{name}": [f"04_evaluate@{name}"] for name in runs}
+    resting = {name: [f"04_evaluate@{name}"] for name in runs}
     for name, stage in (spheres or {}).items():
-        after[f"03_train@{name}"].append(stage)
+        resting[name].append(stage)
+    first = job(needs, "strip", "02_embed_class_names", name="data and class names")
+    trained, rest = {}, {}
     # Trainings that most rests on come first, and what rests on them after all trainings: no core waits at the end.
-    waiting = deque(sorted(after, key=lambda stage: -len(after[stage])))
-    jobs = {}
+    for name in sorted(runs, key=lambda name: -len(resting[name])):
+        own = job(first, "--single-item", f"03_train@{name}", size=size)
+        trained |= own
+        for stage in resting[name]:
+            rest |= job(own, "--single-item", stage, size=size)
+    return first | trained | rest
+
+
+def side_by_side(jobs, size):
+    """Run ``jobs``, ``size`` at a time, in their order but each after what it needs.
+
+    ``jobs`` maps a name to a function and the names of the jobs that it needs. After a failure nothing new is begun.
+    Raises UserError with the sentence of the job that failed first, when those that run beside it have ended.
+    """
+    waiting, running, done = dict(jobs), {}, set()
     with ThreadPoolExecutor(size) as pool:
         try:
-            while waiting or jobs:
-                while waiting and len(jobs) < size:
-                    stage = waiting.popleft()
-                    job = Job(folder, "repro", "--single-item", stage, name=stage, size=size)
-                    jobs[pool.submit(job.run)] = stage
-                for done in wait(jobs, return_when=FIRST_COMPLETED).done:
-                    stage = jobs.pop(done)
-                    if error := done.exception():
-                        if jobs:
-                            rest = ", ".join(jobs.values())
-                            tqdm.write(f"{stage} failed: {error} Waiting for {rest} to end.", file=sys.stderr)
+            while waiting or running:
+                ready = [name for name, (_, needs) in waiting.items() if needs <= done]
+                for name in ready[: size - len(running)]:
+                    function, _ = waiting.pop(name)
+                    running[pool.submit(function)] = name
+                for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(ended)
+                    if error := ended.exception():
+                        if running:
+                            rest = ", ".join(running.values())
+                            tqdm.write(f"{name} failed: {error} Waiting for {rest} to end.", file=sys.stderr)
                         raise error
-                    waiting.extend(after.get(stage, []))
+                    done.add(name)
         except KeyboardInterrupt:
             stop_all()  # and the pool waits until they have ended
             raise

@@ -50,6 +50,8 @@ def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
     assert list(theirs.ablations.studies) == ["verbs-0"]  # no other study, whose mistakes are not its own
     others = ("run", "sphere", "heads", "ablations")
     assert theirs.model_copy(update={name: getattr(ours, name) for name in others}) == ours
+    made = {path.name for path in (project / "build/ablations/verbs-0/build").iterdir() if path.is_symlink()}
+    assert {"trainings", "rendered"} <= made and "frames" not in made  # of other sets in each study
     settings = configparser.ConfigParser()
     settings.read(project / "build/ablations/verbs-0/.dvc/config.local")
     assert Path(settings["cache"]["dir"]) == project / ".dvc/cache"
@@ -214,7 +216,7 @@ def test_an_added_study_has_heads_if_it_asks_for_them(project, monkeypatch):
     more = {"verbs": {"fold": 1}, "run": {"variants": ["classifier"], "seeds": [2]}}
     studies = {"one": {"verbs": {"fold": 1}}, "more": more, "heads": more | {"heads": {"seeds": 4}}}
     write(project, variants=["aurl", "classifier"], studies=studies)
-    asked = []
+    asked, trained = [], []
 
     class Done:
         """A job that leaves every file of the chapter and says which stages it was to run."""
@@ -230,9 +232,10 @@ def test_an_added_study_has_heads_if_it_asks_for_them(project, monkeypatch):
                     (self.workspace / path).touch()
 
     monkeypatch.setattr(ablations, "Job", Done)
-    monkeypatch.setattr(ablations, "side_by_side", lambda *_: None)
+    monkeypatch.setattr(ablations, "side_by_side", lambda jobs, size: trained.extend(jobs))
     monkeypatch.setattr(ablations, "TABLES", {})
     ablations.run()
+    assert {"one: 03_train@aurl-0", "more: 04_evaluate@classifier-2", "heads: 03_train@classifier-2"} <= set(trained)
     assert asked == [("one", "heads", "05_ablations"), ("heads", "heads")]
     assert {path.name for path in (project / "reports/ablations/one").iterdir()} == set(ablations.CHAPTER.values())
     assert not (project / "reports/ablations/more").exists()

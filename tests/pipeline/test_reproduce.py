@@ -47,8 +47,8 @@ def calls(monkeypatch):
     return log_of
 
 
-def test_every_stage_runs_once_and_after_what_it_needs(calls, tmp_path):
-    reproduce.side_by_side(tmp_path, RUN, 2, {"aurl-0": "sphere@aurl"})
+def test_every_stage_runs_once_and_after_what_it_needs(calls):
+    reproduce.side_by_side(reproduce.jobs_of(Path(), RUN, 2, {"aurl-0": "sphere@aurl"}), 2)
     begun = [name for what, name in calls.log if what == "begin"]
     runs = [f"{variant}-{seed}" for variant in RUN.variants for seed in RUN.seeds]
     expected = [f"{stage}@{run}" for stage in ("03_train", "04_evaluate") for run in runs]
@@ -59,6 +59,20 @@ def test_every_stage_runs_once_and_after_what_it_needs(calls, tmp_path):
     assert calls.log.index(("end", "03_train@aurl-0")) < calls.log.index(("begin", "sphere@aurl"))
 
 
+def test_projects_run_side_by_side_and_are_prepared_one_after_the_other(calls):
+    run = SimpleNamespace(variants=["aurl"], seeds=[0])
+    one, two = (reproduce.jobs_of(Path(name), run, 4, needs=needs) for name, needs in (("a", ()), ("b", {first("a")})))
+    reproduce.side_by_side(one | two, 4)
+    assert calls.log[:2] == [("begin", first("a")), ("end", first("a"))]
+    order = [calls.log.index(call) for call in (("begin", "a: 03_train@aurl-0"), ("end", first("b")))]
+    assert order == [2, order[1]] and calls.log.index(("begin", first("b"))) == 3  # beside the first one's training
+    assert order[1] < calls.log.index(("begin", "b: 03_train@aurl-0")) and len(calls.log) == 12
+
+
+def first(project):
+    return f"{project}: data and class names"
+
+
 def parameters(threads, processes=1):
     return SimpleNamespace(compute=SimpleNamespace(threads=threads), train=SimpleNamespace(processes=processes))
 
@@ -66,8 +80,9 @@ def parameters(threads, processes=1):
 @pytest.mark.parametrize(
     ("threads", "processes", "most"), [(1, 1, 4), (2, 1, 2), (3, 1, 1), (8, 1, 1), (None, 1, 1), (1, 2, 2), (2, 2, 1)]
 )
-def test_as_many_at_a_time_as_there_are_cores_for(calls, tmp_path, threads, processes, most):
-    reproduce.side_by_side(tmp_path, RUN, reproduce.at_once(parameters(threads, processes)))
+def test_as_many_at_a_time_as_there_are_cores_for(calls, threads, processes, most):
+    size = reproduce.at_once(parameters(threads, processes))
+    reproduce.side_by_side(reproduce.jobs_of(Path(), RUN, size), size)
     running, peak = 0, 0
     for what, _ in calls.log:
         running += 1 if what == "begin" else -1
@@ -75,10 +90,10 @@ def test_as_many_at_a_time_as_there_are_cores_for(calls, tmp_path, threads, proc
     assert peak == most
 
 
-def test_after_a_failure_no_other_stage_is_begun(calls, tmp_path, capfd):
+def test_after_a_failure_no_other_stage_is_begun(calls, capfd):
     calls.job.failing = ("03_train@aurl-0",)
     with pytest.raises(UserError, match=r"^03_train@aurl-0 failed$"):
-        reproduce.side_by_side(tmp_path, RUN, 2)
+        reproduce.side_by_side(reproduce.jobs_of(Path(), RUN, 2), 2)
     begun = [name for what, name in calls.log if what == "begin"]
     assert begun == ["data and class names", "03_train@aurl-0", "03_train@e2e-0"]
     assert len(begun) == len(calls.log) / 2  # the one beside it was waited for
