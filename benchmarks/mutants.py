@@ -176,7 +176,8 @@ MUTANTS = {
     "aurl/video/fixed.py": (
         ["tests/video/test_fixed.py"],
         [
-            Mutant("torch.arange(self.count) * self.segments // self.count", "torch.arange(self.count)"),
+            Mutant("np.arange(self.count + 1) * self.segments // self.count", "np.arange(self.count + 1)"),
+            Mutant("np.maximum(bounds[1:], bounds[:-1] + 1)", "bounds[1:] + 1"),
             Mutant("default_rng([self.seed, epoch])", "default_rng([self.seed])"),
             Mutant("values[here] = stored[self.rows[here]]", "values[here] = stored[: len(here)]"),
             Mutant("segments if segments.ndim == 1 else segments[chosen]", "segments if segments.ndim == 1 else segments[: len(chosen)]"),
