@@ -20,6 +20,7 @@ from aurl import UserError
 
 ClassMixer = Callable[[Tensor, Tensor, Generator | None], tuple[Tensor, Tensor]]  # see aurl.generator
 AURL_TERMS = ("semantic", "visual", "synthetic")
+NAMELESS = {"visual", "center"}  # terms that see no class names
 
 
 def unit(features: Tensor) -> Tensor:

@@ -304,7 +304,7 @@ def validate(model, val, word_vectors, params):
             f"training of variant {params.variant} diverged and its features have no direction any more: "
             f"lower train.lr ({params.train.lr})."
         )
-    nameless = set(params.loss.terms) <= {"visual", "center"}
+    nameless = set(params.loss.terms) <= aurl.losses.NAMELESS
     known = aurl.losses.unit(model.centers.detach()).cpu().numpy() if nameless else classes
     return {
         "val_top1": metrics.topk_accuracy(similarity(video, known, model.relation), labels, 1),

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from aurl import claims, folds
-from aurl.config import load
+from aurl.config import load, load_all
 
 
 def trained(accuracy, seeds=8, classes=40):
@@ -26,7 +27,7 @@ def verdicts(table):
 
 def test_for_against_and_undecided():
     accuracy = {"aurl": 0.6, "contrastive": 0.6, "visual_centers": 0.7, "alignment": 0.2, "e2e": 0.3, "own": 0.1}
-    found = claims.decide(*trained(accuracy))
+    found = claims.decide(*trained(accuracy), accuracy)
     assert verdicts(found) == {
         "uniformity helps": "holds",
         "visual centers help": "holds",
@@ -37,22 +38,40 @@ def test_for_against_and_undecided():
         "accuracy goes with closeness": "undecided",
     }
     text = claims.markdown(found)
-    assert "| AURL beats E2E | aurl − e2e: +" in text and "ρ of 6 variants: +1.00 | " in text
+    assert "| AURL beats E2E | aurl − e2e: +" in text and "ρ of 6 variants that learn class features: +1.00 | " in text
     assert text.count("\n") == 2 + len(found)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_closeness_should_fall_and_dispersion_rise(sign):
     table, runs = trained({name: 0.1 * i for i, name in enumerate(["alignment", "e2e", "own", "aurl", "a", "b", "c"])})
-    found = verdicts(claims.decide(table, runs.assign(dispersion=sign * runs["top1"], closeness=-sign * runs["top1"])))
+    runs = runs.assign(dispersion=sign * runs["top1"], closeness=-sign * runs["top1"])
+    found = verdicts(claims.decide(table, runs, set(runs["variant"])))
     said = "holds" if sign > 0 else "does not hold"
     assert found["accuracy goes with dispersion"] == found["accuracy goes with closeness"] == said
+
+
+def test_metrics_are_compared_where_class_features_are_learned():
+    accuracy = {name: 0.1 * i for i, name in enumerate("abcdefgh", start=1)}
+    table, runs = trained(accuracy)
+    runs.loc[runs["variant"].isin(["a", "b"]), "dispersion"] = 0.9  # such as word vectors have
+    found = claims.decide(table, runs, set("cdefgh")).set_index("claim").loc["accuracy goes with dispersion"]
+    means = runs.groupby("variant")[["dispersion", "top1"]].mean()
+    whole = stats.spearmanr(means["dispersion"], means["top1"]).statistic
+    assert found["evidence"] == f"Spearman's ρ of 6 variants that learn class features: +1.00; of all 8: {whole:+.2f}"
+    assert found["verdict"] == "holds" and claims.decide(table, runs, {"a", "b", "c"}).empty
+
+
+def test_variants_that_learn_class_features_are_those_with_a_class_encoder_and_a_loss_of_its_cosines():
+    learned = claims.learn_classes(load_all())
+    assert {"aurl", "contrastive", "alignment", "center_loss", "ranking", "er", "url", "mufi"} <= learned
+    assert not {"frozen", "e2e", "e2e_linear", "classifier", "attributes", "action2vec", "tarn"} & learned
 
 
 def test_p_values_are_corrected_for_the_number_of_claims():
     accuracy = {"aurl": 0.6, "e2e": 0.585, "ranking": 0.1, "center_loss": 0.2}
     table, runs = trained(accuracy, seeds=2)
-    found = claims.decide(table, runs).set_index("claim")["p"]
+    found = claims.decide(table, runs, accuracy).set_index("claim")["p"]
     pairs = [("aurl", name) for name in ("e2e", "ranking", "center_loss")]
     alone = folds.paired(table, pairs)[["p_classes", "p_trainings"]].max(axis=1)
     others = found.filter(like="accuracy goes").to_numpy()
@@ -63,12 +82,12 @@ def test_p_values_are_corrected_for_the_number_of_claims():
 
 
 def test_one_seed_decides_nothing_about_trainings():
-    found = claims.decide(*trained({"aurl": 0.6, "e2e": 0.3}, seeds=1))
+    found = claims.decide(*trained({"aurl": 0.6, "e2e": 0.3}, seeds=1), {"aurl"})
     assert verdicts(found) == {"AURL beats E2E": "undecided"}
 
 
 def test_nothing_to_claim():
-    assert claims.decide(*trained({"aurl": 0.6})).empty
+    assert claims.decide(*trained({"aurl": 0.6}), {"aurl"}).empty
 
 
 def test_variants_of_the_claims_are_those_of_the_parameters():

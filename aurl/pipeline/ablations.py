@@ -112,6 +112,7 @@ def bring_together():
     with different variants or seeds.
     """
     tested, lines = {}, config.load(sections=["ablations"]).ablations.studies
+    learned = claims.learn_classes(config.load_all())
     for names in _with_added(lines):
         heads = [name for name in names[1:] if "heads" in lines[name]] or names[:1]
         for test, (kind, own) in product(config.study(names[0])["data"]["test"], (("", names), ("heads", heads))):
@@ -134,7 +135,7 @@ def bring_together():
         cost = runs.groupby("variant")["seconds"].mean() / 60 if "seconds" in runs else {}
         method = table["variant"].iloc[0]
         write_bytes(RESULTS / f"{stem}.md", folds.markdown(table, method, cost).encode())
-        write_bytes(RESULTS / f"{stem}-claims.md", claims.markdown(claims.decide(table, runs)).encode())
+        write_bytes(RESULTS / f"{stem}-claims.md", claims.markdown(claims.decide(table, runs, learned)).encode())
         means = runs.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()
         figure = comparison_figures.metrics_and_accuracy(means, table["chance"].mean(), test)
         figures.save(figure, f"../{RESULTS.name}/{stem}-metrics")
