@@ -16,7 +16,7 @@ PAGES = tuple(
         [
             "README.md",
             "MODEL_CARD.md",
-            *(f"docs/{name}.md" for name in ("deviations", "learning-rates", "paper-scale", "rivals")),
+            *(f"docs/{name}.md" for name in ("deviations", "learning-rates", "paper-scale", "pipeline", "rivals")),
         ],
     )
 )

@@ -1,0 +1,76 @@
+"""How long the heads take on features of Kinetics' size that were computed elsewhere, on one core.
+
+    python benchmarks/heads.py        # about ten minutes, 6 GB of memory and 1.2 GB of disk
+
+writes reports/tables/heads_speed.csv and .md. 521,647 videos of 662 classes, as many as the authors trained on, have
+random vectors near their class, in a file as `aurl.datasets.features` reads it. The heads of `aurl` and their epochs
+are those of params.yaml, with the paper's batch of 256 videos. What is learned means nothing.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from aurl import config, devices, heads
+from aurl.datasets import features
+from aurl.files import write_bytes
+from aurl.video.fixed import FixedFeatures
+
+VIDEOS, CLASSES, HELD_BACK, DIM, BATCH, WORDS = 521_647, 662, 5, 512, 256, 300
+TABLE = Path("reports/tables/heads_speed.csv")
+
+
+def make(path):
+    """Write the features; the first ones of each class are held back to validate."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(VIDEOS) % CLASSES
+    values = rng.standard_normal((VIDEOS, DIM), np.float32)
+    values += rng.standard_normal((CLASSES, DIM), np.float32)[labels]
+    splits = np.where(np.arange(VIDEOS) < HELD_BACK * CLASSES, "val", "train")
+    features.save(path, values, [f"class {label}" for label in labels], [f"{i:06d}" for i in range(VIDEOS)], splits)
+
+
+def measure(params, folder):
+    """Seconds of each step, by name."""
+    path, seconds = Path(folder, "kinetics.npz"), {}
+    make(path)
+
+    def timed(step, function, *arguments):
+        begin = time.perf_counter()
+        found = function(*arguments)
+        seconds[step] = time.perf_counter() - begin
+        return found
+
+    def both(table):
+        return [FixedFeatures(table[table["split"] == split], names, 1, seed) for split, seed in parts.items()]
+
+    names, parts = [f"class {label}" for label in range(CLASSES)], {"train": 0, "val": None}
+    table = timed("listing the videos, with a digest of each", features.read, path)
+    clips, val = timed("reading their features", both, table)
+    words = np.random.default_rng(1).standard_normal((CLASSES, WORDS), np.float32)
+    timed(f"training, {params.train.epochs} epochs", heads.fit, params, clips, val, names, words)
+    return seconds | {"all": sum(seconds.values())}
+
+
+def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    torch.set_num_threads(1)
+    params = config.load(variant="aurl", sections=heads.SECTIONS)
+    params = params.replace(model={"backbone": config.FEATURES}, train={"batch": BATCH})
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = measure(params, folder)
+    table = pd.DataFrame({"step": list(seconds), "minutes": [took / 60 for took in seconds.values()]})
+    lines = ["| step | minutes |", "|---|---|"]
+    lines += [f"| {row.step} | {row.minutes:.1f} |" for row in table.itertuples()]
+    write_bytes(TABLE, table.assign(processor=devices.processor()).to_csv(index=False, float_format="%.2f").encode())
+    write_bytes(TABLE.with_suffix(".md"), ("\n".join(lines) + "\n").encode())
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
