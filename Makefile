@@ -29,8 +29,9 @@ lint: $(INSTALLED)
 lab: $(INSTALLED)
 	jupyter lab notebooks
 
-readme: $(INSTALLED)  # put the regenerated tables between the README's markers
+readme: $(INSTALLED)  # put the regenerated tables between the README's markers, before they are committed
 	python -m aurl.pipeline.readme
+	python .ci/compare.py --record
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed and none was found: install one, or name it with make PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -3,7 +3,7 @@
 Another kind of processor, or another precision or memory layout that `auto` chose, rounds sums differently, and
 training drifts from there. The tolerance is then a coarse one: it catches a pipeline that no longer learns.
 
-    python .ci/compare.py --record      # after `make reproduce`, before committing new results: note how they were made
+    python .ci/compare.py --record      # part of `make readme`: note how results that are not committed yet were made
 """
 
 import json
@@ -51,6 +51,7 @@ def main():
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--record"]:
-        MADE_BY.write_text(made_by())
+        if subprocess.run(["git", "status", "--porcelain", "reports/metrics"], capture_output=True).stdout:
+            MADE_BY.write_text(made_by())
     else:
         main()
