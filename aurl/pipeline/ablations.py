@@ -27,7 +27,19 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from aurl import UserError, checkpoints, claims, comparison_figures, config, figures, folds, heads_figures, paths
+from aurl import (
+    UserError,
+    checkpoints,
+    claims,
+    class_figures,
+    comparison_figures,
+    config,
+    figures,
+    folds,
+    heads_figures,
+    paths,
+    text,
+)
 from aurl.files import write_bytes
 from aurl.pipeline.check import check, known_classes
 from aurl.pipeline.reproduce import Job, at_once, jobs_of, run_as_command, side_by_side
@@ -103,10 +115,11 @@ def _bring_back(name, files, *stages):
 
 
 def bring_together():
-    """For each test set whose classes several studies share out: a table of variants, the claims, and two pictures.
+    """For each test set whose classes several studies share out: a table of variants, the claims, and pictures.
 
-    They are ``SET.md``, ``SET-claims.md``, ``SET.png``, the accuracy of every class, and ``SET-metrics.png``, accuracy
-    against dispersion and closeness; and the same of the heads on fixed features, ``SET-heads.md`` and so on, with the
+    They are ``SET.md``, ``SET-claims.md``, ``SET.png``, the accuracy of every class, ``SET-distance.png``, the same
+    against the distance to the nearest seen class, and ``SET-metrics.png``, accuracy against dispersion and closeness;
+    and the same of the heads on fixed features, ``SET-heads.md`` and so on, with the
     sweeps in ``SET-heads-sweeps.png``. A set is left out while one of its studies has not been run, and where studies
     test the same classes with other parameters: these are compared study by study. Says so where the studies were run
     with different variants or seeds.
@@ -152,6 +165,27 @@ def bring_together():
         title = f"{method} on {test}: {len(accuracy)} classes, each unseen in one of {len(files)} studies"
         figure = figures.per_class(accuracy.to_numpy(), list(accuracy.index), table["chance"].mean(), title)
         figures.save(figure, f"../{RESULTS.name}/{test}")
+        near = [_nearest_seen(own[0].name, test) for own in studies]
+        if all(own is not None for own in near):
+            near = pd.concat(near).merge(accuracy.reset_index(), on="class")
+            title = f"{method} on {test}"
+            figure = class_figures.semantic_distance({title: near}, {title: table["chance"].mean()})
+            figures.save(figure, f"../{RESULTS.name}/{test}-distance")
+
+
+def _nearest_seen(study, test):
+    """For every class of a study's test set the nearest training class by their word vectors: ``class, nearest,
+    distance``; None where only folders tell the classes."""
+    params = config.Sections.model_validate(config.study(study))
+    sets = [known_classes(study, name, params) for name in (*params.data.train, test)]
+    if None in sets:
+        return None
+    vectors = text.WordVectors.load(params.text.vectors)
+    sentences = text.load_sentences(params.text.descriptions) if params.text.describe else None
+    *seen, unseen = [([label.name for label in own], [label.words for label in own]) for own in sets]
+    seen = [list(chain(*parts)) for parts in zip(*seen)]
+    own, others = [(names, vectors.embed(words, sentences=sentences)) for names, words in (unseen, seen)]
+    return text.overlapping(own, others, threshold=0)[["class", "nearest", "distance"]]
 
 
 def _with_added(studies):

@@ -4,6 +4,7 @@ import configparser
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from aurl.datasets import verbs
 from aurl.pipeline import ablations
 from aurl.pipeline.check import check
 from aurl.pipeline.reproduce import Job
+from aurl.text import WordVectors
 
 ROOT = Path(__file__).parents[2]
 
@@ -210,6 +212,35 @@ def test_studies_of_one_test_set_are_brought_together(project):
     assert (project / "reports/ablations/mocap-composed.md").read_text() == table
     heads = (project / "reports/ablations/mocap-composed-heads.md").read_text()
     assert "| aurl | 1 | 50.0 (50.0–50.0) |" in heads and "| e2e | 1 | 50.0 (50.0–50.0) |" in heads
+
+
+def test_accuracy_is_set_against_the_distance_to_the_nearest_seen_class(project, monkeypatch):
+    write(project, studies={f"{k}": {"verbs": {"fold": k}} for k in range(2)})
+    rng, accuracy, shown = np.random.default_rng(0), {}, []
+    for k in range(2):
+        names = verbs.classes(k)["verbs-unseen"]
+        accuracy |= dict(zip(names, rng.random(len(names)).round(3)))
+        rows = [{"set": "verbs-unseen", "variant": "aurl", "seed": 0, "class": name} for name in names]
+        rows = [row | {"videos": 4, "top1": accuracy[row["class"]], "top5": 1.0} for row in rows]
+        (project / f"reports/ablations/{k}").mkdir(parents=True)
+        pd.DataFrame(rows).to_csv(project / f"reports/ablations/{k}/classes.csv", index=False)
+        run = rows[0] | {"gzsl_harmonic": 0.1, "closeness": 0.5, "dispersion": 0.2, "seconds": 90}
+        pd.DataFrame([run]).to_csv(project / f"reports/ablations/{k}/runs.csv", index=False)
+    draw = ablations.class_figures.semantic_distance
+    monkeypatch.setattr(
+        ablations.class_figures, "semantic_distance", lambda *given: shown.append(given[0]) or draw(*given)
+    )
+    ablations.bring_together()
+    assert (project / "reports/ablations/verbs-unseen-distance.png").stat().st_size > 1000
+    table = shown[0]["aurl on verbs-unseen"].set_index("class")
+    assert table["top1"].to_dict() == pytest.approx(accuracy) and table["distance"].between(0, 1).all()
+    vectors = WordVectors.load(config.load().text.vectors)
+    for name, near, distance in zip(table.index[::9], table["nearest"][::9], table["distance"][::9]):
+        fold = 0 if name in verbs.classes(0)["verbs-unseen"] else 1
+        seen = verbs.classes(fold)["verbs-seen"]
+        one, rest = vectors.embed([name])[0], vectors.embed(seen)
+        cosines = rest @ one / np.linalg.norm(rest, axis=1) / np.linalg.norm(one)
+        assert near == seen[cosines.argmax()] and distance == pytest.approx(1 - cosines.max(), abs=1e-6)
 
 
 def test_an_added_study_has_heads_if_it_asks_for_them(project, monkeypatch):
