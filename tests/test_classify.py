@@ -65,7 +65,8 @@ def test_scores_are_cosines_of_video_and_name(model, vectors, video, count):
 
 
 def test_learned_scores_rank_the_names(vectors, video, tmp_path):
-    learned = MODEL.model_copy(update={"score": "relation"})
+    torch.manual_seed(0)
+    learned = MODEL.model_copy(update={"score": "relation", "semantic": "fixed", "dim": 3})  # names lie well apart
     network = aurl.models.build(learned, 2, 3).eval()
     checkpoints.save(tmp_path / "own", network.state_dict(), learned, ["one", "two"], 3, clip=CLIP | {"segments": 2})
     table = Classifier(tmp_path / "own", vectors).classify([video], NAMES).table
