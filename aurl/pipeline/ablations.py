@@ -21,6 +21,7 @@ import json
 import os
 import shutil
 import sys
+from functools import partial
 from itertools import chain, product
 from pathlib import Path
 
@@ -93,6 +94,7 @@ def run(*studies):
         jobs[made] = Job(workspace, "checkout", "--force", "--allow-missing", name=made).run, before
         own = jobs_of(workspace, config.load(workspace / "params.yaml", sections=["run"]).run, size, needs={made})
         jobs |= own
+        jobs[f"{name}: tables"] = partial(_write_tables, name), set(own)  # what another study's failure does not lose
         before = {next(iter(own))}  # one study after the other is rendered, on all cores, as folds share videos
     side_by_side(jobs, size)
     added = {name for _, *names in _with_added(params.ablations.studies) for name in names}
@@ -101,10 +103,14 @@ def run(*studies):
             _bring_back(name, CHAPTER, "heads", "05_ablations")
         elif "heads" in params.ablations.studies[name]:
             _bring_back(name, HEADS, "heads")
-        own = config.load(WORKSPACES / name / "params.yaml", sections=["run", "data"])
-        for table, make in TABLES.items():
-            write_bytes(RESULTS / name / table, make(WORKSPACES / name, own).to_csv(index=False).encode())
     bring_together()
+
+
+def _write_tables(name):
+    """Keep what a study's trainings came to."""
+    own = config.load(WORKSPACES / name / "params.yaml", sections=["run", "data"])
+    for table, make in TABLES.items():
+        write_bytes(RESULTS / name / table, make(WORKSPACES / name, own).to_csv(index=False).encode())
 
 
 def _bring_back(name, files, *stages):

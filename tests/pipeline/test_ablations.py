@@ -263,15 +263,29 @@ def test_an_added_study_has_heads_if_it_asks_for_them(project, monkeypatch):
                     (self.workspace / path).touch()
 
     monkeypatch.setattr(ablations, "Job", Done)
-    monkeypatch.setattr(ablations, "side_by_side", lambda jobs, size: trained.extend(jobs))
-    monkeypatch.setattr(ablations, "TABLES", {})
+
+    def all_but_trainings(jobs, size):
+        trained.extend(jobs)
+        for name, (function, needs) in jobs.items():
+            if name.endswith(": tables"):
+                study = name.removesuffix("tables")
+                own = {job for job in jobs if job.startswith(study)}
+                assert needs == own - {name, f"{study}what was made before"}
+                function()
+
+    monkeypatch.setattr(ablations, "side_by_side", all_but_trainings)
+    monkeypatch.setattr(ablations, "TABLES", {"runs.csv": lambda folder, own: pd.DataFrame({"seed": own.run.seeds})})
     ablations.run()
     assert {"one: 03_train@aurl-0", "more: 04_evaluate@classifier-2", "heads: 03_train@classifier-2"} <= set(trained)
     assert asked == [("one", "heads", "05_ablations"), ("heads", "heads")]
-    assert {path.name for path in (project / "reports/ablations/one").iterdir()} == set(ablations.CHAPTER.values())
-    assert not (project / "reports/ablations/more").exists()
-    own = {path.name for path in (project / "reports/ablations/heads").iterdir()}
-    assert own == {"heads_classes.csv", "heads_runs.csv", "heads_sweeps.csv"}
+    kept = {study: {path.name for path in (project / "reports/ablations" / study).iterdir()} for study in studies}
+    heads = {"heads_classes.csv", "heads_runs.csv", "heads_sweeps.csv"}
+    assert kept == {
+        "one": {*ablations.CHAPTER.values(), "runs.csv"},
+        "more": {"runs.csv"},
+        "heads": heads | {"runs.csv"},
+    }
+    assert pd.read_csv(project / "reports/ablations/more/runs.csv")["seed"].tolist() == [2]
 
 
 def test_studies_of_the_same_classes_are_not_brought_together(project, capsys):
