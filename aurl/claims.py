@@ -1,8 +1,9 @@
 """The paper's claims as comparisons that can fail: each ends as "holds", "does not hold" or "undecided".
 
-Claims about a part of the method compare two variants that differ in it alone, class by class and training by training
-(`aurl.folds.paired`). Claims about the two metrics ask whether variants that have more of one are more accurate, of
-those whose loss learns class features: fixed word vectors have one dispersion, whatever is trained.
+Claims about a part of the method compare two variants that differ in it alone, each with the learning rate that is best
+for its loss, class by class and training by training (`aurl.folds.paired`). Claims about the two metrics ask whether
+variants that have more of one are more accurate, of those whose loss learns class features: fixed word vectors have one
+dispersion, whatever is trained.
 """
 
 import numpy as np
@@ -47,8 +48,7 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
     dispersion``, a row per training, and ``learned`` are variants as `learn_classes` finds them. P-values are corrected
     by Holm's method for the number of rows.
     """
-    trained = set(classes["variant"])
-    claimed = [claim for claim in PARTS + RIVALS if trained.issuperset(claim[1:])]
+    claimed = [claim for claim in PARTS + RIVALS if folds.comparable(classes, *claim[1:])]
     found = folds.paired(classes, [pair for _, *pair in claimed], resamples, seed)
     rows = [
         {
@@ -61,12 +61,14 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
         for (claim, *_), row in zip(claimed, found.itertuples())
     ]
     means = runs.groupby("variant")[["top1", "closeness", "dispersion"]].mean()
-    if means.index.isin(learned).sum() > 3:
-        rows += [_correlated(means, learned, *metric, resamples, seed) for metric in METRICS]
+    own = means[means.index.isin(learned)]
+    if len(own) > 3:  # and ranks, which there are none of where all are equal
+        ranked = [claim for claim in METRICS if own[["top1", claim[1]]].nunique().min() > 1]
+        rows += [_correlated(means, own, *claim, resamples, seed) for claim in ranked]
     table = pd.DataFrame(rows, columns=["claim", "evidence", "p", "agrees"])
     table["p"] = folds.holm(table["p"].to_numpy(float))
     agrees = table.pop("agrees").astype(bool)
-    table["verdict"] = np.where(table["p"] >= folds.SURE, "undecided", np.where(agrees, "holds", "does not hold"))
+    table["verdict"] = np.where(table["p"] < folds.SURE, np.where(agrees, "holds", "does not hold"), "undecided")
     return table
 
 
@@ -81,9 +83,9 @@ def learn_classes(variants):
     }
 
 
-def _correlated(means, learned, claim, metric, sign, resamples, seed):
-    """Whether a metric's means over trainings rank the variants in ``learned`` as their accuracies do."""
-    own = means[means.index.isin(learned)]
+def _correlated(means, own, claim, metric, sign, resamples, seed):
+    """Whether a metric's means over trainings rank the variants in ``own``, some of those in ``means``, as their
+    accuracies do."""
 
     def correlation(values):
         return stats.spearmanr(values, own["top1"]).statistic

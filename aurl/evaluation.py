@@ -246,21 +246,26 @@ def shared(seen, unseen):
 def semantic_distance(features, seen, unseen):
     """How far each unseen class of a test set lies from the seen ones in language, and how well it is recognized.
 
-    ``features`` are the test set's; ``seen`` and ``unseen`` are names and word vectors (C, W), as for `shared`, whose
-    classes are left out, and so are those without videos. Returns a row per class: ``class``; ``nearest``, the seen
-    class whose word vector is nearest to its own; ``distance`` in [0, 2], the cosine distance between these; ``top1``.
+    ``features`` are the test set's. Returns what `nearest_seen` does with ``top1``, but no classes without videos.
+    """
+    top1 = metrics.per_class_accuracy(scores(features), features["labels"])
+    table = nearest_seen(seen, unseen)
+    table["top1"] = table["class"].map(dict(zip(unseen[0], top1)))
+    return table.dropna(subset="top1").reset_index(drop=True)
+
+
+def nearest_seen(seen, unseen):
+    """How far each unseen class of a test set lies from the seen ones in language.
+
+    ``seen`` and ``unseen`` are names and word vectors (C, W), as for `shared`, whose classes are left out. Returns a
+    row per class: ``class``; ``nearest``, the seen class whose word vector is nearest to its own; ``distance`` in
+    [0, 2], the cosine distance between these.
     """
     (names, vectors), (other_names, other_vectors) = seen, unseen
     cosines = _unit(other_vectors) @ _unit(vectors).T
-    table = pd.DataFrame(
-        {
-            "class": other_names,
-            "nearest": np.array(names)[cosines.argmax(axis=1)],
-            "distance": 1 - cosines.max(axis=1),
-            "top1": metrics.per_class_accuracy(scores(features), features["labels"]),
-        }
-    )
-    return table.drop(index=list(shared(seen, unseen))).dropna(subset="top1").reset_index(drop=True)
+    nearest = np.array(names)[cosines.argmax(axis=1)]
+    table = pd.DataFrame({"class": other_names, "nearest": nearest, "distance": 1 - cosines.max(axis=1)})
+    return table.drop(index=list(shared(seen, unseen))).reset_index(drop=True)
 
 
 def generalized(seen, unseen, same):

@@ -49,6 +49,7 @@ def _rows(file, name):
     try:
         table = pd.read_csv(file, dtype={"set": str, "variant": str, "class": str}, keep_default_na=False)
         own = table.loc[table["set"] == name, [*RUN, "class", "top1", "top5"]]
+        own = own.astype({"seed": int, "top1": float, "top5": float})
         return own.assign(chance=1 / own["class"].nunique())
     except FileNotFoundError:
         raise UserError(f"{file} is missing: run `make ablations`.") from None
@@ -84,8 +85,13 @@ def summary(table, resamples=10_000, seed=0):
     return pd.DataFrame(rows)
 
 
+def comparable(table, ours, theirs):
+    """Whether both variants were trained with one and the same seed."""
+    return not set(_top1(table, ours)).isdisjoint(_top1(table, theirs))
+
+
 def paired(table, pairs, resamples=10_000, seed=0):
-    """Variants against variants, a row for each (ours, theirs) in ``pairs``.
+    """Variants against variants, a row for each (ours, theirs) in ``pairs``, all of which are `comparable`.
 
     ``points`` is the mean difference of top-1 in [-1, 1]. For its 95 % interval, ``low`` to ``high``, classes
     and seeds are drawn anew together. Two tests flip signs at random: ``p_classes`` those of whole classes, which says
@@ -123,7 +129,7 @@ def markdown(table, method, minutes):
 
     ``minutes`` maps a variant to how long a training took, in the mean; without any, there is no such column.
     """
-    others = [name for name in table["variant"].unique() if name != method]
+    others = [name for name in table["variant"].unique() if name != method and comparable(table, method, name)]
     versus = paired(table, [(method, name) for name in others]).set_index("theirs")
     head = "variant | seeds | top-1 % (95 % over classes) | times chance (95 %) | top-5 %"
     cost = ["minutes"] if len(minutes) else []

@@ -207,7 +207,13 @@ def test_calibrated_accuracies_are_those_of_scores_with_gamma_subtracted(feature
     right = (score.argmax(axis=1) == features["labels"]).reshape(6, 10).mean(axis=1)
     assert found["gzsl_calibrated_seen"] == pytest.approx(right[:3].mean(), abs=1e-4)
     assert found["gzsl_calibrated_unseen"] == pytest.approx(right[3:].mean(), abs=1e-4)
-    assert found["gzsl_area"] <= right.mean() + 0.5 and list(found)[:3] == ["gzsl_seen", "gzsl_unseen", "gzsl_harmonic"]
+    assert list(found)[:3] == ["gzsl_seen", "gzsl_unseen", "gzsl_harmonic"]
+    curve = []  # by subtracting every gamma
+    for gamma in np.linspace(-2, 2, 4001):
+        right = (evaluation.scores(features) - np.array([gamma] * 3 + [0] * 3)).argmax(axis=1) == features["labels"]
+        curve.append((right[:30].mean(), right[30:].mean()))
+    known, new = np.transpose(curve)
+    assert found["gzsl_area"] == pytest.approx(-np.trapezoid(new, known), abs=2e-3) != 1
 
 
 def test_gamma_is_chosen_with_the_share_of_classes_that_are_unseen(features):

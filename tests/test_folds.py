@@ -51,6 +51,21 @@ def test_interval_and_p_value_agree_with_scipy(tmp_path):
     )
 
 
+def test_variants_without_a_common_seed_are_not_compared(tmp_path):
+    one = study(tmp_path / "1.csv", ["a", "b"], lambda *_: 0.5)
+    more = study(tmp_path / "2.csv", ["a", "b"], lambda *_: 0.25, variants=("tarn",), seeds=(2,))
+    table = folds.read([[one, more]], "s")
+    assert folds.comparable(table, "aurl", "e2e") and not folds.comparable(table, "aurl", "tarn")
+    text = folds.markdown(table, "aurl", {})
+    assert "| tarn | 1 | 25.0 (25.0–25.0) | 0.5 (0.5–0.5) | 50.0 | – | – |" in text and "| 50.0 | +0.0 " in text
+
+
+def test_a_table_with_a_class_that_has_no_accuracy(tmp_path):
+    file = study(tmp_path / "1.csv", ["a", "b"], lambda v, s, c: 0.5 if c == "a" else "")
+    with pytest.raises(UserError, match=r"1\.csv is no table of the classes of s: delete it and run"):
+        folds.read([[file]], "s")
+
+
 def test_a_variant_alone_is_compared_with_nothing(tmp_path):
     table = folds.read([[study(tmp_path / "1.csv", ["a", "b"], lambda *_: 0.5, variants=("aurl",))]], "s")
     assert "| aurl | 2 | 50.0 (50.0–50.0) | 1.0 (1.0–1.0) | 50.0 | 1.5 | – | – |" in (

@@ -139,6 +139,8 @@ def _digests_of_all(path, file):
 def _labels(path, arrays, ids):
     """N class names."""
     labels = np.ravel(arrays["labels"])
+    if labels.dtype == object and all(isinstance(value, int | float) for value in _cells(labels)):
+        labels = np.array(_cells(labels))
     if labels.dtype.kind not in "fiu":
         names = _texts(path, labels)
     else:
@@ -181,7 +183,7 @@ def _hdf5(path):
     import h5py  # takes a while, and few need it
 
     with path.open("rb"), h5py.File(path, "r") as file:
-        return {name: np.asarray(file[name]) for name in ARRAYS if name in file}
+        return {name: np.asarray(file[name]) for name in ARRAYS if isinstance(file.get(name), h5py.Dataset)}
 
 
 def _mat(path):
@@ -211,13 +213,21 @@ FORMATS = {".npz": _npz, ".npy": _npy, ".h5": _hdf5, ".hdf5": _hdf5, ".mat": _ma
 
 
 def _texts(path, array):
-    """Texts of an array of bytes, texts or numbers, or of a MATLAB cell array of texts."""
-    values = np.ravel(array).tolist()
-    values = [value.item() if isinstance(value, np.ndarray) and value.size == 1 else value for value in values]
+    """Texts of an array of bytes, texts or numbers, or of a MATLAB cell array of them."""
+    values = _cells(array)
+    if strange := [value for value in values if not isinstance(value, bytes | str | int | float)]:
+        raise _error(path, f"has a {type(strange[0]).__name__} where a name should be")
     try:
         return [(value.decode() if isinstance(value, bytes) else str(value)).strip() for value in values]
     except UnicodeDecodeError as error:
         raise _error(path, f"has the name {error.object!r}, which is not UTF-8") from None
+
+
+def _cells(array):
+    """The values of an array in a list, and of a MATLAB cell array, whose values are arrays: "" of an empty one."""
+    values = np.ravel(array).tolist()
+    cells = [np.ravel(value).tolist() if isinstance(value, np.ndarray) else [value] for value in values]
+    return [own[0] if len(own) == 1 else own or "" for own in cells]
 
 
 def _error(path, reason):

@@ -172,20 +172,19 @@ def _split(rows, data, prepare):
 def _held_back(rows, val_videos):
     """ "train" or "val" for every row, "" for one of the set's own test split.
 
-    The set's own validation split is used if it has one, else some of every class's videos, whichever the hash of their
-    id puts first; at most ``val_videos`` per class.
+    A class's own validation videos are used if it has any, else some of its others, whichever the hash of their id puts
+    first; at most ``val_videos`` per class.
     """
     order = rows["id"].map(lambda name: hashlib.sha256(name.encode()).hexdigest())
     split = rows["split"].replace("", "train").mask(rows["split"] == "test", "")
-    own = (split == "val").any()
-    rank = order.where(split == ("val" if own else "train")).groupby(rows["class"]).rank()
-    if own:
-        return split.mask((split == "val") & (rank > val_videos), "")
+    own = (split == "val").groupby(rows["class"]).transform("any")
+    rank = order.where(split == own.map({True: "val", False: "train"})).groupby(rows["class"]).rank()
     counts = (split == "train").groupby(rows["class"]).transform("sum")
-    alone = rows.loc[counts == 1, "class"]
+    alone = rows.loc[~own & (counts == 1), "class"]
     if len(alone):
         raise UserError(
             f'the class "{alone.iloc[0]}" of {rows["set"].iloc[0]} has a single video, '
             "which cannot be trained on and held back: add one or remove the class."
         )
-    return split.mask((split == "train") & (rank <= (counts - 1).clip(upper=val_videos)), "val")
+    split = split.mask((split == "val") & (rank > val_videos), "")
+    return split.mask(~own & (rank <= (counts - 1).clip(upper=val_videos)), "val")

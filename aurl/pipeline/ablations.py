@@ -35,6 +35,7 @@ from aurl import (
     class_figures,
     comparison_figures,
     config,
+    evaluation,
     figures,
     folds,
     heads_figures,
@@ -138,11 +139,14 @@ def bring_together():
             tested.setdefault((test, kind), []).append([RESULTS / name for name in own])
     for (test, kind), studies in tested.items():
         stem, part = (f"{test}-{kind}", f"{kind}_") if kind else (test, "")
-        files = [[folder / f"{part}classes.csv" for folder in own] for own in studies]
-        complete = all(file.exists() for file in chain(*files))
-        if len(files) == 1 or not complete or not folds.share_out(files, test):
+        tables = ("classes", "runs", "sweeps") if kind else ("classes", "runs")
+        needed = [folder / f"{part}{name}.csv" for name in tables for folder in chain(*studies)]
+        if len(studies) == 1 or not all(file.exists() for file in needed):
             continue
+        files = [[folder / f"{part}classes.csv" for folder in own] for own in studies]
         try:
+            if not folds.share_out(files, test):
+                continue
             table = folds.read(files, test)
         except UserError as error:  # what was run is not lost, only not brought together
             print(f"aurl: no table of {test} over all studies: {error}", file=sys.stderr)
@@ -180,24 +184,28 @@ def bring_together():
 
 
 def _nearest_seen(study, test):
-    """For every class of a study's test set the nearest training class by their word vectors: ``class, nearest,
-    distance``; None where only folders tell the classes."""
+    """What `aurl.evaluation.nearest_seen` says of a study's test set and of those training classes that its chapter 2
+    keeps; None where only folders tell the classes."""
     params = config.Sections.model_validate(config.study(study))
-    sets = [known_classes(study, name, params) for name in (*params.data.train, test)]
-    if None in sets:
+    labels = {name: known_classes(study, name, params) for name in params.data.train + params.data.test}
+    if None in labels.values():
         return None
     vectors = text.WordVectors.load(params.text.vectors)
     sentences = text.load_sentences(params.text.descriptions) if params.text.describe else None
-    *seen, unseen = [([label.name for label in own], [label.words for label in own]) for own in sets]
-    seen = [list(chain(*parts)) for parts in zip(*seen)]
-    own, others = [(names, vectors.embed(words, sentences=sentences)) for names, words in (unseen, seen)]
-    return text.overlapping(own, others, threshold=0)[["class", "nearest", "distance"]]
+
+    def embedded(*sets):
+        own = {label.name: label.words for name in sets for label in labels[name]}
+        return list(own), vectors.embed(list(own.values()), sentences=sentences)
+
+    tests = {name: embedded(name) for name in params.data.test}
+    far, _ = text.without_overlap(embedded(*params.data.train), tests, params.text.overlap)
+    return evaluation.nearest_seen(text.share(*far, params.text.share, params.sphere.classes), tests[test])
 
 
 def _with_added(studies):
     """The names of the studies in lists: each study with those that add trainings to it."""
     found = []
-    for name, lines in studies.items():
+    for name, lines in sorted(studies.items(), key=lambda study: "run" in study[1]):
         trained = ("run", "heads", "sphere", "ablations")  # what is trained, not how
         rest = {part: lines for part, lines in config.study(name).items() if part not in trained}
         same = [names for names, others in found if others == rest] if "run" in lines else []

@@ -133,6 +133,30 @@ def test_mat_with_a_damaged_byte(tmp_path, name, ahead, value):
     assert "cannot be read" in said(path)
 
 
+def test_cells_of_matlab_hold_names_numbers_or_nothing(tmp_path):
+    named = write(tmp_path / "named.mat", labels=np.array([NAMES[i] for i in LABELS], object), split=None)
+    numbered = write(tmp_path / "numbered.mat", labels=np.array(LABELS.tolist(), object), split=None)
+    assert features.load(numbered).labels == features.load(named).labels == [NAMES[i] for i in LABELS]
+    some = np.array(["train", "", "val", "", "train", "test"], object)
+    assert features.load(write(tmp_path / "some.mat", split=some)).splits == some.tolist()
+    unnamed = np.array(["jump", "run", "walk", "walk", "run", ""], object)
+    assert "has no class name for the video 'v5'" in said(write(tmp_path / "unnamed.mat", labels=unnamed))
+    double = np.array([*NAMES, *NAMES[:2], np.array(["jump", "run"], object)], object)
+    assert "has a list where a name should be" in said(write(tmp_path / "double.mat", labels=double))
+
+
+def test_groups_and_references_in_hdf5_are_no_names(tmp_path):
+    with h5py.File(tmp_path / "group.h5", "w") as file:
+        file["features"] = VALUES
+        for name in "abcdef":
+            file[f"labels/{name}"] = 1
+    assert "has no array 'labels'" in said(tmp_path / "group.h5")
+    with h5py.File(tmp_path / "reference.h5", "w") as file:
+        file["features"] = VALUES
+        file["labels"] = np.array([file["features"].ref] * 6, h5py.ref_dtype)
+    assert "has a Reference where a name should be" in said(tmp_path / "reference.h5")
+
+
 def test_names_that_are_not_utf8(tmp_path):
     path = tmp_path / "set.h5"
     with h5py.File(path, "w") as file:

@@ -3,12 +3,13 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import trees
 
 from aurl import UserError, config
-from aurl.datasets import COLUMNS, prepare
+from aurl.datasets import COLUMNS, features, prepare
 from aurl.paths import REJECTED
 from aurl.video import reading as video
 
@@ -52,6 +53,22 @@ def test_some_videos_of_every_training_class_are_held_back():
     assert found.loc["own", ["videos", "left out"]].tolist() == [6, 0]
     again = prepare.datasets(sets(["own"], own={"reader": "folders", "root": "own"}), settings(val_videos=2))[0][0]
     pd.testing.assert_frame_equal(again, rows)
+
+
+def test_a_class_without_validation_videos_of_its_own_holds_some_back():
+    """Or accuracies would be those of the few classes that have some."""
+    names = ["jump"] * 4 + ["run"] * 3
+    splits = ["train", "val", "val", "val", "train", "", "train"]
+    with Path("own.npz").open("wb") as file:
+        features.save(file, np.ones((7, 2)), names, list("abcdefg"), splits)
+    data = sets(["own"], own={"reader": "features", "root": "own.npz"})
+    (rows,), _ = prepare.datasets(data, settings(val_videos=2))
+    assert rows.groupby(["class", "split"]).size().to_dict() == {
+        ("jump", "train"): 1,
+        ("jump", "val"): 2,
+        ("run", "train"): 1,
+        ("run", "val"): 2,
+    }
 
 
 def test_an_added_video_leaves_the_others_in_their_split():
