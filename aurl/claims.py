@@ -95,13 +95,28 @@ def _correlated(means, own, claim, metric, sign, resamples, seed):
         (own[metric],), correlation, permutation_type="pairings", n_resamples=resamples, rng=rng
     )
     whole = stats.spearmanr(means[metric], means["top1"]).statistic
-    evidence = f"Spearman's ρ of {len(own)} variants that learn class features: {test.statistic:+.2f}"
+    evidence = (
+        f"Spearman's ρ, {'above' if sign > 0 else 'below'} 0 if so, of {len(own)} variants that learn class features"
+    )
+    evidence += f": {test.statistic:+.2f}"
     evidence += f"; of all {len(means)}: {whole:+.2f}" if len(own) < len(means) else ""
     return {"claim": claim, "evidence": evidence, "p": test.pvalue, "agrees": sign * test.statistic > 0}
 
 
 def markdown(table):
-    """What `decide` returns as a Markdown table."""
-    lines = ["| claim | evidence | p | verdict |", "|---|---|---|---|"]
+    """What `decide` returns in Markdown: how many claims end in which way, and a table."""
+    lines = [_count(table), ""] if len(table) else []
+    lines += ["| claim | evidence | p | verdict |", "|---|---|---|---|"]
     lines += [f"| {row.claim} | {row.evidence} | {row.p:.3f} | **{row.verdict}** |" for row in table.itertuples()]
     return "\n".join(lines) + "\n"
+
+
+def _count(table):
+    """How many claims end in which way, in a sentence."""
+    parts = []
+    for verdict, one, several in (("holds", "holds", "hold"), ("does not hold", "is refuted", "are refuted")):
+        own = table.loc[table["verdict"] == verdict, "claim"].tolist()
+        named = f" ({'; '.join(own)})" if own else ""
+        parts.append(f"{len(own) or 'none'} {several if len(own) > 1 else one}{named}")
+    rest = (table["verdict"] == "undecided").sum()
+    return f"Of {len(table)} claims, {', '.join(parts)}, and {rest} {'is' if rest == 1 else 'are'} undecided."

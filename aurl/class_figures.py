@@ -77,12 +77,13 @@ def semantic_distance(tables, chances):
         ax.margins(0.12)
     axes[0][0].set_ylabel("zero-shot top-1 of the class")
     figure.canvas.draw()
-    for ax, table in zip(axes[0], tables.values()):
+    for ax, (name, table) in zip(axes[0], tables.items()):
         ends = table.sort_values("distance", kind="stable")
         named = pd.concat([table.nlargest(4, "top1"), ends.head(2), ends.tail(2)]).drop_duplicates("class")
         texts = [f"{own[:30]} ({near[:30]})" for own, near in zip(named["class"], named["nearest"])]
-        columns = ["distance", "top1"]
-        label_points(ax, named[columns].to_numpy(), texts, table[columns].to_numpy())
+        columns, chance = ["distance", "top1"], np.full(100, chances[name])
+        line = np.stack([np.linspace(*ax.get_xlim(), 100), chance], axis=1)
+        label_points(ax, named[columns].to_numpy(), texts, np.concatenate([table[columns], line]))
     return figure
 
 
@@ -93,7 +94,7 @@ def class_vectors(names, unseen, vectors, learned):
     ``unseen`` (C,) says which of the C ``names`` were not trained on. Both maps show the first two principal components
     of unit vectors and name the same classes: the pairs that are nearest in either. A line joins each pair there.
     """
-    spaces = {"word vectors": vectors, "class features, as learned": learned}
+    spaces = {"word vectors": vectors, "class features of the model": learned}
     units = {title: own / np.linalg.norm(own, axis=1, keepdims=True) for title, own in spaces.items()}
     upper = np.triu_indices(len(names), 1)
     cosines = {title: (unit @ unit.T)[upper] for title, unit in units.items()}
@@ -115,7 +116,7 @@ def class_vectors(names, unseen, vectors, learned):
         axes[2].hist(own, np.linspace(*span, 41), histtype="step", color=color, linewidth=2, label=title)
         axes[2].axvline(own.mean(), color=color, linestyle=":")
     axes[2].set(title="every class with every other", xlabel="cosine; dotted: mean", ylabel="pairs of classes")
-    axes[2].legend(loc="best")
+    axes[2].legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=2, frameon=False)
     figure.canvas.draw()
     for ax, at in zip(axes, places.values()):
         label_points(ax, at[named], [names[i][:30] for i in named], at)

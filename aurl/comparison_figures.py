@@ -84,7 +84,7 @@ def metrics_and_accuracy(runs, chance, name):
 
     ``runs`` has a row per training: ``variant``, ``top1``, ``dispersion`` and ``closeness``.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(12, 5.6), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(14, 7), sharey=True, layout="constrained")
     labels = {
         "dispersion": "dispersion: class name to the nearest other\n(cosine distance, larger is more uniform)",
         "closeness": "closeness: video to its class name\n(cosine distance, smaller is better aligned)",
@@ -96,7 +96,7 @@ def metrics_and_accuracy(runs, chance, name):
                     textcoords="offset points", color="0.3")  # fmt: skip
         ax.set(xlabel=label)
         ax.yaxis.set_major_formatter(PercentFormatter(1))
-        ax.margins(0.15)
+        ax.margins(0.08)
     axes[0].set_ylabel(f"zero-shot top-1 on {name}")
     figure.canvas.draw()
     for ax, metric in zip(axes, labels):
@@ -110,7 +110,7 @@ def _joined(ax, runs, columns):
     for _, rows in runs.groupby("variant", sort=False):
         points, mean = rows[columns].to_numpy(), rows[columns].mean()
         for point in points:
-            ax.plot(*np.stack([point, mean]).T, color="C0", linewidth=1, alpha=0.3, zorder=2)
+            ax.plot(*np.stack([point, mean]).T, color="C0", linewidth=0.8, alpha=0.2, zorder=2)
         ax.scatter(*points.T, color="C0", s=12, alpha=0.4, linewidth=0, zorder=2)
         ax.scatter(*mean, color="C0", s=40, edgecolor="white", linewidth=0.6, zorder=3)
 

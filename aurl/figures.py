@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import HTML, Image
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d.proj3d import proj_transform
+from scipy.cluster.hierarchy import leaves_list, linkage
 
 from aurl import paths
 from aurl.files import write_bytes
@@ -128,14 +130,17 @@ def bars(ax, names, scores):
 
 
 def similarity(names, vectors, title):
-    """Cosine of every class with every other, as a map; classes in the order given, named if there is room for it."""
+    """Cosine of every class with every other, as a map; near classes side by side, named if there is room for it."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    labels = no_math(names) if len(names) <= 2 * MOST else False
+    tree = linkage(unit, "average", optimal_ordering=len(names) <= 4 * MOST)  # which takes long for many
+    order = leaves_list(tree)
+    labels = no_math([names[place] for place in order]) if len(names) <= 4 * MOST else False
     side = np.clip(0.19 * len(names), 6, 15)
     figure, ax = plt.subplots(figsize=(side + 1.2, side))
-    sns.heatmap(unit @ unit.T, vmin=0, vmax=1, cmap="mako", square=True, ax=ax, xticklabels=labels, yticklabels=labels,
-                cbar_kws={"label": "cosine similarity", "shrink": 0.6})  # fmt: skip
-    ax.tick_params(labelsize=8, length=0)
+    cosines = (unit @ unit.T)[np.ix_(order, order)]
+    sns.heatmap(cosines, vmin=min(0, cosines.min()), vmax=1, cmap="mako", square=True, ax=ax, xticklabels=labels,
+                yticklabels=labels, cbar_kws={"label": "cosine similarity", "shrink": 0.6})  # fmt: skip
+    ax.tick_params(labelsize=8 if len(names) <= 2 * MOST else 6, length=0)
     ax.set_title(title)
     return figure
 
@@ -272,13 +277,15 @@ def label_points(ax, points, texts, others, gap=4):
     """Write each text ``gap`` points or more beside its point, where it hides no other text and none of ``others``.
 
     ``points`` and ``others`` (N, 2) are in data coordinates, after the figure was laid out. A thin line leads to a text
-    that had to go further away.
+    that had to go further away, or that lies as near to another of the ``points``.
     """
-    dots, taken, scale = ax.transData.transform(others), np.empty((0, 2, 2)), ax.figure.dpi / 72
-    for at, place, text in zip(points, ax.transData.transform(points), texts):
+    places, dots = (ax.transData.transform(own) for own in (points, others))
+    taken, scale = np.empty((0, 2, 2)), ax.figure.dpi / 72
+    for number, (at, place, text) in enumerate(zip(points, places, texts)):
         note = ax.annotate(text, at, (0, 0), textcoords="offset points", ha="center", va="center", fontsize=9, zorder=9,
-                           parse_math=False)  # fmt: skip
+                           parse_math=False, path_effects=[withStroke(linewidth=2.5, foreground="white")])  # fmt: skip
         note.set_in_layout(False)
+        rivals = np.delete(places, number, axis=0)
         size = np.array(note.get_window_extent().size)
         options = []
         for radius in (gap, 14, 26, 40, 60, 85):
@@ -288,11 +295,18 @@ def label_points(ax, points, texts, others, gap=4):
                 outside = not (ax.bbox.contains(*box.min) and ax.bbox.contains(*box.max))
                 hidden = ((box.min - 3 <= dots) & (dots <= box.max + 3)).all(axis=1).sum()
                 crossed = ((box.min - 1 <= taken[:, 1]) & (taken[:, 0] <= box.max + 1)).all(axis=1).sum()
-                options.append((500 * crossed + 500 * outside + 60 * hidden + radius, radius, middle, box))
-        _, radius, middle, box = min(options, key=lambda option: option[0])
+                near = _gaps(rivals, box).min(initial=np.inf) < 2 * _gaps(place, box)
+                cost = 500 * crossed + 500 * outside + 60 * hidden + 30 * near + radius
+                options.append((cost, near or radius > gap, middle, box))
+        _, led, middle, box = min(options, key=lambda option: option[0])
         taken = np.append(taken, [[box.min, box.max]], axis=0)
         note.set_position((middle - place) / scale)
-        if radius > gap:
+        if led:
             edge = (np.clip(place, box.min, box.max) - place) / scale
-            line = {"arrowstyle": "-", "color": "0.4", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
-            ax.annotate("", at, edge, textcoords="offset points", arrowprops=line, zorder=2).set_in_layout(False)
+            line = {"arrowstyle": "-", "color": "0.2", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 2}
+            ax.annotate("", at, edge, textcoords="offset points", arrowprops=line, zorder=8).set_in_layout(False)
+
+
+def _gaps(points, box):
+    """How far ``points`` (..., 2) lie from a box."""
+    return np.linalg.norm(np.clip(points, box.min, box.max) - points, axis=-1)

@@ -44,10 +44,12 @@ def sweeps(runs, chance, name):
         values = own["value"].astype(str)
         order = list(values.unique())
         means = own.groupby(values, sort=False)["top1"].mean()
-        ax.scatter([order.index(value) for value in values], own["top1"], color="C0", alpha=0.45, s=18, linewidth=0)
-        ax.plot(range(len(order)), means[order], color="black", marker=".")
+        ax.plot(range(len(order)), means[order], color="black", marker=".", label="mean")
         for value in values[own["chosen"].astype(bool)].unique():
-            ax.plot(order.index(value), means[value], color="black", marker="s", markersize=8)
+            ax.plot(order.index(value), means[value], color="black", marker="s", markersize=9, markerfacecolor="none",
+                    linestyle="none", label="the variant's own value")  # fmt: skip
+        ax.scatter([order.index(value) for value in values], own["top1"], color="C0", alpha=0.6, s=18, linewidth=0,
+                   zorder=3, label="one seed")  # fmt: skip
         ax.axhline(chance, color="0.3", linestyle="--")
         ax.set_xticks(range(len(order)), order)
         ax.set(xlabel=parameter)
@@ -63,4 +65,5 @@ def sweeps(runs, chance, name):
                         textcoords="offset points", color="0.3")  # fmt: skip
     axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1))
     figure.supylabel(f"zero-shot top-1 on {name}")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncol=3, frameon=False)
     return figure

@@ -38,8 +38,13 @@ def test_for_against_and_undecided():
         "accuracy goes with closeness": "undecided",
     }
     text = claims.markdown(found)
-    assert "| AURL beats E2E | aurl − e2e: +" in text and "ρ of 6 variants that learn class features: +1.00 | " in text
-    assert text.count("\n") == 2 + len(found)
+    assert text.startswith(
+        "Of 7 claims, 4 hold (uniformity helps; visual centers help; AURL beats E2E; accuracy goes with dispersion), "
+        "1 is refuted (synthetic classes help, as released), and 2 are undecided.\n\n| claim | "
+    )
+    assert "| AURL beats E2E | aurl − e2e: +" in text
+    assert "ρ, above 0 if so, of 6 variants that learn class features: +1.00 | " in text
+    assert text.count("\n") == 4 + len(found)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -58,7 +63,9 @@ def test_metrics_are_compared_where_class_features_are_learned():
     found = claims.decide(table, runs, set("cdefgh")).set_index("claim").loc["accuracy goes with dispersion"]
     means = runs.groupby("variant")[["dispersion", "top1"]].mean()
     whole = stats.spearmanr(means["dispersion"], means["top1"]).statistic
-    assert found["evidence"] == f"Spearman's ρ of 6 variants that learn class features: +1.00; of all 8: {whole:+.2f}"
+    assert found["evidence"] == (
+        f"Spearman's ρ, above 0 if so, of 6 variants that learn class features: +1.00; of all 8: {whole:+.2f}"
+    )
     assert found["verdict"] == "holds" and claims.decide(table, runs, {"a", "b", "c"}).empty
 
 
@@ -96,7 +103,8 @@ def test_where_all_are_equal_there_is_no_correlation_to_claim():
 
 
 def test_nothing_to_claim():
-    assert claims.decide(*trained({"aurl": 0.6}), {"aurl"}).empty
+    found = claims.decide(*trained({"aurl": 0.6}), {"aurl"})
+    assert found.empty and claims.markdown(found).startswith("| claim |")
 
 
 def test_variants_of_the_claims_are_those_of_the_parameters():
