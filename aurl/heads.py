@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 
 from aurl import UserError, checkpoints, code, config, devices, evaluation, metrics, paths, text
+from aurl.config.heads import SECTIONS, sweeps, trainable
 from aurl.datasets import features
 from aurl.files import key_of, write_bytes
 from aurl.inference import to_device
@@ -33,8 +34,6 @@ from aurl.training import Order, Run, validate
 from aurl.video.clips import open_set
 from aurl.video.fixed import FixedFeatures
 
-SECTIONS = ["run", "data", "clip", "text", "compute", "model", "loss", "generator", "train", "evaluate", "heads"]
-SHARED = ["backbone", "weights", "width", "depth"]  # of the model, that a backbone was trained with
 JUDGES = 2  # seeds, the first ones, over which a learning rate is chosen
 CLASSES = ["set", "variant", "seed", "class", "videos", "top1", "top5"]
 
@@ -82,42 +81,6 @@ def _sets(params):
 
 def _write(path, table):
     write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
-
-
-def trainable(path="params.yaml"):
-    """The parameters of each variant under ``heads.variants``, with features in place of a backbone.
-
-    Of all variants (null) those are left out that see other clips than ``heads.backbone``, or by another backbone.
-    """
-    heads = config.load(path, sections=["heads"]).heads
-    own = config.load(path, heads.backbone, sections=SECTIONS)
-    found = []
-    for name in heads.variants or config.load(path).variants:
-        params = config.load(path, name, sections=SECTIONS)
-        if params.clip == own.clip and all(getattr(params.model, key) == getattr(own.model, key) for key in SHARED):
-            found.append(params.replace(model={"backbone": config.FEATURES, "weights": None}))
-        elif heads.variants:
-            raise UserError(
-                f"heads.variants names {name}, whose clips or backbone are not those of {heads.backbone}: leave it out."
-            )
-    return found
-
-
-def sweeps(path="params.yaml"):
-    """Every value of ``heads.sweeps``: the parameter, the value, whether the variant that is swept has it anyway, and
-    that variant's parameters with it. It is the first one that is `trainable`."""
-    base, found = trainable(path)[0], []
-    kept = base.text.share
-    for name, values in base.heads.sweeps.items():
-        section, _, key = name.partition(".")
-        for value in values:
-            params = base.replace(**{section: {key: value}})
-            if params.text.share > kept:
-                raise UserError(
-                    f"heads.sweeps has the text.share {value}, but no more than {kept} was kept: raise text.share."
-                )
-            found.append((name, "(null)" if value is None else value, params == base, params))
-    return found
 
 
 def all_seeds(settings, seeds, train):

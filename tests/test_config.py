@@ -73,6 +73,14 @@ def test_a_study_replaces_what_has_keys_of_its_own(tmp_path):
     assert config.study("two", tmp_path / "params.yaml")["heads"]["sweeps"] == {}
 
 
+def test_a_study_may_do_without_a_section_that_is_optional(tmp_path):
+    raw = yaml.safe_load(PARAMS.read_text())
+    raw["prepare"]["proxies"] = {"folder": "small", "side": 32, "keyframe": 4, "crf": 20}
+    raw["ablations"]["studies"] = {"originals": {"prepare": {"proxies": None}}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    assert config.study("originals", tmp_path / "params.yaml")["prepare"]["proxies"] is None
+
+
 def test_every_value_has_a_comment():
     """It is on the value's own line. Variants and studies need none, because the base explains their parameters."""
     text, leaves = PARAMS.read_text(), 0

@@ -65,7 +65,7 @@ def project(tmp_path_factory):
         "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 4, "classes": ["abseiling", "archery", "zumba"]},
     }
     lay_out(folder, change, "params.paper.yaml")
-    dvc("repro", "-q", "06_paper", "07_your_own_video", cwd=folder)  # all stages but the heads
+    dvc("repro", "-q", "06_paper", "07_your_own_video", cwd=folder)
     return folder, data, change
 
 

@@ -117,11 +117,16 @@ def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
     own = ablations.studies[name].get("run", {})
     whole["run"] = run | own
     variants = whole["run"]["variants"]
-    if own and whole["heads"]["backbone"] not in variants:
+    other = own and whole["heads"]["backbone"] not in variants
+    if other:
         whole["heads"] = whole["heads"] | {"backbone": variants[0]}
     whole["ablations"] = whole["ablations"] | {"studies": {name: {"run": whole["run"]}}}  # itself, and no other
     whole["sphere"] = whole["sphere"] | {"variants": variants[:1]}  # of chapter 6, which is no part of a study
     _check(whole, where)
+    if other and whole["heads"]["variants"] and "variants" not in ablations.studies[name].get("heads", {}):
+        every = {key: _check(overlay(whole, lines, where), where) for key, lines in whole["variants"].items()}
+        alike = [key for key in whole["heads"]["variants"] if every[key].shares_backbone(every[variants[0]])]
+        whole["heads"]["variants"] = alike or variants[:1]
     return whole
 
 

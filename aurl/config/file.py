@@ -42,10 +42,10 @@ def read(path):
     return raw
 
 
-def overlay(base, over, where):
+def overlay(base, over, where, inner=False):
     """``base`` with the values of ``over``; a key must exist in ``base``, so that a slip cannot go unseen.
 
-    What is under `OWN_KEYS` is replaced as a whole.
+    What is under `OWN_KEYS` is replaced as a whole, and null takes the place of any parameter, though of no section.
     """
     if not isinstance(over, dict):
         raise UserError(f"{where} must be parameters to change, as `section: {{name: value}}`, not {over!r}.")
@@ -53,8 +53,8 @@ def overlay(base, over, where):
         if key not in base:
             raise UserError(f"{where}.{shown(key)} is not a parameter{nearest(key, base)}")
     return {
-        key: overlay(value, over[key], f"{where}.{key}")
-        if key in over and isinstance(value, dict) and key not in OWN_KEYS
+        key: overlay(value, over[key], f"{where}.{key}", inner=True)
+        if key in over and isinstance(value, dict) and key not in OWN_KEYS and not (inner and over[key] is None)
         else over.get(key, value)
         for key, value in base.items()
     }

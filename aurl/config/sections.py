@@ -278,6 +278,11 @@ class Sections(Section):
     heads: Heads
     variants: Annotated[dict[Variant, dict[str, Any]], AfterValidator(apart)]
 
+    def shares_backbone(self, other: "Sections") -> bool:
+        """Whether a backbone that was trained with one could have been with the other, as both see the same clips."""
+        same = ("backbone", "weights", "width", "depth")
+        return self.clip == other.clip and all(getattr(self.model, key) == getattr(other.model, key) for key in same)
+
     @pydantic.model_validator(mode="after")
     def _named_things_exist(self):
         datasets, variants = self.data.datasets, self.variants

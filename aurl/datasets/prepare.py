@@ -32,8 +32,8 @@ def datasets(data, prepare, report=REJECTED):
     _check_classes(data, listed)
     for name in wanted:
         _split(listed[name].assign(set=name), data, prepare)
-        if data.datasets[name].reader != FEATURES:
-            _check_proxies(prepare.proxies, data.datasets[name])
+        if prepare.proxies and data.datasets[name].reader != FEATURES:
+            _check_proxies(prepare.proxies, name, {other: data.datasets[other].root for other in wanted})
     _check_features(data, listed)
     parts, rejected, found = [], [], {}
     _report(rejected, report)
@@ -92,16 +92,18 @@ def _check_features(data, listed):
             )
 
 
-def _check_proxies(settings, about):
-    """Raise UserError where proxies cannot be written, or would be listed among the originals at the next run."""
-    if settings is None:
-        return
+def _check_proxies(settings, name, roots):
+    """Raise UserError where the proxies of the set ``name`` cannot be written, or would lie among originals: they could
+    replace one of the same name, and would be listed as videos at the next run."""
     folder = Path(settings.folder)
-    if folder.resolve().is_relative_to(Path(about.root).resolve()):
-        raise UserError(
-            f"prepare.proxies.folder {folder} lies inside the data set {about.root}, which would list the proxies as "
-            "videos of its own: choose a folder elsewhere."
-        )
+    made = Path(folder, name).resolve()
+    for other, root in roots.items():
+        root = Path(root).resolve()
+        if made.is_relative_to(root) or root.is_relative_to(made):
+            raise UserError(
+                f"prepare.proxies.folder {folder} would have the proxies of {name} in {Path(folder, name)}, among the "
+                f"videos of the data set {other} in {roots[other]}: choose a folder elsewhere."
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         reason = "" if os.access(folder, os.W_OK) else "Permission denied"

@@ -257,7 +257,7 @@ def lay_out(name):
             shutil.copy2(source, target)
     _keep_classes_of_the_sphere(params)
     write_bytes(workspace / "params.yaml", yaml.safe_dump(params, sort_keys=False).encode())
-    for path in _places(config.load(workspace / "params.yaml")):
+    for path in _places(workspace / "params.yaml"):
         (workspace / path).parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(workspace / path):
             (workspace / path).symlink_to(Path(path).resolve())
@@ -277,8 +277,9 @@ def _keep_classes_of_the_sphere(params):
             params["sphere"]["classes"] = names[: len(params["sphere"]["classes"])]
 
 
-def _places(params):
-    """Files and folders outside of the project proper that parameters name relative to its root."""
+def _places(file):
+    """Files and folders outside of the project proper that the parameters in ``file`` name relative to its root."""
+    params = config.load(file)
     places = [params.text.vectors, params.text.descriptions]
     # What was done once is not repeated. Decoded frames are those of one study's sets, so that each has its own.
     for kept in (paths.ARITHMETIC, paths.RENDERED, paths.PROBED, paths.TRAININGS):
@@ -290,6 +291,10 @@ def _places(params):
     for about in params.data.datasets.values():
         annotations = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
         places += [about.root, *annotations]
+        if about.reader == config.FEATURES:
+            beside = Path(about.root).with_suffix(".csv"), Path(about.root).with_name("att_splits.mat")
+            places += [str(path) for path in beside if path.is_file()]
+    places += {own.model.weights for own in config.load_all(file).values()} - {None}
     return [path for path in places if not Path(path).is_absolute()]
 
 

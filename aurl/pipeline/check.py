@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from aurl import UserError, config
 from aurl.config import FEATURES
+from aurl.config.heads import sweeps
 from aurl.files import write_bytes
 
 
@@ -30,7 +31,16 @@ def check(path: str | Path = "params.yaml") -> None:
     params = config.load(path)
     for name in params.run.variants:  # a study of `ablations` has its own under run
         _suits_the_backbone(f"{path}: in variant {name}", variants[name])
-    for name in params.sphere.variants:
+    try:
+        sweeps(path)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    study = {"run": params.run.model_dump()} in params.ablations.studies.values()  # chapter 6 is no part of one
+    for name in [] if study else params.sphere.variants:
+        try:
+            variants[name].replace(train={"batch": params.sphere.batch})
+        except UserError as error:
+            raise UserError(f"{path}: with sphere.batch {params.sphere.batch} in variant {name}, {error}") from None
         if variants[name].model.projection == "attributes":
             raise UserError(f"{path}: sphere.variants names {name}, whose features are among all words: leave it out.")
         if variants[name].model.score == "relation":

@@ -1,7 +1,8 @@
 """Tables of the documents that are computed: from parameter files, from measurements and from what the authors state.
 
 ``<!-- begin NAME() -->`` in a page stands for the function NAME of `TABLES`; `aurl.pipeline.readme` puts it there. Each
-takes ``read``, which gives the text of a file of the project, and returns Markdown.
+takes ``read``, which gives the text of a file of the project, and returns Markdown, or None where the parameters are
+not those that the table is about.
 """
 
 import csv
@@ -107,13 +108,13 @@ def cost(read):
 
 
 def model(read):
-    """What the checkpoint of the variant ``aurl`` is."""
+    """What the checkpoint of the variant ``aurl`` is; None where it was not trained on the verbs."""
     from aurl import models  # PyTorch, which takes a while to import
     from aurl.datasets import verbs
 
     params = Sections.model_validate(yaml.safe_load(read(DEFAULT)))
     if params.data.train != ["verbs-seen"]:
-        raise ValueError("The model card is about the verbs.")
+        return None
     classes = verbs.classes(params.verbs.fold)
     seen, unseen = len(classes["verbs-seen"]), len(classes["verbs-unseen"])
     dim = int(re.search(r"-(\d+)d", params.text.vectors)[1])

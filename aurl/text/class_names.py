@@ -4,6 +4,7 @@ How a dataset writes its class names is data (`Rules`), so one path serves every
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -42,6 +43,7 @@ def words(name: str, rules: Rules = PLAIN) -> list[str]:
     >>> words("RidingHorse", Rules(capitals=True, base_forms=True))
     ['ride', 'horse']
     """
+    name = unicodedata.normalize("NFC", name)  # some file systems take an accent and its letter apart
     text = rules.substitutions.get(name, name)
     if rules.cut:
         text = text.split(rules.cut)[0]

@@ -18,7 +18,8 @@ def probe_files(paths, cache, desc="probing", scheduler=None):
     """What `aurl.video.probe` says of each of ``paths``: a table with an index and the columns `FIELDS`.
 
     A file is probed once, however often it is named. Results are kept in the file ``cache`` as they come, so that a run
-    that was stopped goes on where it was. A file whose size or date has changed is probed anew.
+    that was stopped goes on where it was. A file whose size or date has changed is probed anew, and so is one that
+    could not be read: a disk that answers again is enough to fix that.
     """
     known = _Known(Path(cache))
     stamps = {path: _stamp(path) for path in paths}
@@ -95,7 +96,7 @@ class _Known:
             for line in file.read_text(errors="replace").splitlines():
                 try:
                     path, stamp, found = json.loads(line)
-                    if list(found) == FIELDS:  # it was written by this version
+                    if list(found) == FIELDS and found["status"] == "ok":  # written by this version
                         self._found[path] = (stamp, found)
                 except (ValueError, TypeError):
                     continue

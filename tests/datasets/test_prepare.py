@@ -1,6 +1,7 @@
 """Rows of the manifest from sets on disk: splits, names, what is left out. tests/test_paper.py runs it as a stage."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -190,8 +191,13 @@ def test_a_set_of_one_class_may_be_a_part_of_the_training_set():
 def test_an_impossible_folder_for_proxies_is_named_at_once(unopened):
     data = sets(["own"], own=folders("own", jump=2, run=2))
     Path("file").touch()
-    for folder, reason in (("file/small", "cannot be written to"), ("own/small", "lies inside the data set own")):
-        with pytest.raises(UserError, match=rf"^prepare\.proxies\.folder {folder} {reason}"):
+    among = "would have the proxies of own in {}, among the videos of the data set own in own: choose"
+    for folder, reason in (
+        ("file/small", "cannot be written to"),
+        ("own/small", among.format("own/small/own")),
+        (".", among.format("own")),  # where the proxy of own/jump/0.mp4 would be own/jump/0.mp4
+    ):
+        with pytest.raises(UserError, match=rf"^prepare\.proxies\.folder {re.escape(folder)} {reason}"):
             prepare.datasets(data, settings(proxies={"folder": folder, "side": 32, "keyframe": 4, "crf": 20}))
     assert not Path("own/small").exists()
 

@@ -1,6 +1,7 @@
 """A study's workspace is the project with some parameters changed and another `run`. test_pipeline runs one."""
 
 import configparser
+import os
 import shutil
 from pathlib import Path
 
@@ -80,6 +81,11 @@ def test_a_study_with_a_run_of_its_own_adds_trainings(project):
     check(project / "build/ablations/more/params.yaml")
     assert config.study("more", project / "build/ablations/more/params.yaml")["run"] == more["run"]
     assert config.study("seed")["run"] == {"variants": ["aurl", "classifier"], "seeds": [4]}
+    segments = {"run": {"variants": ["tarn", "attention"]}, "heads": {"seeds": 2}}
+    write(project, variants=["aurl", "classifier"], studies={"segments": segments})
+    ablations.lay_out("segments")
+    check(project / "build/ablations/segments/params.yaml")  # no inherited variant sees segments; tarn is never drawn
+    assert config.study("segments")["heads"]["variants"] == ["tarn"]
     write(project, studies={"more": {"run": {"variants": ["contrastif"]}}})
     with pytest.raises(UserError, match=r"^params\.yaml: ablations\.studies\.more: run\.variants names 'contrastif'"):
         config.study("more")
@@ -101,12 +107,18 @@ def test_mistakes_in_any_study_are_said_before_the_first_begins(project):
 
 def test_workspace_finds_what_the_parameters_name(project):
     file = project / "params.yaml"
-    sets = "{own: {reader: folders, root: sets/own}, far: {reader: folders, root: /far}}"
+    folders = "own: {reader: folders, root: sets/own}, far: {reader: folders, root: /far}"
+    sets = f"{{{folders}, fixed: {{reader: features, root: f.npy}}}}"
     proxies = "{folder: data/proxies, side: 128, keyframe: 16, crf: 20}"
     text = file.read_text().replace("datasets: {}", f"datasets: {sets}").replace("proxies: null", f"proxies: {proxies}")
-    file.write_text(text)
+    file.write_text(text + "  pretrained: {model: {weights: weights/r.pth}}\n")
+    (project / "f.csv").touch()
     for _ in range(2):
         ablations.lay_out("mocap")
+    assert {"f.npy", "f.csv"} <= set(os.listdir(project / "build/ablations/mocap"))
+    (project / "weights").mkdir()
+    (project / "weights/r.pth").touch()
+    assert (project / "build/ablations/mocap/weights/r.pth").is_file()
     (project / "sets/own/jump").mkdir(parents=True)
     (project / "build/ablations/mocap/data/proxies/made.mp4").touch()
     assert (project / "build/ablations/mocap/sets/own/jump").is_dir() and (project / "data/proxies/made.mp4").exists()

@@ -74,7 +74,8 @@ def test_backbones_that_cannot_take_the_clips(project):
         "params.yaml: in variant aurl, model.backbone mvit_v2_s needs clip.frames 16 and clip.size 224 exactly, not 8 "
     )
     assert project(variants={"aurl": big}).startswith(said)
-    assert project(variants={"aurl": big | {"clip": {"frames": 16, "size": 224}}}) is None
+    whole = {"aurl": big | {"clip": {"frames": 16, "size": 224}}}
+    assert project(variants=whole, heads={"variants": ["e2e"]}) is None  # aurl's heads would not fit the other backbone
     said = "params.yaml: in variant aurl, model.backbone s3d needs clip.frames 13 and clip.size 209 or more, not 13 and"
     small = {"clip": {"frames": 13, "size": 208}}
     assert project(variants={"aurl": small}, model={"backbone": "s3d"}).startswith(said)
@@ -88,6 +89,15 @@ def test_words_in_videos_cannot_be_drawn_on_a_sphere(project):
     learned = {"model": {"score": "relation"}, "loss": {"terms": ["relation"]}}
     said = "params.yaml: sphere.variants names aurl, whose scores are no distances: leave it out."
     assert project(variants={"aurl": learned}) == said
+
+
+def test_heads_and_spheres_that_could_not_be_trained(project):
+    said = "params.yaml: heads.variants names url, whose clips or backbone are not those of classifier: leave it out."
+    assert project(heads={"variants": ["aurl", "url"]}) == said
+    said = "params.yaml: heads.sweeps has the text.share 1.0, but no more than 0.5 was kept: raise text.share."
+    assert project(text={"share": 0.5}, heads={"variants": ["aurl"], "sweeps": {"text.share": [1.0]}}) == said
+    said = "params.yaml: with sphere.batch 2 in variant e2e, the parameters: train divides a batch of 2 videos into 2 "
+    assert project(text={"share": 1.0}, sphere={"batch": 2}, train={"processes": 2}).startswith(said)
 
 
 def test_weights_that_do_not_exist(project):

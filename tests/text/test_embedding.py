@@ -64,6 +64,11 @@ def test_word_order_and_capitals_do_not_matter(vectors):
     np.testing.assert_allclose(a, b, atol=1e-7)
 
 
+def test_an_accent_apart_from_its_letter_is_the_same_word():
+    """As some file systems spell the names of folders."""
+    assert text.words("visiting cafe\u0301s") == text.words("visiting caf\u00e9s") == ["visiting", "caf\u00e9s"]
+
+
 def test_substitution_stands_for_the_whole_name(vectors):
     rules = text.Rules({"situp": "sit up"})
     assert text.words("situp", rules) == ["sit", "up"] and text.words("situp duck", rules) == ["situp", "duck"]

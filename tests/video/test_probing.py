@@ -49,15 +49,17 @@ def test_short_videos_are_left_out(rows, tmp_path):
     assert found["status"].tolist()[:3] == ["ok", "too short (10 frames)", "ok"]
 
 
-def test_a_file_is_probed_once_and_again_only_when_it_changes(rows, tmp_path, monkeypatch):
+def test_a_file_is_probed_once_and_again_when_it_changes_or_could_not_be_read(rows, tmp_path, monkeypatch):
     probed = []
     monkeypatch.setattr(probing, "probe", lambda path: probed.append(os.path.basename(path)) or video.probe(path))
     first = probing.probe_all(rows, tmp_path / "cache.jsonl")
     assert sorted(probed) == ["a.mp4", "b.mp4", "cut.mp4", "empty.mp4", "gone.mp4"]
     pd.testing.assert_frame_equal(probing.probe_all(rows, tmp_path / "cache.jsonl"), first)
+    assert sorted(probed[5:]) == ["cut.mp4", "empty.mp4", "gone.mp4"]
     trees.video(tmp_path / "a.mp4", frames=25)
     again = probing.probe_all(rows, tmp_path / "cache.jsonl")
-    assert probed[5:] == ["a.mp4"] and again["frames"][0] == 25 and again["digest"][0] != first["digest"][0]
+    assert sorted(probed[8:]) == ["a.mp4", "cut.mp4", "empty.mp4", "gone.mp4"]
+    assert again["frames"][0] == 25 and again["digest"][0] != first["digest"][0]
     assert again["digest"][1:].equals(first["digest"][1:]) and first["digest"].map(len).tolist() == [64] * 4 + [0] * 3
 
 
@@ -83,7 +85,7 @@ def test_a_stopped_run_continues(rows, tmp_path, monkeypatch, left):
     monkeypatch.setattr(probing, "probe", lambda path: again.append(path) or video.probe(path))
     pd.testing.assert_frame_equal(probing.probe_all(rows, cache), whole)
     assert len(again) == 5 - int(left)
-    assert len(probing.probe_all(rows, cache)) == 7 and len(again) == 5 - int(left)
+    assert len(probing.probe_all(rows, cache)) == 7 and len(again) == 8 - int(left)  # the three that cannot be read
 
 
 def test_unusable_videos_are_listed_and_too_many_are_an_error(rows, tmp_path):

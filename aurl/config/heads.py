@@ -1,0 +1,48 @@
+"""The trainings of heads that a parameter file asks for, which `aurl.heads` makes and the check looks over."""
+
+from pathlib import Path
+from typing import Any
+
+from aurl import UserError, config
+
+SECTIONS = ["run", "data", "clip", "text", "compute", "model", "loss", "generator", "train", "evaluate", "heads"]
+
+
+def trainable(path: str | Path = "params.yaml") -> list[config.Params]:
+    """The parameters of each variant under ``heads.variants``, with features in place of a backbone.
+
+    Of all variants (null) those are left out that see other clips than ``heads.backbone``, or by another backbone.
+    Raises UserError for such a variant that is named.
+    """
+    heads = config.load(path, sections=["heads"]).heads
+    own = config.load(path, heads.backbone, sections=SECTIONS)
+    found = []
+    for name in heads.variants or config.load(path).variants:
+        params = config.load(path, name, sections=SECTIONS)
+        if params.shares_backbone(own):
+            found.append(params.replace(model={"backbone": config.FEATURES, "weights": None}))
+        elif heads.variants:
+            raise UserError(
+                f"heads.variants names {name}, whose clips or backbone are not those of {heads.backbone}: leave it out."
+            )
+    return found
+
+
+def sweeps(path: str | Path = "params.yaml") -> list[tuple[str, Any, bool, config.Params]]:
+    """Every value of ``heads.sweeps``: the parameter, the value, whether the variant that is swept has it anyway, and
+    that variant's parameters with it. It is the first one that is `trainable`.
+
+    Raises UserError for a share of the training classes that is larger than what chapter 2 keeps.
+    """
+    base, found = trainable(path)[0], []
+    kept = base.text.share
+    for name, values in base.heads.sweeps.items():
+        section, _, key = name.partition(".")
+        for value in values:
+            params = base.replace(**{section: {key: value}})
+            if params.text.share > kept:
+                raise UserError(
+                    f"heads.sweeps has the text.share {value}, but no more than {kept} was kept: raise text.share."
+                )
+            found.append((name, "(null)" if value is None else value, params == base, params))
+    return found
