@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,13 +89,24 @@ def keep_memory():
         mallopt(-2, 2**30)  # M_TOP_PAD, bytes
 
 
+@contextmanager
+def fits(parameter):
+    """Where an accelerator has too little memory, raise UserError that says which ``parameter`` to lower."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        device = processor(best_device())
+        raise UserError(f"the memory of {device} is too small: set {parameter} to fewer videos at a time.") from None
+
+
 def settle(model, clip, batch, compute):
     """The `Arithmetic` for ``model`` (an `AURL`) on clips of ``clip.frames`` x ``clip.size`` x ``clip.size``, ``batch``
     at a time.
 
     ``compute`` is that section of ``params.yaml``. Where it says "auto", training steps of the video encoder are timed
     in every combination that is left open, unless this machine has done so before. A backbone without weights is
-    not timed: "auto" then stands for float32. On Apple's GPU "auto" stands for float32 and the usual layout,
+    not timed: "auto" then stands for float32. Where memory suffices for none, the last is taken and nothing noted, as
+    only the work itself will tell. On Apple's GPU "auto" stands for float32 and the usual layout,
     as nothing else was tried there.
 
     Raises UserError for bf16 on Apple's GPU, and where a compiler that was asked for does not work.
@@ -130,6 +142,8 @@ def settle(model, clip, batch, compute):
             seconds = _measure(model.backbone, clip, batch, options)
             if compute.compile == "always" and min(seconds) == float("inf"):
                 raise UserError("torch.compile does not work here: set compute.compile to never.")
+            if min(seconds) == float("inf"):
+                return options[-1]
             good = [option for option, took in zip(options, seconds) if took <= TIE * min(seconds)]
             found = {
                 "chosen": good[0][1:],

@@ -49,8 +49,8 @@ def _features(model, clips, word_vectors, params, desc, kept):
     model.to(devices.best_device())  # each process has its own
     batch = max(1, params.evaluate.batch // clips.count)  # as many clips at a time, however many a video has
     classes = encode_classes(model, word_vectors)
-    key = kept and _key(model, clips, batch, params.compute)
-    if kept and is_made_from(kept, _sealed(key, kept)):
+    about = kept and key(model, clips, batch, params.compute)
+    if kept and is_made_from(kept, sealed(about, kept)):
         return load(kept) | {"classes": classes}
     video, labels = encode(model, clips, batch, params.compute, desc)
     found = {"video": video, "classes": classes, "labels": labels}
@@ -59,17 +59,17 @@ def _features(model, clips, word_vectors, params, desc, kept):
     if kept and processes.rank() == 0:
         forget_key(kept)
         save(kept, found)
-        note_key(kept, _sealed(key, kept))
+        note_key(kept, sealed(about, kept))
     return found
 
 
-def _sealed(key, path):
-    """``key`` with the digest of the file's bytes, so that no other features of the same size are taken for these."""
+def sealed(about, path):
+    """The key ``about`` with the digest of the file's bytes, so that no others of the same size are taken for these."""
     path = Path(path)
-    return key_of(key=key, content=hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None)
+    return key_of(key=about, content=hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None)
 
 
-def _key(model, clips, batch, compute):
+def key(model, clips, batch, compute):
     """Everything that the videos' features depend on."""
     weights = model.state_dict()
     return key_of(

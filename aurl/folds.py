@@ -48,7 +48,7 @@ def read(studies, name):
 def _rows(file, name):
     try:
         table = pd.read_csv(file, dtype={"set": str, "variant": str, "class": str}, keep_default_na=False)
-        own = table.loc[table["set"] == name, [*RUN, "class", "top1", "top5"]]
+        own = table.loc[(table["set"] == name) & (table["videos"] > 0), [*RUN, "class", "top1", "top5"]]
         own = own.astype({"seed": int, "top1": float, "top5": float})
         return own.assign(chance=1 / own["class"].nunique())
     except FileNotFoundError:
@@ -96,7 +96,8 @@ def paired(table, pairs, resamples=10_000, seed=0):
     ``points`` is the mean difference of top-1 in [-1, 1]. For its 95 % interval, ``low`` to ``high``, classes
     and seeds are drawn anew together. Two tests flip signs at random: ``p_classes`` those of whole classes, which says
     whether the difference would be there with other classes, and ``p_trainings`` those of whole trainings, a seed in a
-    study, which says the same of other trainings. ``p`` is the larger one, corrected by Holm's method for the number of
+    study, which says the same of other trainings; where those of a study share a backbone, of other trainings on these
+    backbones. ``p`` is the larger one, corrected by Holm's method for the number of
     rows; ``verdict`` is "above" or "below" where p < 0.05, else "undecided".
     """
     rows = []

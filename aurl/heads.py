@@ -27,10 +27,10 @@ import torch
 from aurl import UserError, checkpoints, code, config, devices, evaluation, metrics, paths, text
 from aurl.config.heads import SECTIONS, sweeps, trainable
 from aurl.datasets import features
-from aurl.files import key_of, write_bytes
+from aurl.files import forget_key, is_made_from, key_of, note_key, write_bytes
 from aurl.inference import to_device
 from aurl.progress import bar, say
-from aurl.training import Order, Run, validate
+from aurl.training import NEUTRAL, Order, Run, validate
 from aurl.video.clips import open_set
 from aurl.video.fixed import FixedFeatures
 
@@ -120,7 +120,8 @@ def all_seeds(settings, seeds, train):
 def keep_features(params, folder):
     """Keep the features of all videos by the backbone of the checkpoint in ``folder``, a file per set in build/heads.
 
-    The training sets are one file, with both their splits.
+    The training sets are one file, with both their splits. A set is taken from build/encoded if model, videos, clips
+    and arithmetic are those that it was encoded with.
     """
     model, _ = checkpoints.load(folder)
     seen = paths.merged(params.data.train)
@@ -128,22 +129,35 @@ def keep_features(params, folder):
     splits |= {name: [([name], "test")] for name in params.data.test}
     for name, parts in splits.items():
         classes, _ = text.load_classes(paths.CLASS_VECTORS, name, params.model.describe)
-        values, labels, ids, kinds = [], [], [], []
-        for sources, split in parts:
-            clips = open_set(params, sources, split, classes, count=params.heads.segments)
-            values.append(backbone_features(model, clips, params, f"features of {name}, {split}"))
-            labels += [classes[place] for place in clips.labels]
-            ids += clips.ids
-            kinds += [split] * len(clips)
-        buffer = io.BytesIO()
-        features.save(buffer, torch.cat(values).numpy(), labels, ids, kinds)
-        write_bytes(paths.heads(name), buffer.getvalue())
+        opened = [open_set(params, sources, split, classes, count=params.heads.segments) for sources, split in parts]
+        file = paths.ENCODED / "heads" / f"{name}.npz"
+        encoded = [evaluation.key(model, clips, _batch(params, clips), params.compute) for clips in opened]
+        key = key_of(code=code.digest("aurl.heads"), encoded=encoded)
+        if not is_made_from(file, evaluation.sealed(key, file)):
+            values, labels, ids, kinds = [], [], [], []
+            for clips, (_, split) in zip(opened, parts, strict=True):
+                values.append(backbone_features(model, clips, params, f"features of {name}, {split}"))
+                labels += [classes[place] for place in clips.labels]
+                ids += clips.ids
+                kinds += [split] * len(clips)
+            buffer = io.BytesIO()
+            features.save(buffer, torch.cat(values).numpy(), labels, ids, kinds)
+            forget_key(file)
+            write_bytes(file, buffer.getvalue())
+            note_key(file, evaluation.sealed(key, file))
+        write_bytes(paths.heads(name), file.read_bytes())
 
 
+def _batch(params, clips):
+    """Videos at a time: as many clips, however many a video has."""
+    return max(1, params.evaluate.batch // clips.count)
+
+
+@devices.fits("evaluate.batch")
 @torch.no_grad()
 def backbone_features(model, clips, params, desc=None):
     """The backbone's features (N, K, F), float32, of the K clips of each video, before any pooling or projection."""
-    batch = max(1, params.evaluate.batch // clips.count)
+    batch = _batch(params, clips)
     arithmetic = devices.settle(model, clips.clip, batch, params.compute)
     model.eval().to(memory_format=arithmetic.memory_format)
     found = []
@@ -157,6 +171,8 @@ def backbone_features(model, clips, params, desc=None):
 def kept(inputs, params, rate, seed):
     """`train`, or what it came to when it was done before; ``inputs`` are all that it depends on but its arguments."""
     sections = {name: getattr(params, name).model_dump() for name in SECTIONS if name not in ("run", "heads")}
+    sections["train"] = {name: value for name, value in sections["train"].items() if name not in NEUTRAL}
+    sections["evaluate"] = {"batch": params.evaluate.batch}
     key = key_of(inputs=inputs, params=sections, variant=params.variant, rate=rate, seed=seed)
     path = paths.TRAININGS / "heads" / f"{key}.json"
     try:
@@ -175,7 +191,7 @@ def kept(inputs, params, rate, seed):
 def train(params, rate, seed):
     """The heads of one variant and seed: top-1 on validation videos, and the rows of both tables, each class's and the
     training's own."""
-    params = params.replace(train={"lr": rate}).model_copy(update={"seed": seed})
+    params = params.replace(train={"lr": rate}, evaluate={"processes": 1}).model_copy(update={"seed": seed})
     seen, variant = paths.merged(params.data.train), params.variant
     part = params.text.share / config.load(sections=["text"]).text.share  # of what chapter 2 has kept
     known = text.share(*text.load_classes(paths.CLASS_VECTORS, seen, params.model.describe), part)

@@ -12,6 +12,7 @@ STD = (0.22803, 0.22145, 0.216989)
 PAIRS = 2**24  # numbers at a time in `similarity`, of which every pair of a video and a class has D
 
 
+@devices.fits("evaluate.batch")
 @torch.no_grad()
 def encode(model, clips, batch, compute, desc=None):
     """Features float32 of unit length, (N, D) or (N, K, D) (`aurl.models.AURL.encode_video`), and labels (N,) of all
@@ -19,7 +20,7 @@ def encode(model, clips, batch, compute, desc=None):
 
     ``clips`` are `aurl.video.clips.Clips`, encoded ``batch`` videos at a time; ``compute`` is that section of
     ``params.yaml``. Processes that share the work (`aurl.processes`) encode a part each, and all get the whole. With
-    ``desc`` a progress bar of that name is drawn.
+    ``desc`` a progress bar of that name is drawn. Raises UserError where an accelerator has too little memory.
     """
     arithmetic = devices.settle(model, clips.clip, batch, compute)
     model.eval().to(memory_format=arithmetic.memory_format)

@@ -137,7 +137,7 @@ def watched(objective):
 
 
 def _synchronized(module):
-    if next(module.parameters()).is_cuda:
+    if any(weight.is_cuda for weight in module.parameters()):  # of features there are none
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):

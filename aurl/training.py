@@ -1,8 +1,9 @@
 """Train AURL or a baseline: one readable loop, a checkpoint, and a history of every epoch.
 
 The loop is `_train`, a step `Run.take`. What is learned is the same whatever the number of processes that share a
-batch, but for the last digits. All random numbers come from the seed and the number of the step or epoch, so that the
-state of a training is its weights, its optimizer and how far it is.
+batch, but for the last digits; only of the backbones mvit and swin3d, which skip blocks at random, others are skipped
+then. All random numbers come from the seed and the number of the step or epoch, so that the state of a training is its
+weights, its optimizer and how far it is.
 """
 
 import contextlib
@@ -65,15 +66,19 @@ def train(params, clips, val, names, word_vectors, folder, scratch, start=None, 
     )  # fmt: skip
 
 
+@devices.fits("train.micro_batch")
 def _train(params, clips, val, names, word_vectors, folder, scratch, start, live, vocabulary):
     run = Run(params, clips, names, word_vectors, start, vocabulary)
     key = _key(run, clips, val, names)
     first = processes.rank() == 0  # the process that writes
     progress = checkpoints.Progress(Path(scratch, f"{params.variant}-{params.seed}"), key, params.train, first)
     with progress.alone(run.name, folder), checkpoints.Interruption() as interruption:
+        processes.gathered(np.array([run.step]))  # all wait for the folder with the process that writes
         if (history := progress.finished(folder)) is not None:
             return pd.DataFrame(history)
         run.restore(progress.state())
+        if len(set(processes.gathered(np.array([run.step])))) > 1:
+            raise RuntimeError("the processes do not see the same states: all machines must share the project's folder")
         progress.keep(run.step, run.state())  # a folder that cannot be written shows itself before hours are spent
         order = Order(len(clips), params.train, params.seed, run.step)
         batches = clips.batches(order.rows.stop - order.rows.start, order, params.compute)

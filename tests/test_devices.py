@@ -123,13 +123,26 @@ def test_measuring_times_every_option_and_leaves_no_trace():
     assert all(weight.grad is None for weight in network.parameters())
 
 
-def test_an_option_that_does_not_fit_in_memory_is_not_chosen(monkeypatch):
-    def step(backbone, clips, option, repeats):
-        return float("inf") if option.precision == "float32" else 1.0
+@pytest.mark.parametrize("fitting", ["bf16", "float32", None])
+def test_an_option_that_does_not_fit_in_memory_is_not_chosen(records, monkeypatch, fitting):
+    network = model()
+    forward = type(network.backbone).forward
+
+    def short(self, clips):
+        if fitting != ("bf16" if torch.is_autocast_enabled("cpu") else "float32"):
+            raise torch.OutOfMemoryError
+        return forward(self, clips)
 
     monkeypatch.setattr(devices, "_precisions", lambda device: ["bf16", "float32"])
-    monkeypatch.setattr(devices, "_measure", lambda backbone, clip, batch, options: [step(0, 0, o, 1) for o in options])
-    assert settle().precision == "bf16"
+    monkeypatch.setattr(type(network.backbone), "forward", short)
+    chosen = settle(network=network)
+    assert chosen.precision == (fitting or "float32") and len(records()) == bool(fitting)
+
+
+def test_what_does_not_fit_in_memory_is_said():
+    said = r"^the memory of .+ is too small: set evaluate\.batch to fewer videos at a time\.$"
+    with pytest.raises(UserError, match=said), devices.fits("evaluate.batch"):
+        raise torch.OutOfMemoryError
 
 
 def test_compiling_is_tried_only_on_an_accelerator_unless_asked_for(monkeypatch):

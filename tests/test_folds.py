@@ -66,6 +66,15 @@ def test_a_table_with_a_class_that_has_no_accuracy(tmp_path):
         folds.read([[file]], "s")
 
 
+def test_a_class_without_videos_counts_nowhere(tmp_path):
+    file = study(tmp_path / "1.csv", ["a", "b", "c"], lambda v, s, c: 0.5)
+    rows = pd.read_csv(file)
+    rows.loc[rows["class"] == "c", ["videos", "top1", "top5"]] = 0, np.nan, np.nan
+    rows.to_csv(file, index=False)
+    row = folds.summary(folds.read([[file]], "s")).iloc[0]
+    assert (row["classes"], row["chance"], row["top1"]) == (2, 0.5, 0.5)
+
+
 def test_a_variant_alone_is_compared_with_nothing(tmp_path):
     table = folds.read([[study(tmp_path / "1.csv", ["a", "b"], lambda *_: 0.5, variants=("aurl",))]], "s")
     assert "| aurl | 2 | 50.0 (50.0–50.0) | 1.0 (1.0–1.0) | 50.0 | 1.5 | – | – |" in (

@@ -204,6 +204,16 @@ def test_features_are_kept_in_the_readers_layout(project, tmp_path, monkeypatch)
     assert table["split"].value_counts().to_dict() == {"train": 12, "val": 4}
     assert (table["width"] == 32).all() and set(table["class"]) == set(NAMES)
     whole = paths.heads("verbs-seen").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(heads, "backbone_features", None)  # encoded once
+        paths.heads("verbs-seen").unlink()
+        heads.keep_features(params, "run")
+        assert paths.heads("verbs-seen").read_bytes() == whole
+        kept = paths.ENCODED / "heads/verbs-seen.npz"
+        kept.write_bytes(whole[:-1] + b"x")
+        with pytest.raises(TypeError):  # or again, where it is damaged
+            heads.keep_features(params, "run")
+        kept.write_bytes(whole)
     monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(UserError, match=r"^build/heads/verbs-seen\.npz cannot be written \(No space left on device\)"):
         heads.keep_features(params, "run")

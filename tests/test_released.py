@@ -1,6 +1,7 @@
 """The authors' checkpoints: the same features, the same training afterwards, and no code in them runs."""
 
 import argparse
+import io
 import os
 import pickle
 
@@ -218,5 +219,11 @@ def test_files_that_are_missing_or_cut_short(released, tmp_path):
     path.write_bytes(b"")
     with pytest.raises(UserError, match="cut.pth.tar"):
         load_released(path)
+    buffer = io.BytesIO()
+    torch.save({"state_dict": {"fc.weight": torch.ones(2)}}, buffer, _use_new_zipfile_serialization=False)
+    for size in range(1, len(buffer.getvalue()), 7):  # the format of older PyTorch, which fails in other ways
+        path.write_bytes(buffer.getvalue()[:size])
+        with pytest.raises(UserError, match="cut.pth.tar"):
+            load_released(path)
     with pytest.raises(UserError):
         load_released(tmp_path)

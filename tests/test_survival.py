@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from colored import FILES, NAMES, WORDS, settings, videos
+from colored import FILES, NAMES, WORDS, fixed, settings, videos
 
 from aurl import UserError, checkpoints, files, inference, processes, training
 from aurl.video.clips import Clips
@@ -308,6 +308,33 @@ def test_two_processes_give_the_loss_curve_of_one(run, data):
     assert two["grad_norm"].iloc[0] == pytest.approx(one["grad_norm"].iloc[0], rel=1e-5)
     np.testing.assert_allclose(two["grad_norm"], one["grad_norm"], rtol=1e-2)
     np.testing.assert_allclose(two["val_closeness"], one["val_closeness"], atol=1e-4)  # BatchNorm's running statistics
+
+
+def test_two_processes_share_features(tmp_path):
+    """Which have no backbone whose BatchNorm would be synchronized."""
+    params, clips = settings(processes=2, epochs=2), (fixed(tmp_path, 16, 1, random=0), fixed(tmp_path, 4, 2))
+    params.model = params.model.model_copy(update={"backbone": "features"})
+    history = training.train(params, *clips, NAMES, WORDS, tmp_path / "run", tmp_path / "scratch")
+    assert len(history) == 2 and history["total"].iloc[1] < history["total"].iloc[0]
+
+
+class Apart(Clips):
+    """In the second process they make sure that it sees no states, as on a machine with a folder of its own."""
+
+    def facts(self):
+        if os.environ.get("RANK") == "1":
+            checkpoints.Progress.state = lambda self: None
+        return super().facts()
+
+
+def test_processes_that_do_not_see_the_same_states_do_not_go_on(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "RESTARTS", 0)
+    params, apart = settings(epochs=2, processes=2), object.__new__(Apart)
+    vars(apart).update(vars(data[0]))
+    with pytest.raises(UserError, match="SIGKILL"):
+        run(params, clips=Deadly(data[0], tmp_path, [1]))
+    with pytest.raises(UserError, match="the processes do not see the same states: all machines must"):
+        run(params, clips=apart)
 
 
 def test_a_mistake_in_one_process_is_the_error_of_all(run, data):
