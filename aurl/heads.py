@@ -10,6 +10,7 @@ of ``heads.rates`` that is best on validation videos. ``heads.sweeps`` does the 
 What a training came to is kept, so that a killed run goes on and a further variant costs its own trainings only.
 """
 
+import argparse
 import hashlib
 import io
 import json
@@ -247,6 +248,7 @@ def _at_once(compute):
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m aurl.heads", description=__doc__.splitlines()[0]).parse_args()
     try:
         run()
     except UserError as error:

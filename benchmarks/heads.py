@@ -1,6 +1,6 @@
 """How long the heads take on features of Kinetics' size that were computed elsewhere, on one core.
 
-    python benchmarks/heads.py        # about ten minutes, 6 GB of memory and 1.2 GB of disk
+    python benchmarks/heads.py        # about twenty minutes, 6 GB of memory and 1.2 GB of disk
 
 writes reports/tables/heads_speed.csv and .md. 521,647 videos of 662 classes, as many as the authors trained on, have
 random vectors near their class, in a file as `aurl.datasets.features` reads it. The heads of `aurl` and their epochs

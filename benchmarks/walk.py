@@ -46,7 +46,7 @@ def run(command, folder):
     )
     if done.returncode:
         sys.exit(f"{done.stdout}\n{command}: exit status {done.returncode}")
-    lines = [line.rstrip().replace(str(folder), "aurl") for line in done.stdout.splitlines()]
+    lines = [line.rstrip().replace(str(folder), "/path/to/aurl") for line in done.stdout.splitlines()]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -17,6 +17,7 @@ it has a section ``heads``, and these then stand for those of the other study.
 ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where it was.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -299,4 +300,7 @@ def _places(file):
 
 
 if __name__ == "__main__":
-    run_as_command(lambda: run(*sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="python -m aurl.pipeline.ablations", description=__doc__.splitlines()[0])
+    parser.add_argument("study", nargs="*", help="a key under `ablations.studies` in params.yaml (default: all)")
+    studies = parser.parse_args().study
+    run_as_command(lambda: run(*studies))

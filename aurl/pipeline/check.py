@@ -6,6 +6,7 @@
 and class names, by the package's own lists. Chapter 2 checks what only the data can tell.
 """
 
+import argparse
 import difflib
 import os
 import sys
@@ -191,11 +192,14 @@ def _are_classes(where, wanted, sets: list[list[Class] | None]):
 
 
 def main() -> None:
-    path, *stamp = sys.argv[1:] or ["params.yaml"]
+    parser = argparse.ArgumentParser(prog="python -m aurl.pipeline.check", description=__doc__.splitlines()[0])
+    parser.add_argument("path", nargs="?", default="params.yaml", help="the parameter file (default: params.yaml)")
+    parser.add_argument("stamp", nargs="?", help="a file to write if it is valid, the pipeline's sign of that")
+    path, stamp = vars(parser.parse_args()).values()
     try:
         check(path)
-        for file in stamp:  # a pipeline stage's sign that the check was passed
-            write_bytes(file, b"valid\n")
+        if stamp:
+            write_bytes(stamp, b"valid\n")
     except UserError as error:
         sys.exit(f"aurl: {error}")
     print(f"{path} is valid")

@@ -1,6 +1,6 @@
 """Name what your own videos show.
 
-    aurl classify juggling.mp4 holiday/ --classes "walking a dog, juggling"
+    aurl classify juggling.mp4 vacation/ --classes "walking a dog, juggling"
 
 Give any class names; no video of them needs to have been trained on. The model is one that this project trained, or one
 of the authors' released checkpoints. A score is the cosine between video and class name, and a margin is how far the

@@ -13,7 +13,7 @@ import yaml
 
 from aurl.config import Sections
 
-DEFAULT, PAPER = "params.yaml", "params.paper.yaml"
+DEFAULT, PAPER, STUDIES = "params.yaml", "params.paper.yaml", "reports/ablations"
 AUTHORS = {"hours": 45, "gpus": 8}  # of one training, on V100
 VIDEOS = {
     "kinetics700": 558_278,
@@ -107,6 +107,16 @@ def cost(read):
     return _table(("what", "how much", "from"), rows)
 
 
+def folds(read):
+    """What the end-to-end trainings of all folds took together; None where no study is a fold of the verbs."""
+    studies = yaml.safe_load(read(DEFAULT))["ablations"]["studies"]
+    rows = [
+        row for name, lines in studies.items() if "verbs" in lines for row in _rows(read(f"{STUDIES}/{name}/runs.csv"))
+    ]
+    hours = sum(float(row["seconds"]) for row in rows) / 3600
+    return f"Behind this table are {len(rows)} trainings, which took {hours:.1f} hours in sum.\n" if rows else None
+
+
 def model(read):
     """What the checkpoint of the variant ``aurl`` is; None where it was not trained on the verbs."""
     from aurl import models  # PyTorch, which takes a while to import
@@ -137,7 +147,7 @@ def model(read):
     return _table(("the variant `aurl`", ""), rows)
 
 
-TABLES = {f"{function.__name__}()": function for function in (settings, cost, model)}
+TABLES = {f"{function.__name__}()": function for function in (settings, cost, folds, model)}
 
 
 def _notes(text):

@@ -1,10 +1,13 @@
-"""Put generated tables into the pages that show them, between their markers: ``python -m aurl.pipeline.readme``.
+"""Put generated tables into the pages that show them, between their markers.
+
+    python -m aurl.pipeline.readme
 
 ``<!-- begin FILE -->`` stands for a file that the pipeline or a benchmark has made, ``<!-- begin NAME() -->`` for a
 table of `aurl.pipeline.documents`. What is between it and the next ``<!-- end -->`` is replaced, unless that table is
 about other parameters than those of the project.
 """
 
+import argparse
 import re
 from pathlib import Path
 
@@ -40,5 +43,6 @@ def filled(text, read=lambda path: Path(path).read_text()):
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m aurl.pipeline.readme", description=__doc__.splitlines()[0]).parse_args()
     for page in PAGES:
         write_bytes(page, filled(page.read_text()).encode())

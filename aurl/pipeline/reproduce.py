@@ -6,6 +6,7 @@ does what ``dvc repro`` does and leaves the same results, but trains and evaluat
 as ``compute.threads`` leaves cores for, or one at a time on an accelerator. An interrupted run continues where it was.
 """
 
+import argparse
 import os
 import re
 import signal
@@ -248,4 +249,5 @@ def run_as_command(function):
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m aurl.pipeline.reproduce", description=__doc__.splitlines()[0]).parse_args()
     run_as_command(main)

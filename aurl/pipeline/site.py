@@ -7,6 +7,7 @@ lays sources for Sphinx out and builds ``build/site`` from them. Pages need no n
 point to and is no document becomes a page or a file of the site, too.
 """
 
+import argparse
 import ast
 import json
 import os
@@ -257,6 +258,7 @@ def _tree(pages, hidden=False):
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m aurl.pipeline.site", description=__doc__.splitlines()[0]).parse_args()
     try:
         main()
     except UserError as error:

@@ -56,6 +56,23 @@ def test_cost_follows_from_the_measurements():
         assert row in text, row
 
 
+def test_folds_add_up_what_their_trainings_took():
+    studies = {
+        "one": {"verbs": {"fold": 1}},
+        "more": {"verbs": {"fold": 1}, "run": {}},
+        "other": {"clip": {"size": 16}},
+    }
+    files = {
+        "params.yaml": yaml.safe_dump({"ablations": {"studies": studies}}),
+        "reports/ablations/one/runs.csv": "variant,seconds\naurl,1800\ne2e,3600\n",
+        "reports/ablations/more/runs.csv": "variant,seconds\naurl,3600\n",
+    }
+    said = "Behind this table are 3 trainings, which took 2.5 hours in sum.\n"
+    assert documents.folds(files.__getitem__) == said
+    files["params.yaml"] = yaml.safe_dump({"ablations": {"studies": {"other": {}}}})
+    assert documents.folds(files.__getitem__) is None
+
+
 def test_model_is_that_of_the_default():
     text = documents.model(lambda file: (ROOT / file).read_text())
     assert "| trained on | 120 verbs, 20 videos each; 4 more choose the epoch |" in text

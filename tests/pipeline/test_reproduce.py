@@ -2,6 +2,7 @@
 
 import io
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -213,3 +214,22 @@ def test_front_page_is_named_where_there_is_one(tmp_path, monkeypatch, capsys):
     (paths.SITE / "index.html").touch()
     reproduce.say_where()
     assert capsys.readouterr().out == "The report is build/site/index.html: open it in a browser.\n"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "heads",
+        "sphere",
+        *(f"pipeline.{name}" for name in ("ablations", "check", "readme", "reproduce", "site", "train")),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_a_command_that_is_asked_for_help_or_misspelled_does_nothing(module, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for arguments, status in ((["--help"], 0), (["--nonsense"], 2)):
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module(f"aurl.{module}", run_name="__main__")
+        assert ended.value.code == status and f"usage: python -m aurl.{module}" in "".join(capsys.readouterr())
+    assert not list(tmp_path.iterdir())
