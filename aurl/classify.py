@@ -6,6 +6,7 @@ A video is compared with every name on the hypersphere, and the nearest name com
 refuses a class with an unknown word, this makes do with what the word vectors know, and says so.
 """
 
+import os
 import string
 from pathlib import Path
 from typing import NamedTuple
@@ -102,13 +103,13 @@ def find_videos(paths):
     """
     found = []
     for path in map(Path, paths):
-        if path.is_dir():
+        if os.path.isdir(path):  # false, too, for a name that no file can have
             listing = Listing(path, "a folder of videos")
             inside = sorted(f"{listing.root}/{name}" for name in listing.videos(listing.top))
             if not inside:
                 raise UserError(f"{plain(path)} has no videos: give a video, or a folder with some.")
             found += inside
-        elif path.exists():
+        elif os.path.exists(path):
             found.append(str(path))
         else:
             raise UserError(f"there is no video {plain(path)}: correct the path.")
@@ -151,10 +152,10 @@ def plain(text):
 
 def _open(path):
     """The model, its clips (as the section ``clip`` of ``params.yaml``) and W."""
-    if Path(path).is_file():
+    if os.path.isfile(path):
         model = released.load_released(path).to(devices.best_device())
         return model, released.CLIP, model.class_encoder[0].in_features
-    if not Path(path).is_dir():
+    if not os.path.isdir(path):
         raise UserError(
             f"there is no model {plain(path)}: run `make reproduce`, which trains runs/aurl-0, or name another one."
         )

@@ -1,4 +1,6 @@
 // The field of aurl/page.py: videos are dropped on it, or chosen after a press.
+const MOST = 9; // megabytes: Jupyter's server ends the connection at a message of 10 MiB
+
 function render({ model, el }) {
   const field = document.createElement("label");
   const input = Object.assign(document.createElement("input"), { type: "file", accept: "video/*", multiple: true });
@@ -13,6 +15,12 @@ function render({ model, el }) {
   }
 
   async function take(files) {
+    const megabytes = [...files].reduce((sum, file) => sum + file.size, 0) / 1e6;
+    if (megabytes > MOST) {
+      said.textContent = `These are ${Math.ceil(megabytes)} MB and a notebook takes ${MOST} at a time: drop fewer, or ` +
+        "name them in a terminal with aurl classify";
+      return;
+    }
     const read = async (file) => ({ name: file.name, content: new DataView(await file.arrayBuffer()) });
     try {
       model.set("files", await Promise.all([...files].map(read)));

@@ -6,11 +6,13 @@ import sys
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from aurl import UserError
 
 CHUNK = 2000  # calls that a cluster is given at a time
+AGAIN = "end what else needs it, and give the same command again, which goes on from there."
 PATIENCE = 10  # seconds that its scheduler has to answer
 SIDE_BY_SIDE = "AURL_SIDE_BY_SIDE"  # how many runs share the machine, as `aurl.pipeline.reproduce` tells them
 ENVIRONMENT = "AURL_PROGRESS"  # a file that `aurl.pipeline.notebook` shows on the terminal while a notebook runs
@@ -57,7 +59,8 @@ def parallel(function, calls, desc, unit, total=None, scheduler=None):
     """The results of ``function(*call)`` for each of ``calls``, in their order, computed by one process per core.
 
     ``calls`` may be a generator of ``total`` calls, of which only some are held at a time. With the address of a Dask
-    ``scheduler`` ("tcp://HOST:PORT") its workers compute them. Raises UserError if it does not answer.
+    ``scheduler`` ("tcp://HOST:PORT") its workers compute them. Raises UserError if it does not answer, or the system
+    ends a process.
     """
     total = len(calls) if total is None else total
     jobs = (joblib.delayed(function)(*call) for call in calls)
@@ -67,6 +70,8 @@ def parallel(function, calls, desc, unit, total=None, scheduler=None):
     results = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)  # as many as the process may use, and no more
     try:
         yield from bar(results, total=total, desc=desc, unit=unit)
+    except TerminatedWorkerError:
+        raise UserError(f"{desc}: the system ended a process, perhaps for too little memory: {AGAIN}") from None
     finally:  # idle workers would be reported as leaked when the notebook's process ends
         # Work that is given up may be ended by the garbage collector, in a thread that this would wait for.
         if not isinstance(sys.exception(), GeneratorExit):

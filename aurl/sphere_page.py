@@ -22,7 +22,7 @@ PAGE = """<!DOCTYPE html>
          font: 1rem/1.4 system-ui, sans-serif; }
   main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0.5rem; }
   h2 { margin: 0; font-size: 1rem; font-weight: normal; text-align: center; white-space: pre-line; }
-  canvas { display: block; width: 100%; aspect-ratio: 1; cursor: grab; touch-action: none; }
+  canvas { display: block; width: 100%; aspect-ratio: 1; cursor: grab; touch-action: pan-y; }
   p { margin: 0.3rem 0; text-align: center; }
   output { font-weight: bold; }
   b.right { color: var(--right); } b.wrong { color: var(--wrong); } b.star { color: var(--star); }
@@ -112,8 +112,8 @@ function draw(panel) {
   pen.globalAlpha = 1;
 }
 
-function name(panel, x, y) {
-  let best = 14, found = null;  /* pixels that a finger may miss by */
+function name(panel, x, y, best = 14) {  /* pixels that a finger may miss by */
+  let found = null;
   for (const point of panel.points) {
     const far = Math.hypot(point.at[0] - x, point.at[1] - y) + (point.at[2] < 0 ? 5 : 0);
     if (far < best) [best, found] = [far, point];
@@ -126,7 +126,7 @@ for (const panel of panels) {
   const canvas = panel.canvas = document.createElement("canvas");
   title.textContent = panel.title;
   canvas.tabIndex = 0;
-  canvas.setAttribute("role", "img");
+  canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", panel.title + ". Classes: " + names.join(", "));
   box.append(title, canvas);
   document.querySelector("main").append(box);
@@ -138,7 +138,11 @@ for (const panel of panels) {
     canvas.addEventListener(kind, event => name(panel, event.offsetX, event.offsetY));
   canvas.addEventListener("keydown", event => {
     const step = {ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1]}[event.key];
-    if (step) { event.preventDefault(); turn(...step); }
+    if (!step) return;
+    event.preventDefault();
+    turn(...step);
+    draw(panel);
+    name(panel, canvas.clientWidth / 2, canvas.clientWidth / 2, Infinity);  /* what is nearest to the middle */
   });
 }
 addEventListener("resize", ask);

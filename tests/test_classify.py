@@ -151,6 +151,8 @@ def test_folders_give_all_their_videos_once(tmp_path):
 def test_paths_without_a_video(tmp_path):
     with pytest.raises(UserError, match="there is no video .*gone.mp4: correct the path"):
         find_videos([tmp_path / "gone.mp4"])
+    with pytest.raises(UserError, match="there is no video xxx"):
+        find_videos(["x" * 300])
     with pytest.raises(UserError, match="has no videos: give a video, or a folder with some"):
         find_videos([tmp_path])
     with pytest.raises(UserError, match="there is no video to classify"):

@@ -1,13 +1,11 @@
 """The class generator: what each mode mixes, with which weights, and that both sides get the same."""
 
-import doctest
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aurl import UserError, generator
+from aurl import UserError
 from aurl.generator import MODES, ClassGenerator
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
@@ -157,7 +155,3 @@ def test_impossible_settings(settings_):
 def test_features_that_do_not_fit(shapes):
     with pytest.raises(ValueError, match="one shape"):
         ClassGenerator("released")(*map(torch.ones, shapes))
-
-
-def test_examples():
-    assert doctest.testmod(generator).failed == 0

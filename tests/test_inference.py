@@ -1,7 +1,5 @@
 """Pixels are normalized, features are those of encoding one by one, and labels are ranked by cosine."""
 
-import doctest
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,7 +107,3 @@ def test_ranks_are_those_of_a_loop():
 def test_equal_scores_keep_the_order_of_names_and_few_classes_give_few_labels():
     labels, scores = inference.rank(np.ones((1, 3)), ["z", "y", "x"], k=5)
     assert labels.tolist() == [["z", "y", "x"]] and scores.shape == (1, 3)
-
-
-def test_examples():
-    assert doctest.testmod(inference, extraglobs={"np": np}).failed == 0

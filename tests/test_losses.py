@@ -1,6 +1,5 @@
 """Every loss against naive loops, closed forms, numerical gradients and the properties of its formula."""
 
-import doctest
 import math
 
 import pytest
@@ -462,7 +461,3 @@ def test_synthetic_term_without_generator():
     video, classes, labels = draw()
     with pytest.raises(UserError, match="needs a class generator"):
         losses.total(["synthetic"], projected=video, classes=classes, centers=classes, labels=labels)
-
-
-def test_examples():
-    assert doctest.testmod(losses) == (0, 5)

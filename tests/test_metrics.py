@@ -1,6 +1,5 @@
 """Metrics against naive loops, torchmetrics, and values known beforehand."""
 
-import doctest
 import math
 import statistics
 
@@ -430,7 +429,3 @@ def test_nan_is_refused_everywhere():
 def test_mistakes_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def test_examples():
-    assert doctest.testmod(metrics).failed == 0

@@ -1,6 +1,5 @@
 """The encoders against layers by hand."""
 
-import doctest
 import itertools
 from types import SimpleNamespace
 
@@ -308,10 +307,6 @@ def test_words_that_do_not_fit():
 def test_settings_that_cannot_be(change, message):
     with pytest.raises(UserError, match=message):
         tiny(**change)
-
-
-def test_examples():
-    assert doctest.testmod(models).failed == 0
 
 
 # --- features that were computed elsewhere -----------------------------------------------------------

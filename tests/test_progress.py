@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 
 import distributed
 import numpy as np
@@ -27,6 +28,17 @@ def test_a_bar_is_drawn_into_the_file_that_a_notebooks_runner_names(monkeypatch,
     assert capsys.readouterr() == ("", "")
     drawn = (tmp_path / "bar").read_text()
     assert "first: 100%" in drawn and "second: 100%" in drawn and "3/3" in drawn
+
+
+def killed(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_the_system_ends_is_one_sentence():
+    with pytest.raises(
+        UserError, match="^probing: the system ended a process, perhaps for too little memory: end what"
+    ):
+        list(progress.parallel(killed, [(1,), (2,)], "probing", "video"))
 
 
 def test_a_bar_leaves_no_file_open(monkeypatch, tmp_path):

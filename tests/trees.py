@@ -5,6 +5,7 @@ frame i is gray ``i * STEP`` on the left and has the class's own color on the ri
 """
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -31,6 +32,18 @@ def video(path, color=0, frames=20, width=48, height=36, fps=10):
         stream.width, stream.height, stream.pix_fmt, stream.codec_context.thread_count = width, height, "yuv420p", 1
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode(None))
+
+
+def timed(path, pictures, milliseconds):
+    """An mp4 file of (F, H, W, 3) pictures, each at its own time."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 1000)
+        stream.height, stream.width, stream.pix_fmt = *pictures.shape[1:3], "yuv420p"
+        for picture, time in zip(pictures, milliseconds, strict=True):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture))
+            frame.pts, frame.time_base = int(time), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 

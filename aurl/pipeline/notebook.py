@@ -19,7 +19,7 @@ from pathlib import Path
 
 from aurl import UserError
 from aurl.files import write_bytes
-from aurl.progress import ENVIRONMENT
+from aurl.progress import AGAIN, ENVIRONMENT
 
 # Notebooks have no addresses to check, and importing the check would take longer than reading a notebook.
 sys.modules.setdefault("rfc3987_syntax", None)
@@ -65,6 +65,8 @@ def run(name, parameters):
         except Exception as error:
             if getattr(error, "ename", None) in ("UserError", "VideoError"):
                 raise UserError(error.evalue) from None
+            if type(error).__name__ == "DeadKernelError" and not interruption.asked:
+                raise UserError(f"the system ended {name}, perhaps for too little memory: {AGAIN}") from None
             if not interruption.asked:
                 raise
         if interruption.asked:

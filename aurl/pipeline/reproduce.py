@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
@@ -189,7 +190,8 @@ def stop_all(*_):
     """Interrupt every job that runs, as Ctrl-C would; each keeps what it has finished."""
     Job.interrupted = True
     for process in list(Job.running):
-        os.killpg(process.pid, signal.SIGINT)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.killpg(process.pid, signal.SIGINT)
 
 
 class _Line:

@@ -43,8 +43,8 @@ def words(name: str, rules: Rules = PLAIN) -> list[str]:
     >>> words("RidingHorse", Rules(capitals=True, base_forms=True))
     ['ride', 'horse']
     """
-    name = unicodedata.normalize("NFC", name)  # some file systems take an accent and its letter apart
-    text = rules.substitutions.get(name, name)
+    whole = unicodedata.normalize("NFC", name)  # some file systems take an accent and its letter apart
+    text = rules.substitutions.get(name) or rules.substitutions.get(whole, whole)
     if rules.cut:
         text = text.split(rules.cut)[0]
     if rules.capitals:

@@ -233,7 +233,8 @@ def decode_once(manifest, size, name, limit_gb):
     try:
         with locked(file.parent):  # a run beside this one waits and takes the array over
             if not is_made_from(file, key):
-                for old in file.parent.glob(f"{name}-{size}-{'[0-9a-f]' * 12}.npy"):
+                files = f"{name}-{size}-{'[0-9a-f]' * 12}.npy"
+                for old in [*file.parent.glob(files), *file.parent.glob(f".{files}.*.part")]:  # which a kill left
                     forget_key(old)
                     old.unlink(missing_ok=True)
                 _decode(manifest, shape, file)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from aurl import UserError
@@ -10,7 +11,7 @@ from aurl.progress import parallel
 from aurl.video.decoding import VideoError
 from aurl.video.reading import probe, stamp
 
-FIELDS = ["frames", "fps", "width", "height", "duration", "codec", "digest", "status"]
+FIELDS = ["frames", "fps", "width", "height", "duration", "codec", "digest", "times", "status"]
 REASONS = ["set", "id", "class", "path", "reason"]  # columns of the table of rejected videos
 
 
@@ -71,6 +72,8 @@ def _segments(table, min_frames):
     """Seconds to frames: a segment is ``frames`` frames from the frame ``first`` on."""
     begin = (table["begin"] * table["fps"]).round().fillna(0).astype(int)
     end = (table["end"] * table["fps"]).round().fillna(table["frames"]).clip(upper=table["frames"]).astype(int)
+    for row in table.index[table["begin"].notna() & (table["times"].map(len) > 0)]:  # of no constant rate
+        begin[row], end[row] = np.searchsorted(table.at[row, "times"], (table.at[row, "begin"], table.at[row, "end"]))
     table = table.assign(first=begin, frames=(end - begin).clip(lower=0))
     fine = table["status"] == "ok"
     outside = fine & (table["frames"] == 0) & table["begin"].notna()

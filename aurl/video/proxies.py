@@ -21,7 +21,7 @@ def make_all(rows, folder, side, keyframe, crf, cache, scheduler=None):
     """The manifest's rows with a proxy in place of every video, made in parallel below ``folder``.
 
     A proxy is named after its row's ``id``. ``path``, ``width``, ``height``, ``codec`` and ``digest`` become the
-    proxy's; its frames are the original's, at the same times. A proxy that was made from the same bytes with the same
+    proxy's; its frames are the original's, at a constant rate. A proxy that was made from the same bytes with the same
     settings is kept, so that a run that was stopped goes on, and what probing said of it is kept in the file ``cache``.
     A video that cannot be copied keeps its row, with the reason as ``status``. Raises UserError if the folder cannot be
     written to.

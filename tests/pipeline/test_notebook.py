@@ -68,6 +68,14 @@ def test_users_mistake_is_one_sentence_and_no_file(project, tmp_path, raised, se
     assert not (tmp_path / "reports").exists()
 
 
+def test_a_kernel_that_the_system_ends_is_one_sentence(project):
+    project("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(
+        UserError, match="^the system ended demo, perhaps for too little memory: end what else needs it"
+    ):
+        notebook.run("demo", {})
+
+
 def test_a_kernel_that_fails_while_it_ends_says_nothing(project, capfd):
     """Its main thread may close the sockets before its control thread has told of the end; here this always fails."""
     project(

@@ -236,6 +236,9 @@ def test_the_cache_is_made_again_for_other_videos(decode, manifest):
     assert numbers(decode(half))[:12] == list(range(12, 24)) and decode.decoded == 3
     assert numbers(decode(half.assign(first=[8, 0, 0])))[:12] == list(range(8, 20)) and decode.decoded == 3
     assert kept() == ["set-16"]  # earlier ones would fill the disk
+    (part := FRAMES / f".set-16-{'0' * 12}.npy.1.part").touch()  # a kill has left it
+    decode(again)
+    assert not part.exists()
 
 
 def test_caches_of_different_sizes_lie_side_by_side(decode):

@@ -44,6 +44,17 @@ def test_every_row_says_what_its_file_holds_or_why_not(rows, tmp_path):
     assert found["id"].tolist() == rows["id"].tolist()
 
 
+def test_segments_follow_the_times_of_uneven_frames(tmp_path, in_process):
+    milliseconds = np.cumsum([0] + [40] * 20 + [160] * 19)
+    trees.timed(tmp_path / "a.mp4", np.zeros((40, 32, 48, 3), np.uint8), milliseconds)
+    segments = [(0.8, 1.6), (0, 0.4), (1.6, np.nan), (np.nan, np.nan), (9, 10)]
+    rows = pd.DataFrame(segments, columns=["begin", "end"]).assign(path=str(tmp_path / "a.mp4"))
+    found = probing.probe_all(rows, tmp_path / "cache.jsonl")
+    assert found[["first", "frames"]].values.tolist() == [[20, 5], [0, 10], [25, 15], [0, 40], [40, 0]]
+    again = probing.probe_all(rows, tmp_path / "cache.jsonl")  # from the cache
+    assert again[["first", "frames"]].equals(found[["first", "frames"]])
+
+
 def test_short_videos_are_left_out(rows, tmp_path):
     found = probing.probe_all(rows, tmp_path / "cache.jsonl", min_frames=11)
     assert found["status"].tolist()[:3] == ["ok", "too short (10 frames)", "ok"]

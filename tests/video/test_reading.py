@@ -1,17 +1,19 @@
 """Decoding, clip sampling and encoding, on videos whose frames carry their number."""
 
-import doctest
 import errno
 import hashlib
+import os
 import pickle
 import resource
 import struct
+import subprocess
+import sys
 import wave
-from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+import trees
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,10 +40,6 @@ def movie(tmp_path):
         return tmp_path / name
 
     return make
-
-
-def test_doctests():
-    assert doctest.testmod(video).failed == 0
 
 
 # Which frames
@@ -257,7 +255,7 @@ def test_title_in_another_encoding_does_no_harm(tmp_path):
 def test_probe(movie):
     content = hashlib.sha256(movie(18).read_bytes()).hexdigest()
     assert video.probe(movie(18)) == dict(
-        frames=18, fps=12.0, width=48, height=32, duration=1.5, codec="h264", digest=content, status="ok"
+        frames=18, fps=12.0, width=48, height=32, duration=1.5, codec="h264", digest=content, times=[], status="ok"
     )
 
 
@@ -277,19 +275,25 @@ def test_probe_counts_frames_if_the_header_does_not_say(tmp_path):
 
 def test_rate_of_uneven_frames_is_that_of_their_times(tmp_path):
     """Frames that are 40 and 160 milliseconds apart in turn are ten per second."""
-    times = np.cumsum([0] + [40, 160] * 8)
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = container.add_stream("libx264", 1000)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-        for image, milliseconds in zip(numbered(17), times, strict=True):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
-            frame.pts, frame.time_base = int(milliseconds), Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    trees.timed(tmp_path / "a.mp4", numbered(17), np.cumsum([0] + [40, 160] * 8))
     row = video.probe(tmp_path / "a.mp4")
     assert row["frames"] == 17
     assert row["fps"] == pytest.approx(10, rel=0.1) and row["duration"] == pytest.approx(1.7, rel=0.1)
     assert numbers(video.read_clips(tmp_path / "a.mp4", 4, 3, 1, 16)) == [[0, 3, 6, 9]]
+
+
+def test_times_are_told_where_the_rate_is_not_constant(tmp_path):
+    """As in a telephone's video, whose rate falls in the dark."""
+    milliseconds = np.cumsum([0] + [40] * 10 + [160] * 9)
+    trees.timed(tmp_path / "a.mp4", numbered(20), milliseconds)
+    np.testing.assert_allclose(video.probe(tmp_path / "a.mp4")["times"], milliseconds / 1000, atol=0.001)
+
+
+def test_what_the_stream_says_is_read_while_it_is_open(movie):
+    """Freed memory is overwritten here, so that what is read from it later is noise."""
+    command = f"import sys; from aurl import video; sys.exit(video.probe({str(movie(1))!r})['fps'] != 12)"
+    environment = os.environ | {"MALLOC_PERTURB_": "165"}
+    assert subprocess.run([sys.executable, "-c", command], env=environment).returncode == 0
 
 
 def test_a_file_that_changes_while_it_is_probed_is_not_taken_as_it_was(movie, monkeypatch):
