@@ -182,6 +182,7 @@ def test_build_writes_what_the_manifest_says(tmp_path, monkeypatch):
         assert mocap.parts()[row["class"]] == (v.action, v.companion)
         assert row["path"] == f"data/mocap/{v.set}/{v.name.replace(' ', '_')}/{v.index:03d}.mp4"
         probed = video.probe(row["path"])
+        assert probed.pop("times") == []  # of a constant rate
         assert row[list(probed)].to_dict() == probed and row["first"] == 0
         assert [probed[name] for name in ("frames", "fps", "width", "height", "status")] == [5, 12, 32, 32, "ok"]
         _, expected = mocap.render(v, 3, 32, 5, 12)  # in another process than the file's
