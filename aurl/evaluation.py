@@ -1,7 +1,6 @@
 """Zero-shot evaluation: features once per data set and number of clips, every protocol from them."""
 
 import hashlib
-import io
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pandas as pd
 import torch
 
 from aurl import UserError, code, devices, metrics, processes
-from aurl.files import forget_key, is_made_from, key_of, note_key, to_csv, write_bytes
+from aurl.files import forget_key, is_made_from, key_of, note_key, npz, to_csv, write_bytes
 from aurl.inference import encode, encode_classes, rank, similarity, whole
 from aurl.models import Relation
 
@@ -84,9 +83,7 @@ def key(model, clips, batch, compute):
 
 def save(path, features):
     """Keep what `features` returns as ``.npz``."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **features)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, npz(features))
 
 
 def load(path):

@@ -12,7 +12,6 @@ What a training came to is kept, so that a killed run goes on and a further vari
 
 import argparse
 import hashlib
-import io
 import json
 import math
 import sys
@@ -141,10 +140,8 @@ def keep_features(params, folder):
                 labels += [classes[place] for place in clips.labels]
                 ids += clips.ids
                 kinds += [split] * len(clips)
-            buffer = io.BytesIO()
-            features.save(buffer, torch.cat(values).numpy(), labels, ids, kinds)
             forget_key(file)
-            write_bytes(file, buffer.getvalue())
+            features.save(file, torch.cat(values).numpy(), labels, ids, kinds)
             note_key(file, evaluation.sealed(key, file))
         write_bytes(paths.heads(name), file.read_bytes())
 

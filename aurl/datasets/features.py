@@ -29,6 +29,7 @@ import pandas as pd
 from aurl import UserError
 from aurl.datasets import matlab
 from aurl.datasets.listing import COLUMNS, official
+from aurl.files import npz, write_bytes
 
 CODEC = "features"  # in the manifest's column of that name: there are no pictures
 ARRAYS = ("features", "labels", "classes", "ids", "split")
@@ -110,9 +111,10 @@ def load(path):
     return File(features if features.ndim == 3 else features[:, None], labels, ids, splits)
 
 
-def save(file, features, labels, ids, splits):
-    """Write a ``.npz`` file, or to an open binary ``file``, as `load` reads it; ``labels`` are names."""
-    np.savez(file, features=features, labels=np.array(labels), ids=np.array(ids), split=np.array(splits))
+def save(path, features, labels, ids, splits):
+    """Write a ``.npz`` file as `load` reads it; ``labels`` are names."""
+    arrays = {"features": features, "labels": np.array(labels), "ids": np.array(ids), "split": np.array(splits)}
+    write_bytes(path, npz(arrays))
 
 
 def digests(features):

@@ -14,6 +14,7 @@ THINGS = {  # thing -> its solids (kind, half sizes, middle) in meters; it stand
         ("box", (0.1, 0.06, 0.03), (0.4, 0, 0.46)),
     ],
 }  # fmt: skip
+SAME = 1e-9  # m; of surfaces as close as this the one drawn first is seen, where rounding would otherwise decide
 HEIGHTS = {name: max(middle[2] + half[2] for _, half, middle in solids) for name, solids in THINGS.items()}
 
 
@@ -37,7 +38,8 @@ def draw(picture, depth, backdrop, name, body, frame, color, light):
             continue
         back = np.linalg.inv(axes)
         away, normal, at = _CAST[kind](back @ (backdrop.eye - center), rays @ back.T)
-        near = away < np.minimum(depth[rows, columns], np.where(backdrop.sky, np.inf, backdrop.reach)[rows, columns])
+        hidden = np.minimum(depth[rows, columns], np.where(backdrop.sky, np.inf, backdrop.reach)[rows, columns])
+        near = away < hidden - SAME
         normal = normal @ back
         normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-9
         shade = 0.45 + 0.6 * np.clip(normal @ light, 0, None)

@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import io
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
-from aurl.files import write_bytes
+from aurl.files import npz, write_bytes
 
 
 def overlapping(
@@ -133,9 +132,7 @@ def save_classes(
     for name, (classes, vectors) in sets.items():
         arrays |= {f"{name}/names": np.array(classes), f"{name}/vectors": vectors}
     arrays |= {f"{name}/descriptions": vectors for name, vectors in (descriptions or {}).items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_bytes(Path(path), buffer.getvalue())
+    write_bytes(Path(path), npz(arrays))
 
 
 def load_classes(path: str | Path, name: str, describe: bool = False) -> tuple[list[str], np.ndarray]:

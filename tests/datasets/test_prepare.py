@@ -60,8 +60,7 @@ def test_a_class_without_validation_videos_of_its_own_holds_some_back():
     """Or accuracies would be those of the few classes that have some."""
     names = ["jump"] * 4 + ["run"] * 3
     splits = ["train", "val", "val", "val", "train", "", "train"]
-    with Path("own.npz").open("wb") as file:
-        features.save(file, np.ones((7, 2)), names, list("abcdefg"), splits)
+    features.save("own.npz", np.ones((7, 2)), names, list("abcdefg"), splits)
     data = sets(["own"], own={"reader": "features", "root": "own.npz"})
     (rows,), _ = prepare.datasets(data, settings(val_videos=2))
     assert rows.groupby(["class", "split"]).size().to_dict() == {

@@ -52,6 +52,16 @@ def test_the_window_cuts_nothing_off(name):
         np.testing.assert_array_equal(covered, whole)
 
 
+def test_of_coinciding_surfaces_the_first_is_seen_whatever_rounding_says():
+    for nearer in (0, 1e-12, -1e-12):
+        first, second = Body.at((0, 0, 0.7), 1), Body.at((nearer, 0, 0.7), 1)
+        second.light = second.light * 0.0
+        _, alone, _ = drawn(first, name="box")
+        _, both, _ = drawn(first, second, name="box")
+        assert alone.any()
+        np.testing.assert_allclose(both, alone)
+
+
 def test_the_nearer_one_hides_the_other_in_any_order():
     near, far = Body.at((1, 0, 0.7), 1), Body.at((-1, 0, 0.7), 1)
     near.light = near.light * 0.0
