@@ -144,10 +144,11 @@ def merged(manifest, sets):
     known, manifest = {}, manifest.copy()
     for name in sets:
         own = manifest["set"] == name
-        pairs = manifest.loc[own, ["class", "words"]].drop_duplicates().itertuples(index=False)
-        renamed = {label: known.get(text, label) for label, text in pairs}
+        pairs = manifest.loc[own, ["class", "words"]].drop_duplicates().set_index("class")["words"]
+        alone = pairs.drop_duplicates(keep=False)
+        renamed = {label: known.get(alone.get(label), label) for label in pairs.index}
         manifest.loc[own, "class"] = manifest.loc[own, "class"].map(renamed)
-        for label, text in manifest.loc[own, ["class", "words"]].drop_duplicates().itertuples(index=False):
+        for label, text in pairs.items():
             known.setdefault(text, label)
     return manifest
 
