@@ -11,8 +11,10 @@ import argparse
 import re
 from pathlib import Path
 
+from aurl import UserError
 from aurl.files import write_bytes
 from aurl.pipeline.documents import TABLES
+from aurl.pipeline.reproduce import run_as_command
 
 PAGES = tuple(
     map(
@@ -32,7 +34,15 @@ def content(name, read):
     return TABLES[name](read) if name in TABLES else read(name)
 
 
-def filled(text, read=lambda path: Path(path).read_text()):
+def read_made(path):
+    """The text of a file. Raises UserError if it is not there yet."""
+    try:
+        return Path(path).read_text()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: make it with `make reproduce`, or `make ablations` for studies.") from None
+
+
+def filled(text, read=read_made):
     """``text`` with what each ``<!-- begin NAME -->`` stands for before the next ``<!-- end -->``."""
 
     def replaced(found):
@@ -42,7 +52,13 @@ def filled(text, read=lambda path: Path(path).read_text()):
     return re.sub(MARKED, replaced, text, flags=re.S)
 
 
+def main():
+    """Fill every page, or none where something is missing."""
+    texts = {page: filled(page.read_text()) for page in PAGES}
+    for page, text in texts.items():
+        write_bytes(page, text.encode())
+
+
 if __name__ == "__main__":
     argparse.ArgumentParser(prog="python -m aurl.pipeline.readme", description=__doc__.splitlines()[0]).parse_args()
-    for page in PAGES:
-        write_bytes(page, filled(page.read_text()).encode())
+    run_as_command(main)

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from aurl import backbones, config, generator, losses, metrics, paths
+from aurl import UserError, backbones, config, generator, losses, metrics, paths
 from aurl.pipeline import classify, readme
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +54,8 @@ def test_filled_replaces_only_what_is_between_markers(tmp_path, monkeypatch):
     monkeypatch.setitem(readme.TABLES, "model()", lambda read: read("params.yaml") + "| made |\n")
     text = "<!-- begin model() -->\n<!-- end -->"
     assert readme.filled(text, lambda file: "") == "<!-- begin model() -->\n| made |\n<!-- end -->"
+    with pytest.raises(UserError, match="gone.md is missing: make it"):
+        readme.filled("<!-- begin gone.md -->\n<!-- end -->")
 
 
 @pytest.mark.parametrize("page", PAGES)
