@@ -236,7 +236,7 @@ def test_classes_of_the_same_words_have_one_name():
         {
             "set": ["a", "a", "a", "b", "b", "b", "b", "c"],
             "class": ["Archery", "ride a bike", "riding a bike", "archery", "swim", "RideBike", "BikeRide", "ArChErY"],
-            "words": ["archery", "ride a bike", "ride a bike", "archery", "swim", "ride a bike", "ride a bike", "archery"],
+            "words": ["archery", *2 * ["ride a bike"], "archery", "swim", *2 * ["ride a bike"], "archery"],
         }
     )
     merged = prepare.merged(table, ["a", "b"])["class"].tolist()
