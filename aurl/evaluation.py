@@ -103,17 +103,21 @@ def load(path):
         ) from error
 
 
-def scores(features, classes=None):
+def scores(features, classes=None, exact=False):
     """How well every video fits every one of its set's classes, or other ``classes`` (C, D), (N, C).
 
-    It is the cosine, or the learned relation (`aurl.inference.similarity`); the prediction is the highest.
+    It is the cosine, or the learned relation (`aurl.inference.similarity`); the prediction is the highest. ``exact``
+    cosines are summed in float64, which is slower: no digit of those that are shown depends on the library that sums.
     """
     weights = {name: torch.from_numpy(value) for name, value in features.items() if name.startswith(RELATION)}
     relation = None
     if weights:
         relation = Relation(*reversed(weights[f"{RELATION}judge.0.weight"].shape))
         relation.load_state_dict({name.removeprefix(RELATION): weight for name, weight in weights.items()})
-    return similarity(features["video"], features["classes"] if classes is None else classes, relation)
+    video, classes = features["video"], features["classes"] if classes is None else classes
+    if exact and relation is None:
+        video, classes = video.astype(np.float64), classes.astype(np.float64)
+    return similarity(video, classes, relation)
 
 
 def predictions(features, ids, names, k=5):
@@ -122,7 +126,7 @@ def predictions(features, ids, names, k=5):
     ``ids`` (N,) and ``names`` (C,) belong to ``features``. ``top1`` to ``top5`` are the ``k`` best of the classes, best
     first, fewer where there are fewer classes; ``score1`` to ``score5`` are their `scores`, of four digits.
     """
-    best, found = rank(scores(features), names, k)
+    best, found = rank(scores(features, exact=True), names, k)
     columns = {"id": list(ids), "label": np.array(names)[features["labels"]]}
     columns |= {f"top{place + 1}": best[:, place] for place in range(best.shape[1])}
     # Adding 0 turns -0 into 0.
@@ -141,7 +145,7 @@ def examples(features, table, count=3):
     A prediction is the better the further the right class's score lies above the best of the others. Two columns are
     about the right class: ``place``, 1 if it is the prediction, and ``score``.
     """
-    score, labels = scores(features), features["labels"]
+    score, labels = scores(features, exact=True), features["labels"]
     right = np.take_along_axis(score, labels[:, None], axis=1)[:, 0]
     others = np.where(np.arange(score.shape[1]) == labels[:, None], -np.inf, score).max(axis=1)
     table = table.assign(place=1 + (score > right[:, None]).sum(axis=1), score=right.astype(float).round(4) + 0)

@@ -1,5 +1,6 @@
 """Reports agree with other implementations of the metrics, and saved features load unchanged."""
 
+import math
 import warnings
 from types import SimpleNamespace
 
@@ -320,6 +321,17 @@ def test_predictions_rank_the_classes(features):
     assert (table[ranks[:5]].to_numpy() == np.array(names)[best]).all()
     assert (table["top1"] == table["label"]).mean() == pytest.approx(evaluation.report(features, 100)["top1"], abs=1e-4)
     assert np.allclose(table[ranks[5:]], -np.sort(-evaluation.scores(features), axis=1)[:, :5], atol=1e-4)
+
+
+def test_digits_of_scores_are_those_of_exact_cosines():
+    """Sums in float32 end in another digit with every library, and so would some of the four that are written."""
+    rng = np.random.default_rng(0)
+    video, classes = (rng.normal(size=(count, 512)).astype(np.float32) for count in (500, 100))
+    video, classes = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (video, classes))
+    features = {"video": video, "classes": classes, "labels": np.zeros(500, int)}
+    table = evaluation.predictions(features, list(map(str, range(500))), list(map(str, range(100))), k=100)
+    exact = np.array([[math.fsum(map(float, row)) for row in one * classes.astype(float)] for one in video])
+    assert (table.filter(like="score").to_numpy() == -np.sort(-exact.round(4), axis=1)).all()
 
 
 def test_fewer_than_five_classes_have_as_many_predictions():
