@@ -127,6 +127,7 @@ MUTANTS = {
         ["tests/test_evaluation.py"],
         [
             Mutant('np.maximum(score[:, other], scores(own, unseen["classes"][[place]])[:, 0])', "score[:, other]"),
+            Mutant("rank(scores(features, exact=True), names, k)", "rank(scores(features), names, k)"),
             Mutant("score = scores(own, columns)", "score = whole(own[\"video\"]) @ columns.T"),
             Mutant('seen["labels"], len(own) / len(columns))', 'seen["labels"], 0.5)'),
             Mutant("cosines[place, other] > 1 - 1e-6", "cosines[place, other] > 0.5"),
@@ -191,7 +192,8 @@ MUTANTS = {
             Mutant('.mask(rows["split"] == "test", "")', ""),
             Mutant("& (rank > val_videos)", "& (rank > 0)"),
             Mutant("hashlib.sha256(name.encode())", 'hashlib.sha256(f"{len(rows)}{name}".encode())'),
-            Mutant("known.get(text, label)", "label"),
+            Mutant("known.get(alone.get(label), label)", "label"),
+            Mutant("pairs.drop_duplicates(keep=False)", "pairs"),
         ],
     ),
     "aurl/datasets/verbs.py": (
