@@ -36,7 +36,7 @@ def test_arrays_have_the_same_bytes_on_every_computer(tmp_path):
         assert list(found) == list(arrays)
         for name, array in arrays.items():
             np.testing.assert_array_equal(found[name], array)
-    entries = zipfile.ZipFile(path).infolist()  # what savez leaves to the release of Python, and to the clock
+    entries = zipfile.ZipFile(path).infolist()  # savez leaves the first to the release of Python
     assert {(entry.extract_version, entry.date_time) for entry in entries} == {(20, (1980, 1, 1, 0, 0, 0))}
     with pytest.raises(ValueError, match="Object arrays cannot be saved"):
         files.npz({"a": np.array([{}])})
