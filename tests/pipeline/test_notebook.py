@@ -79,7 +79,10 @@ def test_a_kernel_that_the_system_ends_is_one_sentence(project):
 def test_a_kernel_that_fails_while_it_ends_says_nothing(project, capfd):
     """Its main thread may close the sockets before its control thread has told of the end; here this always fails."""
     project(
-        "from aurl import UserError\nkernel = get_ipython().kernel\npublish = kernel._publish_status_and_flush\n"
+        "import atexit, os, time\nfrom aurl import UserError\n"
+        "kernel = get_ipython().kernel\npublish = kernel._publish_status_and_flush\n"
+        "def wait():\n    while not os.path.exists('failed'):\n        time.sleep(0.01)\n"
+        "atexit.register(wait)  # until the control thread has been there\n"
         "def closed(status, channel, *rest):\n"
         "    if (status, channel) == ('idle', 'control'):\n        open('failed', 'w').close()\n"
         "        raise OSError('not a socket')\n"
