@@ -26,7 +26,7 @@ def write_bytes(path, data):
         part.write_bytes(data)
         os.replace(part, path)
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
     finally:
         with suppress(OSError):  # there may be no such file, nor such a folder
             part.unlink()
@@ -43,7 +43,7 @@ def locked(folder, busy=None):
         Path(folder).mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise unwritable(folder, error) from None
     try:
         with suppress(OSError):
             try:
@@ -116,12 +116,13 @@ def forget_key(path):
     try:
         _note(Path(path)).unlink(missing_ok=True)
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
 
 
 def _note(path):
     return path.with_name(f"{path.name}.key")
 
 
-def _unwritable(path, error):
+def unwritable(path, error):
+    """The UserError of a file or folder that cannot be written, by the OSError of the attempt."""
     return UserError(f"{path} cannot be written ({error.strerror}): make room, or change the folder's permissions.")

@@ -18,13 +18,14 @@ import tempfile
 from pathlib import Path
 
 from aurl import UserError, config, paths
-from aurl.files import write_bytes
+from aurl.files import unwritable, write_bytes
 from aurl.pipeline import front_page
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 OUTSIDE = re.compile(r"[a-z]+:|#")  # a link that is none to a file
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".sh": "bash", "Makefile": "make"}
 SHOWN = {*LANGUAGES, ".cff", ".lock", ".txt", "LICENSE", "run"}  # as pages of source; other files are copied
+UNWRITTEN = ("error writing file", "Failed to copy a file")  # warnings of Sphinx, which goes on without the file
 METHOD = ["losses", "generator", "metrics", "models", "backbones"]  # what comes first in the reference
 SETTINGS = {
     "project": "AURL, replicated",
@@ -79,19 +80,24 @@ def build(root, target):
     from sphinx.application import Sphinx
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-    target.parent.mkdir(parents=True, exist_ok=True)
     warnings = StringIO()
-    with tempfile.TemporaryDirectory(prefix=".site-", dir=target.parent) as work:
-        sources, pages, trees = (Path(work).resolve() / name for name in ("sources", "site", "trees"))
-        Sources(root, sources).lay_out()
-        with patch_docutils(), docutils_namespace():
-            options = {"status": None, "warning": warnings, "freshenv": True}
-            Sphinx(sources, None, pages, trees, "html", SETTINGS, **options).build(force_all=True)
-        for left in (".buildinfo", ".nojekyll", "objects.inv"):  # for other programs than a browser
-            (pages / left).unlink(missing_ok=True)
-        shutil.rmtree(pages / "_sources", ignore_errors=True)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(pages, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".site-", dir=target.parent) as work:
+            sources, pages, trees = (Path(work).resolve() / name for name in ("sources", "site", "trees"))
+            Sources(root, sources).lay_out()
+            with patch_docutils(), docutils_namespace():
+                options = {"status": None, "warning": warnings, "freshenv": True}
+                Sphinx(sources, None, pages, trees, "html", SETTINGS, **options).build(force_all=True)
+            if any(sentence in warnings.getvalue() for sentence in UNWRITTEN):
+                raise OSError(0, "a page or a file of it was not")
+            for left in (".buildinfo", ".nojekyll", "objects.inv"):  # for other programs than a browser
+                (pages / left).unlink(missing_ok=True)
+            shutil.rmtree(pages / "_sources", ignore_errors=True)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(pages, target)
+    except OSError as error:
+        raise unwritable(target, error) from None
     return re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue()).replace(f"{sources}/", "")
 
 

@@ -5,6 +5,7 @@
 
 import json
 import re
+import resource
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from aurl import sphere_page
+from aurl import UserError, sphere_page
 from aurl.pipeline import front_page, mathml, site
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated")  # what Sphinx tells its extensions
@@ -140,6 +141,19 @@ def test_a_second_build_gives_the_same_bytes(project, built, tmp_path):
         for folder in (built[0], tmp_path / "site")
     )
     assert first == second and not list(tmp_path.glob(".site-*"))
+
+
+@pytest.mark.parametrize("size", [100, 30_000, 60_000])  # which is too little for sources, files and pages
+def test_a_full_disk_leaves_the_site_that_was_there(project, tmp_path, size):
+    (tmp_path / "site").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # no file may grow beyond this: fails like a full disk
+    try:
+        with pytest.raises(UserError, match=r"cannot be written \(.*\): make room"):
+            site.build(project, tmp_path / "site")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.rglob("*")] == ["site"]
 
 
 def test_stage_depends_on_every_file_that_it_shows(tmp_path):
