@@ -11,8 +11,8 @@ one variant has other values. The workspaces share DVC's cache, so a training th
 Studies run side by side: as many trainings at a time as there are cores for, whatever study they are of.
 
 A study may have variants and seeds of its own, under ``run``. Where all else is as in another study, it adds trainings
-to that one, such as more seeds of a few variants, and has the two tables of trainings but no chapter. It has heads if
-it has a section ``heads``, and these then stand for those of the other study.
+to that one, such as more seeds of a few variants, and has the two tables of trainings but no chapter. If it has a
+section ``heads``, too, it adds heads in the same way.
 
 ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where it was.
 """
@@ -135,7 +135,7 @@ def bring_together():
     tested, lines = {}, config.load(sections=["ablations"]).ablations.studies
     learned = claims.learn_classes(config.load_all())
     for names in _with_added(lines):
-        heads = [name for name in names[1:] if "heads" in lines[name]] or names[:1]
+        heads = names[:1] + [name for name in names[1:] if "heads" in lines[name]]
         for test, (kind, own) in product(config.study(names[0])["data"]["test"], (("", names), ("heads", heads))):
             tested.setdefault((test, kind), []).append([RESULTS / name for name in own])
     for (test, kind), studies in tested.items():

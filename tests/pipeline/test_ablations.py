@@ -217,17 +217,19 @@ def test_studies_of_one_test_set_are_brought_together(project):
     assert "| e2e | 1 | 25.0 " in table and "| +50.0 (+50.0 to +50.0) | 0.500 | undecided |" in table  # by seed 0
     assert (project / "reports/ablations/mocap-composed-heads.md").read_text() == heads
 
-    # Heads of a study that adds trainings stand for those of the other.
+    # It may add heads, too.
     for name in both:
         added[f"{name}-more"]["heads"] = {"seeds": 1}
         for file in ("heads_classes.csv", "heads_runs.csv", "heads_sweeps.csv"):
             own = pd.read_csv(project / f"reports/ablations/{name}/{file}")
-            own.assign(top1=0.5).to_csv(project / f"reports/ablations/{name}-more/{file}", index=False)
+            own = own[own["variant"] == "aurl"].assign(variant="tarn", top1=0.5)
+            own.to_csv(project / f"reports/ablations/{name}-more/{file}", index=False)
     write(project, studies=both | added)
     ablations.bring_together()
     assert (project / "reports/ablations/mocap-composed.md").read_text() == table
     heads = (project / "reports/ablations/mocap-composed-heads.md").read_text()
-    assert "| aurl | 1 | 50.0 (50.0–50.0) |" in heads and "| e2e | 1 | 50.0 (50.0–50.0) |" in heads
+    for row in ("aurl | 1 | 75.0", "e2e | 1 | 25.0", "tarn | 1 | 50.0"):
+        assert f"| {row} (" in heads
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.6])
