@@ -50,7 +50,7 @@ def _over_studies(path):
     """What a table of `aurl.pipeline.ablations.bring_together` is about."""
     name = path.stem.removesuffix("-claims")
     test = name.removesuffix("-heads")
-    how = "end to end" if test == name else "as heads alone on the fixed features of one backbone"
+    how = "end to end" if test == name else "as heads alone on fixed features"
     return f"On **{test}**, trained {how}, over all studies, which share out its classes:"
 
 
