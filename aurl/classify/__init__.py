@@ -1,0 +1,1 @@
+"""Name the action in one's own videos."""

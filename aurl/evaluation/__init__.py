@@ -1,0 +1,1 @@
+"""Evaluation: zero-shot protocols, comparison of variants, folds, claims."""

@@ -1,0 +1,1 @@
+"""What every room uses: parameters, paths, files, progress. Nothing here changes a number."""

@@ -1,0 +1,1 @@
+"""The built-in benchmark: things that perform an action, drawn by casting rays."""
