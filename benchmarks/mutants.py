@@ -124,7 +124,7 @@ MUTANTS = {
         ],
     ),
     "aurl/evaluation.py": (
-        ["tests/test_evaluation.py"],
+        ["tests/evaluation/test_protocols.py"],
         [
             Mutant('np.maximum(score[:, other], scores(own, unseen["classes"][[place]])[:, 0])', "score[:, other]"),
             Mutant("rank(scores(features, exact=True), names, k)", "rank(scores(features), names, k)"),
@@ -144,7 +144,7 @@ MUTANTS = {
         ],
     ),
     "aurl/video/reading.py": (
-        ["tests/video/test_reading.py"],
+        ["tests/data/video/test_reading.py"],
         [
             Mutant("segment = total // clips", "segment = -(-total // clips)"),
             Mutant("max(segment - span, 0) + 1, size=clips", "max(segment - span, 1), size=clips"),
@@ -160,7 +160,7 @@ MUTANTS = {
         ],
     ),
     "aurl/video/clips.py": (
-        ["tests/video/test_clips.py"],
+        ["tests/data/test_clips.py"],
         [
             Mutant("default_rng([self.seed, epoch, i])", "default_rng([self.seed, i])"),
             Mutant("default_rng([self.seed, epoch, i])", "default_rng([self.seed, epoch])"),
@@ -175,7 +175,7 @@ MUTANTS = {
         ],
     ),
     "aurl/video/fixed.py": (
-        ["tests/video/test_fixed.py"],
+        ["tests/data/test_features.py"],
         [
             Mutant("np.arange(self.count + 1) * self.segments // self.count", "np.arange(self.count + 1)"),
             Mutant("np.maximum(bounds[1:], bounds[:-1] + 1)", "bounds[1:] + 1"),
@@ -186,7 +186,7 @@ MUTANTS = {
         ],
     ),
     "aurl/datasets/prepare.py": (
-        ["tests/datasets/test_prepare.py"],
+        ["tests/data/test_prepare.py"],
         [
             Mutant("rank <= (counts - 1).clip(upper=val_videos)", "rank <= (counts - 1)"),
             Mutant('.mask(rows["split"] == "test", "")', ""),
@@ -197,7 +197,7 @@ MUTANTS = {
         ],
     ),
     "aurl/datasets/verbs.py": (
-        ["tests/datasets/test_verbs.py"],
+        ["tests/rendered/test_verbs.py"],
         [
             Mutant("if fold(name) == number]", "if fold(name) == number + 1]"),
             Mutant('"train" if index < kept else "val"', '"train" if index > kept else "val"'),
@@ -212,7 +212,7 @@ MUTANTS = {
         ],
     ),
     "aurl/folds.py": (
-        ["tests/test_folds.py"],
+        ["tests/evaluation/test_folds.py"],
         [
             Mutant("np.arange(len(p), 0, -1)", "len(p)"),
             Mutant("np.maximum.accumulate(p[order]", "(p[order]"),
@@ -228,7 +228,7 @@ MUTANTS = {
         ],
     ),
     "aurl/claims.py": (
-        ["tests/test_claims.py"],
+        ["tests/evaluation/test_claims.py"],
         [
             Mutant('"closeness", -1)', '"closeness", 1)'),
             Mutant('"agrees": sign * test.statistic > 0', '"agrees": test.statistic > 0'),

@@ -1,6 +1,6 @@
 """The report as a site: a small project's pages have what they should, and every link, picture and script works.
 
-`.ci/run` checks the whole site in the same way, with ``python tests/browsing.py build/site``.
+`.ci/run` checks the whole site in the same way, with ``python tests/helpers/browsing.py build/site``.
 """
 
 import json

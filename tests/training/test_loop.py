@@ -13,7 +13,7 @@ from colored import LOSS, MODEL, NAMES, WORDS, fixed, settings, videos
 from aurl import UserError, checkpoints, code, config, inference, losses, training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FILES = ("model.safetensors", "model.json")
 
 

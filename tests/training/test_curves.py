@@ -15,7 +15,7 @@ import yaml
 from aurl import UserError, progress
 from aurl.watching import Watch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BATCHES, EPOCH = range(10, 130, 10), 40  # steps with a point, and steps in an epoch
 
 

@@ -15,7 +15,7 @@ from aurl import UserError, config
 from aurl.config.sections import ANNOTATED
 from aurl.datasets.readers import READERS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
 
 

@@ -1,6 +1,6 @@
 """Check a built site: without a browser what its files say, and in headless Chromium what a reader sees.
 
-    python tests/browsing.py build/site
+    python tests/helpers/browsing.py build/site
 
 checks all files and then opens every page, on a phone and on a desk, in dark and in light. Tests use the same functions
 on a small site. Nothing is fetched: an address outside the site is a fault where a page loads it, and a link elsewhere.

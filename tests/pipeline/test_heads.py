@@ -15,7 +15,7 @@ from aurl import UserError, checkpoints, config, files, heads, paths, text
 from aurl.datasets import features
 from aurl.video.fixed import FixedFeatures
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 UNSEEN = ["pink", "cyan", "gray"]
 TINY = {"backbone": "r2plus1d", "width": 4, "hidden": 8, "word_hidden": 8, "dim": 8}
 

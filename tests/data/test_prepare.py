@@ -1,4 +1,4 @@
-"""Rows of the manifest from sets on disk: splits, names, what is left out. tests/test_paper.py runs it as a stage."""
+"""Rows of the manifest from sets on disk: splits, names, what is left out. tests/pipeline/test_paper.py runs it as a stage."""
 
 import os
 import re
