@@ -16,7 +16,7 @@ reproduce: $(INSTALLED)
 	@python -m aurl.pipeline.reproduce
 
 ablations: $(INSTALLED)
-	@python -m aurl.pipeline.ablations
+	@python -m aurl.pipeline.studies
 
 test: $(INSTALLED)
 	python -m pytest

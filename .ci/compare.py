@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from aurl.devices import processor
+from aurl.training.devices import processor
 
 TOLERANCE = 0.15  # of accuracies in [0, 1] and of cosine distances
 MADE_BY = Path(".ci/made-by.txt")

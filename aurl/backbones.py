@@ -1,7 +1,8 @@
 """Video backbones by name: clips (N, 3, T, H, W) to features (N, F).
 
 ``r2plus1d`` is the paper's R(2+1)D-18, built here from torchvision's own blocks so that its width and depth can shrink.
-The others are torchvision's video networks as they are, without their classifier. `aurl.checkpoints.load_backbone`
+The others are torchvision's video networks as they are, without their classifier.
+`aurl.training.checkpoints.load_backbone`
 starts one from a file of weights.
 """
 

@@ -39,9 +39,9 @@ def measure(mode, synthetic, classes):
 
     import torch
 
-    from aurl.devices import keep_memory
     from aurl.generator import ClassGenerator
     from aurl.losses import aurl
+    from aurl.training.devices import keep_memory
 
     keep_memory()
     torch.set_num_threads(1)
@@ -109,7 +109,7 @@ def draw(table):
 
 def main():
     from aurl import figures
-    from aurl.files import write_bytes
+    from aurl.project.files import write_bytes
 
     rows = []
     for name, (mode, synthetic, largest) in SETTINGS.items():

@@ -7,8 +7,8 @@ writes reports/tables/decoding.csv, decoding.md and reports/figures/decoding.png
 one moving, textured, noisy shot at 25 frames per second, with a keyframe every 250 frames: H.264 in MP4 in
 two sizes that downloads for Kinetics have, and MPEG-4 in AVI of UCF101's size. A clip comes from
 
-- the original by `aurl.video.read_clips`, which begins at the keyframe before the clip;
-- its proxy by the same function (`aurl.video.proxies.transcode`: short side 128, a keyframe every 16 frames,
+- the original by `aurl.data.video.read_clips`, which begins at the keyframe before the clip;
+- its proxy by the same function (`aurl.data.proxies.transcode`: short side 128, a keyframe every 16 frames,
   crf 20);
 - the original as in E2E's code, on which the released code is built: OpenCV decodes from the first frame to
   16 beyond the clip;
@@ -36,8 +36,9 @@ import pandas as pd
 from PIL import Image
 
 from aurl import figures
-from aurl.files import write_bytes
-from aurl.video import proxies, read_clips
+from aurl.data import proxies
+from aurl.data.video import read_clips
+from aurl.project.files import write_bytes
 
 FRAMES, SIZE, FPS, SECONDS, CLIPS = 16, 112, 25, 10, 40
 TOTAL = FPS * SECONDS

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aurl import devices, evaluation
-from aurl.files import write_bytes
+from aurl.evaluation import protocols
+from aurl.project.files import write_bytes
+from aurl.training import devices
 
 SETS = {"ucf101": (13_320, 101, 31), "hmdb51": (6_766, 51, 22)}  # videos, classes, those that TruZe tests
 SEEN, HELD_BACK, DIM, CLIPS, BOOTSTRAP = 662, 5, 2048, (1, 25), 2000
@@ -42,7 +43,7 @@ def measure(folder):
     rng, seconds = np.random.default_rng(0), {}
     for count in CLIPS:
         for name, (videos, classes, *_) in (SETS | {"seen": (SEEN * HELD_BACK, SEEN)}).items():
-            evaluation.save(Path(folder, f"{name}-{count}.npz"), made(videos, classes, rng))
+            protocols.save(Path(folder, f"{name}-{count}.npz"), made(videos, classes, rng))
 
     def timed(step, function, *arguments, **options):
         begin = time.perf_counter()
@@ -51,16 +52,16 @@ def measure(folder):
         return found
 
     for count in CLIPS:
-        seen = timed("reading features", evaluation.load, Path(folder, f"seen-{count}.npz"))
-        timed("own classes compete", evaluation.report, seen, BOOTSTRAP)
+        seen = timed("reading features", protocols.load, Path(folder, f"seen-{count}.npz"))
+        timed("own classes compete", protocols.report, seen, BOOTSTRAP)
         for name, (videos, classes, tested) in SETS.items():
-            own = timed("reading features", evaluation.load, Path(folder, f"{name}-{count}.npz"))
+            own = timed("reading features", protocols.load, Path(folder, f"{name}-{count}.npz"))
             names = [f"class {place}" for place in range(classes)]
-            timed("own classes compete", evaluation.report, own, BOOTSTRAP, truze=range(tested))
-            timed("seen classes compete, too", evaluation.generalized, seen, own, {})
-            timed("table of classes", evaluation.per_class, own, names)
-            table = timed("predictions", evaluation.predictions, own, range(videos), names)
-            timed("predictions", evaluation.save_predictions, Path(folder, f"{name}-{count}.csv"), table)
+            timed("own classes compete", protocols.report, own, BOOTSTRAP, truze=range(tested))
+            timed("seen classes compete, too", protocols.generalized, seen, own, {})
+            timed("table of classes", protocols.per_class, own, names)
+            table = timed("predictions", protocols.predictions, own, range(videos), names)
+            timed("predictions", protocols.save_predictions, Path(folder, f"{name}-{count}.csv"), table)
     return seconds | {"all": sum(seconds.values())}
 
 

@@ -3,7 +3,8 @@
     python benchmarks/heads.py        # about twenty minutes, 6 GB of memory and 1.2 GB of disk
 
 writes reports/tables/heads_speed.csv and .md. 521,647 videos of 662 classes, as many as the authors trained on, have
-random vectors near their class, in a file as `aurl.datasets.features` reads it. The heads of `aurl` and their epochs
+random vectors near their class, in a file as `aurl.data.readers.features` reads it. The heads of `aurl` and their
+epochs
 are those of params.yaml, with the paper's batch of 256 videos. What is learned means nothing.
 """
 
@@ -16,10 +17,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from aurl import config, devices, heads
-from aurl.datasets import features
-from aurl.files import write_bytes
-from aurl.video.fixed import FixedFeatures
+from aurl.data.features import FixedFeatures
+from aurl.data.readers import features
+from aurl.pipeline import heads
+from aurl.project import config
+from aurl.project.files import write_bytes
+from aurl.training import devices
 
 VIDEOS, CLASSES, HELD_BACK, DIM, BATCH, WORDS = 521_647, 662, 5, 512, 256, 300
 TABLE = Path("reports/tables/heads_speed.csv")

@@ -17,9 +17,11 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from aurl import UserError, config, paths, text, training
-from aurl.files import write_bytes
-from aurl.video.clips import open_set
+from aurl import UserError, text
+from aurl.data.clips import open_set
+from aurl.project import config, paths
+from aurl.project.files import write_bytes
+from aurl.training import loop as training
 
 GRID = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]
 TABLE = Path("reports/tables/learning_rates.csv")

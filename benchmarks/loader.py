@@ -24,13 +24,13 @@ import joblib
 import pandas as pd
 from decoding import KINDS, encode  # benchmarks/decoding.py
 
-from aurl import config
-from aurl.devices import keep_memory
-from aurl.files import write_bytes
-from aurl.progress import bar, parallel
-from aurl.video import proxies
-from aurl.video.clips import Clips
-from aurl.video.probing import probe_files
+from aurl.data import proxies
+from aurl.data.clips import Clips
+from aurl.data.probing import probe_files
+from aurl.project import config
+from aurl.project.files import write_bytes
+from aurl.project.progress import bar, parallel
+from aurl.training.devices import keep_memory
 
 TABLE = Path("reports/tables/loader.csv")
 KIND = "H.264 340x256"

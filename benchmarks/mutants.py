@@ -143,7 +143,7 @@ MUTANTS = {
             Mutant("labels[:, None], -np.inf, score).max(axis=1)", "labels[:, None], score, -np.inf).max(axis=1)"),
         ],
     ),
-    "aurl/video/reading.py": (
+    "aurl/data/video/reading.py": (
         ["tests/data/video/test_reading.py"],
         [
             Mutant("segment = total // clips", "segment = -(-total // clips)"),
@@ -159,7 +159,7 @@ MUTANTS = {
             Mutant("int(share * (side - size + 1))", "int(share * (side - size))"),
         ],
     ),
-    "aurl/video/clips.py": (
+    "aurl/data/clips.py": (
         ["tests/data/test_clips.py"],
         [
             Mutant("default_rng([self.seed, epoch, i])", "default_rng([self.seed, i])"),
@@ -174,7 +174,7 @@ MUTANTS = {
             Mutant("if self.checked[file] != changed:", "if self.checked[file] < 0:"),
         ],
     ),
-    "aurl/video/fixed.py": (
+    "aurl/data/features.py": (
         ["tests/data/test_features.py"],
         [
             Mutant("np.arange(self.count + 1) * self.segments // self.count", "np.arange(self.count + 1)"),
@@ -185,7 +185,7 @@ MUTANTS = {
             Mutant("if found != self.digests[i]:", "if not found:"),
         ],
     ),
-    "aurl/datasets/prepare.py": (
+    "aurl/data/prepare.py": (
         ["tests/data/test_prepare.py"],
         [
             Mutant("rank <= (counts - 1).clip(upper=val_videos)", "rank <= (counts - 1)"),
@@ -196,7 +196,7 @@ MUTANTS = {
             Mutant("pairs.drop_duplicates(keep=False)", "pairs"),
         ],
     ),
-    "aurl/datasets/verbs.py": (
+    "aurl/rendered/verbs.py": (
         ["tests/rendered/test_verbs.py"],
         [
             Mutant("if fold(name) == number]", "if fold(name) == number + 1]"),
@@ -211,7 +211,7 @@ MUTANTS = {
             Mutant("pd.concat(nearest).sort_values(\"distance\", kind=\"stable\")", "pd.concat(nearest)"),
         ],
     ),
-    "aurl/folds.py": (
+    "aurl/evaluation/folds.py": (
         ["tests/evaluation/test_folds.py"],
         [
             Mutant("np.arange(len(p), 0, -1)", "len(p)"),
@@ -227,7 +227,7 @@ MUTANTS = {
             Mutant("(extreme.sum() + 1) / (resamples + 1)", "extreme.sum() / (resamples + 1)"),
         ],
     ),
-    "aurl/claims.py": (
+    "aurl/evaluation/claims.py": (
         ["tests/evaluation/test_claims.py"],
         [
             Mutant('"closeness", -1)', '"closeness", 1)'),

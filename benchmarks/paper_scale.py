@@ -17,10 +17,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from aurl import config, devices, training
-from aurl.files import write_bytes
-from aurl.video.clips import Clips
-from aurl.video.reading import digest, write_video
+from aurl.data.clips import Clips
+from aurl.data.video.reading import digest, write_video
+from aurl.project import config
+from aurl.project.files import write_bytes
+from aurl.training import devices
+from aurl.training import loop as training
 
 CLASSES, FILES, FRAMES, WORD_DIM = 662, 64, 32, 300
 

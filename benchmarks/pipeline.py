@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from aurl.files import write_bytes
+from aurl.project.files import write_bytes
 
 TABLE = Path("reports/tables/durations.csv")
 ONLY_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from aurl.files import write_bytes
+from aurl.project.files import write_bytes
 
 ROOT, PAGE = Path(__file__).parents[1], Path("docs/walk.md")
 BLOCK = r"(?<=```console\n)(.*?)(?=```)"

@@ -10,7 +10,7 @@ import joblib
 import pytest
 import torch
 
-from aurl import paths
+from aurl.project import paths
 
 
 def pytest_collection_modifyitems(items):

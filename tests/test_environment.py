@@ -152,7 +152,7 @@ def test_the_method_needs_only_the_base_dependencies():
 
 def test_rendering_and_the_check_start_without_torch():
     """PyTorch takes a second to import, which every process that renders would pay."""
-    used = "aurl.pipeline.check, aurl.datasets.mocap, aurl.datasets.names, aurl.text, aurl.video.proxies"
+    used = "aurl.pipeline.check, aurl.rendered.mocap, aurl.data.names, aurl.text, aurl.data.proxies"
     command = [sys.executable, "-c", f"import sys, {used}; print('torch' in sys.modules)"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"
 
@@ -170,8 +170,17 @@ def imports(path):
     ("files", "extras"),
     [
         (["aurl/losses.py", "aurl/generator.py", "aurl/metrics.py", "aurl/backbones.py", "aurl/models.py"], []),
-        (["aurl/training.py", "aurl/evaluation.py", "aurl/config/*.py", "aurl/text/*.py", "aurl/video/*.py"], ["data"]),
-        (["aurl/datasets/*.py"], ["mocap"]),
+        (
+            [
+                "aurl/training/*.py",
+                "aurl/evaluation/*.py",
+                "aurl/project/config/*.py",
+                "aurl/text/*.py",
+                "aurl/data/**/*.py",
+            ],
+            ["data"],
+        ),
+        (["aurl/rendered/*.py"], ["mocap"]),
         (["aurl/**/*.py"], ["pipeline", "cluster"]),
         (["benchmarks/*.py"], ["pipeline", "cluster", "test"]),  # one of them runs the tests
         (["tests/**/*.py"], ["test", "cluster"]),
@@ -183,6 +192,7 @@ def test_every_import_is_declared(files, extras):
     providers = {name: ["pybullet"] for name in ("pybullet", "pybullet_data")}  # which is not installed everywhere
     providers |= importlib.metadata.packages_distributions()
     own = {"aurl"} | {path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).glob("*.py")}
+    own |= {path.stem for path in (ROOT / "tests/helpers").glob("*.py")}
     own |= {"cv2", "pydantic_core"}  # a benchmark asks for the first if it is missing; the second is a part of pydantic
     for path in (path for pattern in files for path in ROOT.glob(pattern)):
         for module in set(imports(path)) - own - sys.stdlib_module_names:

@@ -34,7 +34,7 @@ if sys.platform == "linux":
 WORKER = """
 import json, sys
 import numpy as np
-from aurl.video import VideoError, clip_indices, probe, read_clips, read_frames
+from aurl.data.video import VideoError, clip_indices, probe, read_clips, read_frames
 
 for line in sys.stdin:
     path = json.loads(line)

@@ -16,12 +16,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from aurl import UserError, checkpoints, config, devices, released
-from aurl.datasets.listing import Listing
-from aurl.inference import encode_classes, rank, similarity, to_device
-from aurl.progress import bar
+from aurl import UserError
+from aurl.data.readers.listing import Listing
+from aurl.data.video import VideoError, read_clips
+from aurl.project import config
+from aurl.project.progress import bar
 from aurl.text import Rules, WordVectors, words
-from aurl.video import VideoError, read_clips
+from aurl.training import checkpoints, devices, released
+from aurl.training.inference import encode_classes, rank, similarity, to_device
 
 COLUMNS = ["video", "rank", "class", "score", "margin"]
 
@@ -41,7 +43,7 @@ class Classifier:
     """A model with the word vectors that it was trained with.
 
     Args:
-        model: a folder that `aurl.checkpoints.save` wrote, or one of the authors' released checkpoints.
+        model: a folder that `aurl.training.checkpoints.save` wrote, or one of the authors' released checkpoints.
         vectors: a file that `aurl.text.WordVectors.load` reads.
 
     Raises UserError if one of them is missing or of another kind, if their dimensions differ, or if the model does not
@@ -62,7 +64,8 @@ class Classifier:
         """The ``top`` best classes of every video, as an `Answer`.
 
         ``paths`` are videos, and folders of which all videos are taken. ``classes`` are names; one that stands twice
-        counts once. ``clips`` are taken of each video as `aurl.video.reading.clip_indices` does, and their features are
+        counts once. ``clips`` are taken of each video as `aurl.data.video.reading.clip_indices` does, and their
+        features are
         averaged. A score in [-1, 1] is a cosine, or what the model learned in its place, and a margin how far the next
         of all classes is behind, NaN for the last one. Raises UserError for no video, no class, or a class without a
         known word.

@@ -13,8 +13,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from aurl import UserError, config, evaluation, paths
-from aurl.classify import Classifier, plain
+from aurl import UserError
+from aurl.classify.classifier import Classifier, plain
+from aurl.evaluation import protocols
+from aurl.project import config, paths
 
 BAR = 24  # characters of the longest bar
 
@@ -41,7 +43,7 @@ def read_classes(text):
 
 
 def text_table(table, bars=False):
-    """A table of `aurl.classify.COLUMNS` as lines for a terminal, a block per video.
+    """A table of `aurl.classify.classifier.COLUMNS` as lines for a terminal, a block per video.
 
     With ``bars``, every score is drawn too, from the video's lowest shown score to its highest.
     """
@@ -77,7 +79,7 @@ def run(options):
         print(json.dumps(table.astype(object).where(table.notna(), None).to_dict("records"), indent=1))
     elif options.csv:
         safe = table.assign(**{name: table[name].map(plain) for name in ("video", "class")})
-        print(evaluation.to_csv(safe), end="")
+        print(protocols.to_csv(safe), end="")
     elif len(table):
         terminal = sys.stdout.isatty() and shutil.get_terminal_size().columns >= 80
         print(text_table(table, bars=terminal), end="")

@@ -1,4 +1,4 @@
-// The field of aurl/page.py: videos are dropped on it, or chosen after a press.
+// The field of aurl/classify/page.py: videos are dropped on it, or chosen after a press.
 const MOST = 9; // megabytes: Jupyter's server ends the connection at a message of 10 MiB
 
 function render({ model, el }) {

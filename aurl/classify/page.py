@@ -9,13 +9,14 @@ import traitlets
 from IPython.display import display
 
 from aurl import UserError, figures
-from aurl.classify import plain
+from aurl.classify.classifier import plain
 
 
 def show(classifier, path, classes, title, clips=1, top=5):
     """Display a video's film strip and its ``top`` classes, after the notes on words that have no vector.
 
-    The other arguments are those of `aurl.classify.Classifier.classify`. Nothing that a name holds is taken for markup:
+    The other arguments are those of `aurl.classify.classifier.Classifier.classify`. Nothing that a name holds is
+    taken for markup:
     names are drawn or printed. Raises UserError, also for a broken video.
     """
     table, notes, broken = classifier.classify([path], classes, clips, top)

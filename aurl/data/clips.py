@@ -11,14 +11,14 @@ import joblib
 import numpy as np
 import torch
 
-from aurl import UserError, processes
-from aurl.datasets import read_manifest
-from aurl.datasets.features import CODEC
-from aurl.files import forget_key, is_made_from, key_of, locked, note_key
-from aurl.paths import FRAMES, merged
-from aurl.progress import SIDE_BY_SIDE, parallel
-from aurl.video.fixed import FixedFeatures
-from aurl.video.reading import RESIZE, check, clip_indices, read_clips, stamp
+from aurl import UserError
+from aurl.data.features import FixedFeatures
+from aurl.data.manifest import read_manifest
+from aurl.data.readers.features import CODEC
+from aurl.data.video.reading import RESIZE, check, clip_indices, read_clips, stamp
+from aurl.project.files import forget_key, is_made_from, key_of, locked, note_key
+from aurl.project.paths import FRAMES, merged
+from aurl.project.progress import SIDE_BY_SIDE, local_processes, parallel
 
 PREFETCH = 2  # batches that each worker process reads ahead
 
@@ -47,7 +47,7 @@ class Clips(torch.utils.data.Dataset):
 
     Args:
         manifest: rows with the columns ``id``, ``class``, ``path``, ``first``, ``frames`` and ``digest`` of
-            `aurl.datasets.COLUMNS`, and without a cache also ``fps`` and ``duration``. Rows of other classes are
+            `aurl.data.manifest.COLUMNS`, and without a cache also ``fps`` and ``duration``. Rows of other classes are
             passed over.
         classes: class names; a label is a place in this list.
         clip: the ``clip`` section of ``params.yaml``.
@@ -132,7 +132,7 @@ class Clips(torch.utils.data.Dataset):
         count = 0
         if self.cache is None:
             batch_bytes = size * self.count * self.clip.frames * self.clip.size**2 * 3
-            beside = int(os.environ.get(SIDE_BY_SIDE, 1)) * processes.beside()
+            beside = int(os.environ.get(SIDE_BY_SIDE, 1)) * local_processes()
             count = workers(batch_bytes, joblib.cpu_count(), free_memory(), beside, compute)
         return _Loader(
             self, batch_sampler=order, num_workers=count, prefetch_factor=PREFETCH if count else None,
@@ -218,7 +218,8 @@ def free_memory():
 def decode_once(manifest, size, name, limit_gb):
     """Every frame of the manifest's videos as one memory-mapped uint8 array ``(frames, size, size, 3)``.
 
-    The videos are decoded in parallel into a file of `aurl.paths.FRAMES`, which takes the place of earlier ones of the
+    The videos are decoded in parallel into a file of `aurl.project.paths.FRAMES`, which takes the place of earlier
+    ones of the
     same ``name`` and ``size``, or the array is taken from there if it was made from the same videos. ``None`` if it
     would be larger than ``limit_gb`` (10^9 bytes). Raises VideoError for a video that cannot be decoded or that is no
     longer the one that the manifest lists, UserError if the file cannot be written.

@@ -1,4 +1,4 @@
-"""Features that were computed elsewhere, in memory, with the interface of `aurl.video.clips.Clips`."""
+"""Features that were computed elsewhere, in memory, with the interface of `aurl.data.clips.Clips`."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from aurl import UserError
-from aurl.datasets import features
+from aurl.data.readers import features
 
 
 class FixedFeatures:
@@ -15,7 +15,7 @@ class FixedFeatures:
     Item i is ``(features, label, mirrored)``: float32 ``(count, F)``, an int, and bool ``(count,)``, all false.
 
     Args:
-        manifest: rows as `aurl.datasets.features.read` gives them. Rows of other classes are passed over.
+        manifest: rows as `aurl.data.readers.features.read` gives them. Rows of other classes are passed over.
         classes: class names; a label is a place in this list.
         count: segments per video, those at the start of as many equal parts of the S.
         seed: if given, a random one of each part comes instead, anew in every epoch.
@@ -50,7 +50,7 @@ class FixedFeatures:
     def batches(self, size, order=None, compute=None):
         """Batches of float32 ``(N, count, F)``, labels ``(N,)`` and ``mirrored`` ``(N, count)``, to iterate over.
 
-        The arguments are those of `aurl.video.clips.Clips.batches`. No process reads ahead: a batch is one gather.
+        The arguments are those of `aurl.data.clips.Clips.batches`. No process reads ahead: a batch is one gather.
         """
         if order is None:
             starts = range(0, len(self), size)

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from aurl import UserError
-from aurl.paths import MANIFEST
+from aurl.project.paths import MANIFEST
 
 # One row of the manifest is a video, or a segment of one.
 COLUMNS = [

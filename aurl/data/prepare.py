@@ -7,24 +7,34 @@ from pathlib import Path
 import pandas as pd
 
 from aurl import UserError
-from aurl.config import EMBEDDED, FEATURES
-from aurl.datasets import COLUMNS, names
-from aurl.datasets.readers import READERS
-from aurl.files import to_csv, write_bytes
-from aurl.paths import PROBED, REJECTED
+from aurl.data import names, probing, proxies
+from aurl.data.manifest import COLUMNS
+from aurl.data.readers import activitynet, features, folders, kinetics
+from aurl.project.config import EMBEDDED, FEATURES
+from aurl.project.files import to_csv, write_bytes
+from aurl.project.paths import PROBED, REJECTED
 from aurl.text import words
-from aurl.video import probing, proxies
+
+READERS = {
+    "folders": folders.read,
+    "ucf101": folders.read_ucf101,
+    "hmdb51": folders.read_hmdb51,
+    "kinetics": kinetics.read,
+    "activitynet": activitynet.read,
+    "features": features.read,
+}
 
 
 def datasets(data, prepare, report=REJECTED):
     """The manifest's rows of every data set on disk that ``data`` trains or tests on, and how many were found of each.
 
     ``data`` and ``prepare`` are the sections of ``params.yaml``. The answer is a list of tables with the columns
-    `aurl.datasets.COLUMNS`, one table per set, and a table of counts. Videos of training sets are split into "train"
+    `aurl.data.manifest.COLUMNS`, one table per set, and a table of counts. Videos of training sets are split into
+    "train"
     and "val"; those of test sets are all "test". ``words`` is what a class name is embedded by. Videos that are left
     out are listed with their reason in the file ``report``.
 
-    Raises UserError as the readers and `aurl.video.probing.usable` do, and for a set that cannot be trained or tested
+    Raises UserError as the readers and `aurl.data.probing.usable` do, and for a set that cannot be trained or tested
     on. Whatever a listing tells is raised before the first video of any set is opened.
     """
     wanted = [name for name in (*data.train, *data.test) if name in data.datasets]

@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
-from aurl.progress import parallel
-from aurl.video.decoding import VideoError
-from aurl.video.reading import probe, stamp
+from aurl.data.video.decoding import VideoError
+from aurl.data.video.reading import probe, stamp
+from aurl.project.progress import parallel
 
 FIELDS = ["frames", "fps", "width", "height", "duration", "codec", "digest", "times", "status"]
 REASONS = ["set", "id", "class", "path", "reason"]  # columns of the table of rejected videos
 
 
 def probe_files(paths, cache, desc="probing", scheduler=None):
-    """What `aurl.video.probe` says of each of ``paths``: a table with an index and the columns `FIELDS`.
+    """What `aurl.data.video.probe` says of each of ``paths``: a table with an index and the columns `FIELDS`.
 
     A file is probed once, however often it is named. Results are kept in the file ``cache`` as they come, so that a run
     that was stopped goes on where it was. A file whose size or date has changed is probed anew, and so is one that

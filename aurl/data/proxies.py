@@ -10,11 +10,11 @@ import pandas as pd
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from aurl import UserError
-from aurl.files import forget_key, is_made_from, key_of, note_key
-from aurl.progress import parallel
-from aurl.video.decoding import VideoError, decode, frame_count, upright
-from aurl.video.probing import probe_files
-from aurl.video.reading import check
+from aurl.data.probing import probe_files
+from aurl.data.video.decoding import VideoError, decode, frame_count, upright
+from aurl.data.video.reading import check
+from aurl.project.files import forget_key, is_made_from, key_of, note_key
+from aurl.project.progress import parallel
 
 
 def make_all(rows, folder, side, keyframe, crf, cache, scheduler=None):
@@ -55,7 +55,7 @@ def _make(path, digest, target, side, keyframe, crf):
 
 
 def transcode(source, target, side=128, keyframe=16, crf=20):
-    """Copy a video frame by frame to H.264 in mp4: the frames that `aurl.video.read_frames` gives, without sound.
+    """Copy a video frame by frame to H.264 in mp4: the frames that `aurl.data.video.read_frames` gives, without sound.
 
     The short side becomes ``side`` pixels (aspect kept, sides even, never enlarged), every ``keyframe``-th frame is a
     keyframe, and ``crf`` is x264's quality. The same video gives the same bytes. Raises VideoError for a video that

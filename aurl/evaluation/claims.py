@@ -1,7 +1,8 @@
 """The paper's claims as comparisons that can fail: each ends as "holds", "does not hold" or "undecided".
 
 Claims about a part of the method compare two variants that differ in it alone, each with the learning rate that is best
-for its loss, class by class and training by training (`aurl.folds.paired`). Claims about the two metrics ask whether
+for its loss, class by class and training by training (`aurl.evaluation.folds.paired`). Claims about the two metrics
+ask whether
 variants that have more of one are more accurate, of those whose loss learns class features: fixed word vectors have one
 dispersion, whatever is trained.
 """
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from aurl import folds
+from aurl.evaluation import folds
 from aurl.losses import NAMELESS
 
 PARTS = [  # what is claimed, the variant that has it, and the one that lacks it
@@ -44,7 +45,7 @@ METRICS = [  # what is claimed, the metric, and the sign that its correlation wi
 def decide(classes, runs, learned, resamples=10_000, seed=0):
     """Every claim that the trained variants allow, a row each: ``claim``, ``evidence``, ``p`` and ``verdict``.
 
-    ``classes`` is what `aurl.folds.read` returns, ``runs`` has the columns ``variant, seed, top1, closeness,
+    ``classes`` is what `aurl.evaluation.folds.read` returns, ``runs`` has the columns ``variant, seed, top1, closeness,
     dispersion``, a row per training, and ``learned`` are variants as `learn_classes` finds them. P-values are corrected
     by Holm's method for the number of rows.
     """

@@ -6,7 +6,9 @@ import json
 import numpy as np
 import pandas as pd
 
-from aurl import UserError, evaluation, metrics, paths
+from aurl import UserError, metrics
+from aurl.evaluation import protocols
+from aurl.project import paths
 
 
 def changes(variants):
@@ -39,8 +41,8 @@ def collect(variants, seeds, sets):
             raise UserError(f"{file} is missing: evaluate the variant first, with `dvc repro`.") from None
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{file} has no figures of {name}: delete it and run `dvc repro`.") from None
-        found = evaluation.load(paths.features(variant, seed, name))
-        hits = metrics.hits(evaluation.scores(found), found["labels"])
+        found = protocols.load(paths.features(variant, seed, name))
+        hits = metrics.hits(protocols.scores(found), found["labels"])
         run = {"set": name, "variant": variant, "seed": seed}
         rows.append(run | report | {"hits": hits, "labels": found["labels"]})
     return pd.DataFrame(rows)
@@ -64,7 +66,7 @@ def summary(runs, bootstrap, seed=0):
         means = dict(own[["chance", "top1", "gzsl_harmonic", "closeness", "dispersion"]].mean())
         spread = {"top1_low": low, "top1_high": high, "top1_std": own["top1"].std()}
         spread |= dict(zip(("top1_classes_low", "top1_classes_high"), over_classes))
-        rows.append({"set": name, "variant": variant, "seeds": len(own)} | evaluation.rounded(means | spread))
+        rows.append({"set": name, "variant": variant, "seeds": len(own)} | protocols.rounded(means | spread))
     return pd.DataFrame(rows)
 
 

@@ -23,7 +23,7 @@ def share_out(studies, name):
 
 
 def read(studies, name):
-    """The rows of the test set ``name`` in the tables that `aurl.pipeline.ablations` left.
+    """The rows of the test set ``name`` in the tables that `aurl.pipeline.studies` left.
 
     ``studies`` has a list of tables for each study: its own, and those of trainings that were added to it. Further
     columns are ``study``, its place in the list, and ``chance``, that of guessing among its classes. Raises UserError

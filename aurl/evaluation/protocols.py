@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from aurl import UserError, code, devices, metrics, processes
-from aurl.files import forget_key, is_made_from, key_of, note_key, npz, to_csv, write_bytes
-from aurl.inference import encode, encode_classes, rank, similarity, whole
+from aurl import UserError, metrics
 from aurl.models import Relation
+from aurl.project import code
+from aurl.project.files import forget_key, is_made_from, key_of, note_key, npz, to_csv, write_bytes
+from aurl.training import devices, processes
+from aurl.training.inference import encode, encode_classes, rank, similarity, whole
 
 ARRAYS = {"video", "classes", "labels"}
 RELATION = "relation."
@@ -72,7 +74,7 @@ def key(model, clips, batch, compute):
     """Everything that the videos' features depend on."""
     weights = model.state_dict()
     return key_of(
-        code=code.digest("aurl.inference", "aurl.models", "aurl.video.clips"),
+        code=code.digest("aurl.training.inference", "aurl.models", "aurl.data.clips"),
         versions={name: version(name) for name in ("av", "numpy", "torch", "torchvision")},
         arithmetic=devices.settle(model, clips.clip, batch, compute).facts() | {"processes": processes.count()},
         batch=batch,
@@ -106,7 +108,8 @@ def load(path):
 def scores(features, classes=None, exact=False):
     """How well every video fits every one of its set's classes, or other ``classes`` (C, D), (N, C).
 
-    It is the cosine, or the learned relation (`aurl.inference.similarity`); the prediction is the highest. ``exact``
+    It is the cosine, or the learned relation (`aurl.training.inference.similarity`); the prediction is the highest.
+    ``exact``
     cosines are summed in float64, which is slower: no digit of those that are shown depends on the library that sums.
     """
     weights = {name: torch.from_numpy(value) for name, value in features.items() if name.startswith(RELATION)}

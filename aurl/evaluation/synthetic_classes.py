@@ -20,7 +20,7 @@ def mixes(features, generator, seed, steps=STEPS):
 
 
 def panels(seen, unseen, generator, seed):
-    """The cosines of synthetic, seen and unseen classes, as `aurl.comparison_figures.spread` draws them.
+    """The cosines of synthetic, seen and unseen classes, as `aurl.figures.ablations.spread` draws them.
 
     ``seen`` and ``unseen`` map data sets to class features (C, D), ``seen`` a single one; ``generator`` is that section
     of ``params.yaml``.

@@ -10,7 +10,7 @@ from aurl.figures import label_points
 def comparison(runs, table):
     """Top-1 of every variant on every test set: mean over seeds, 95 % interval, every run as a dot, and chance.
 
-    ``runs`` and ``table`` are what `aurl.comparison.collect` and `summary` return.
+    ``runs`` and ``table`` are what `aurl.evaluation.comparison.collect` and `summary` return.
     """
     sets, variants = table["set"].unique(), list(table["variant"].unique())
     figure, axes = plt.subplots(
@@ -61,7 +61,7 @@ def comparison(runs, table):
 def tradeoff(runs):
     """Closeness against dispersion per test set: a dot per variant, which is named, and pale ones for its trainings.
 
-    ``runs`` is what `aurl.comparison.collect` returns.
+    ``runs`` is what `aurl.evaluation.comparison.collect` returns.
     """
     sets = runs["set"].unique()
     figure, axes = plt.subplots(

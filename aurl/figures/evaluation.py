@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
-from aurl.datasets.features import CODEC
+from aurl.data.readers.features import CODEC
 from aurl.figures import bars, label_points, strip
 from aurl.text import principal
 
@@ -18,7 +18,8 @@ PAIRS = 4  # nearest pairs of classes that are named
 def film_strips(videos, columns=6):
     """A row per video: its film strip, and beside it the best classes with their cosines, the right one in green.
 
-    ``videos`` has what `aurl.evaluation.examples` returns of each, and the manifest's ``path``, ``first``, ``frames``
+    ``videos`` has what `aurl.evaluation.protocols.examples` returns of each, and the manifest's ``path``, ``first``,
+    ``frames``
     and ``codec``. A right class that is not among the best comes last, with its place. Where a set is features, there
     are no pictures. Raises VideoError.
     """
@@ -59,7 +60,8 @@ def film_strips(videos, columns=6):
 def semantic_distance(tables, chances):
     """Accuracy of every unseen class against the distance of its word vector to the nearest seen class.
 
-    ``tables`` maps test sets to what `aurl.evaluation.semantic_distance` returns, ``chances`` to their chance. The
+    ``tables`` maps test sets to what `aurl.evaluation.protocols.semantic_distance` returns, ``chances`` to their
+    chance. The
     classes named, each with its nearest seen class, are the four best and the two at either end of the distances. A
     title has Spearman's rank correlation, and how likely one as strong is if there were none (two-sided).
     """

@@ -2,7 +2,8 @@
 
     python -m aurl.pipeline.check [params.yaml] [STAMP]
 
-`aurl.config` checks the values of the file. This module checks what they name: paths, relative to the project's root,
+`aurl.project.config` checks the values of the file. This module checks what they name: paths, relative to the
+project's root,
 and class names, by the package's own lists. Chapter 2 checks what only the data can tell.
 """
 
@@ -15,10 +16,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from aurl import UserError, config
-from aurl.config import FEATURES
-from aurl.config.heads import sweeps
-from aurl.files import write_bytes
+from aurl import UserError
+from aurl.project import config
+from aurl.project.config import FEATURES
+from aurl.project.config.heads import sweeps
+from aurl.project.files import write_bytes
 
 
 class Class(NamedTuple):
@@ -124,7 +126,7 @@ def _has_segments(path, used, params, variants):
     wanted = variants[most].clip.segments
     if wanted == 1 or variants[most].model.backbone != FEATURES:
         return
-    from aurl.datasets import features
+    from aurl.data.readers import features
 
     for name in used:
         found = features.load(params.data.datasets[name].root).features.shape[1]
@@ -143,17 +145,17 @@ def _is_file(where, file):
 def known_classes(where, name, params) -> list[Class] | None:
     """The classes of a data set; None where only its folders tell."""
     if name in config.MOCAP:
-        from aurl.datasets import mocap
+        from aurl.rendered import mocap
 
         return [Class(label, label) for label in (f"{a} {b}" for set_, a, b in mocap.classes() if set_ == name)]
     if name in config.VERBS:
-        from aurl.datasets import verbs
+        from aurl.rendered import verbs
 
         return [Class(label, label) for label in verbs.classes(params.verbs.fold)[name]]
     about = params.data.datasets[name]
     if about.names is None:
         return None
-    from aurl.datasets import names
+    from aurl.data import names
     from aurl.text import words
 
     try:

@@ -11,7 +11,7 @@ from statistics import median
 
 import yaml
 
-from aurl.config import Sections
+from aurl.project.config import Sections
 
 DEFAULT, PAPER, STUDIES = "params.yaml", "params.paper.yaml", "reports/ablations"
 AUTHORS = {"hours": 45, "gpus": 8}  # of one training, on V100
@@ -38,7 +38,7 @@ def settings(read):
 
 def cost(read):
     """What one training at the paper's size costs, and what comes before and after it."""
-    from aurl.heads import JUDGES  # PyTorch, which takes a while to import
+    from aurl.pipeline.heads import JUDGES  # PyTorch, which takes a while to import
 
     params = yaml.safe_load(read(PAPER))
     train, tested = params["train"], params["evaluate"]["clips"]
@@ -120,7 +120,7 @@ def folds(read):
 def model(read):
     """What the checkpoint of the variant ``aurl`` is; None where it was not trained on the verbs."""
     from aurl import models  # PyTorch, which takes a while to import
-    from aurl.datasets import verbs
+    from aurl.rendered import verbs
 
     params = Sections.model_validate(yaml.safe_load(read(DEFAULT)))
     if params.data.train != ["verbs-seen"]:

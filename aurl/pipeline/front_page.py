@@ -8,7 +8,9 @@ from contextlib import suppress
 
 import yaml
 
-from aurl import devices, folds, paths
+from aurl.evaluation import folds
+from aurl.project import paths
+from aurl.training import devices
 
 PACKAGES = ["aurl", "torch", "torchvision", "numpy", "av", "fasttext-modern", "pybullet", "dvc", "papermill", "sphinx"]
 COMPARED = ["data", "clip", "text", "model", "loss", "generator", "train", "evaluate"]  # with the paper's setting
@@ -47,7 +49,7 @@ def _title(path):
 
 
 def _over_studies(path):
-    """What a table of `aurl.pipeline.ablations.bring_together` is about."""
+    """What a table of `aurl.pipeline.studies.bring_together` is about."""
     name = path.stem.removesuffix("-claims")
     test = name.removesuffix("-heads")
     how = "end to end" if test == name else "as heads alone on fixed features"

@@ -1,9 +1,10 @@
 """Every loss with many seeds at little cost: the heads of all variants, trained on one backbone's features.
 
-    python -m aurl.heads
+    python -m aurl.pipeline.heads
 
 The backbone is that of the run ``heads.backbone`` with the first seed. Its features of all videos are computed once and
-kept in ``build/heads``, in the layout of `aurl.datasets.features`, which also reads them here. Then the projection, the
+kept in ``build/heads``, in the layout of `aurl.data.readers.features`, which also reads them here. Then the
+projection, the
 class encoder and the centers of every variant are trained anew with each seed, in memory, and evaluated on every test
 set. As all start from the same features, variants differ in their heads and losses alone. Each gets the learning rate
 of ``heads.rates`` that is best on validation videos. ``heads.sweeps`` does the same with other values of one parameter.
@@ -24,15 +25,18 @@ import joblib
 import pandas as pd
 import torch
 
-from aurl import UserError, checkpoints, code, config, devices, evaluation, metrics, paths, text
-from aurl.config.heads import SECTIONS, sweeps, trainable
-from aurl.datasets import features
-from aurl.files import forget_key, is_made_from, key_of, note_key, write_bytes
-from aurl.inference import to_device
-from aurl.progress import bar, say
-from aurl.training import NEUTRAL, Order, Run, validate
-from aurl.video.clips import open_set
-from aurl.video.fixed import FixedFeatures
+from aurl import UserError, metrics, text
+from aurl.data.clips import open_set
+from aurl.data.features import FixedFeatures
+from aurl.data.readers import features
+from aurl.evaluation import protocols
+from aurl.project import code, config, paths
+from aurl.project.config.heads import SECTIONS, sweeps, trainable
+from aurl.project.files import forget_key, is_made_from, key_of, note_key, write_bytes
+from aurl.project.progress import bar, say
+from aurl.training import checkpoints, devices
+from aurl.training.inference import to_device
+from aurl.training.loop import NEUTRAL, Order, Run, validate
 
 JUDGES = 2  # seeds, the first ones, over which a learning rate is chosen
 CLASSES = ["set", "variant", "seed", "class", "videos", "top1", "top5"]
@@ -54,7 +58,7 @@ def run():
     fewer = min(base.heads.seeds, base.heads.sweep_seeds)
     seeds = [base.heads.seeds] * len(variants) + [fewer] * (len(settings) - len(variants))
     inputs = {
-        "code": code.digest("aurl.heads"),
+        "code": code.digest("aurl.pipeline.heads"),
         "versions": {name: version(name) for name in ("numpy", "torch")},
         "processor": devices.processor(),
         "classes": hashlib.sha256(paths.CLASS_VECTORS.read_bytes()).hexdigest(),
@@ -131,9 +135,9 @@ def keep_features(params, folder):
         classes, _ = text.load_classes(paths.CLASS_VECTORS, name, params.model.describe)
         opened = [open_set(params, sources, split, classes, count=params.heads.segments) for sources, split in parts]
         file = paths.ENCODED / "heads" / f"{name}.npz"
-        encoded = [evaluation.key(model, clips, _batch(params, clips), params.compute) for clips in opened]
-        key = key_of(code=code.digest("aurl.heads"), encoded=encoded)
-        if not is_made_from(file, evaluation.sealed(key, file)):
+        encoded = [protocols.key(model, clips, _batch(params, clips), params.compute) for clips in opened]
+        key = key_of(code=code.digest("aurl.pipeline.heads"), encoded=encoded)
+        if not is_made_from(file, protocols.sealed(key, file)):
             values, labels, ids, kinds = [], [], [], []
             for clips, (_, split) in zip(opened, parts, strict=True):
                 values.append(backbone_features(model, clips, params, f"features of {name}, {split}"))
@@ -142,7 +146,7 @@ def keep_features(params, folder):
                 kinds += [split] * len(clips)
             forget_key(file)
             features.save(file, torch.cat(values).numpy(), labels, ids, kinds)
-            note_key(file, evaluation.sealed(key, file))
+            note_key(file, protocols.sealed(key, file))
         write_bytes(paths.heads(name), file.read_bytes())
 
 
@@ -198,25 +202,26 @@ def train(params, rate, seed):
     val = FixedFeatures(table[table["split"] == "val"], known[0], clips.segments)
     best = fit(params, clips, val, *known)
     model, classes, runs = best.judged, [], []
-    seen_features = evaluation.features(model, val, known[1], params)
+    seen_features = protocols.features(model, val, known[1], params)
     for name in params.data.test:
         tested = text.load_classes(paths.CLASS_VECTORS, name, params.model.describe)
         test = FixedFeatures(features.read(paths.heads(name)), tested[0], clips.segments)
-        own = evaluation.features(model, test, tested[1], params)
-        same = evaluation.shared(known, tested)
-        score, labels = evaluation.scores(own), own["labels"]
+        own = protocols.features(model, test, tested[1], params)
+        same = protocols.shared(known, tested)
+        score, labels = protocols.scores(own), own["labels"]
         found = {f"top{k}": metrics.topk_accuracy(score, labels, min(k, score.shape[1])) for k in (1, 5)}
-        found["gzsl_harmonic"] = evaluation.generalized(seen_features, own, same)["gzsl_harmonic"]
-        geometry = evaluation.geometry(own)
+        found["gzsl_harmonic"] = protocols.generalized(seen_features, own, same)["gzsl_harmonic"]
+        geometry = protocols.geometry(own)
         found |= {key: geometry[key] for key in ("closeness", "dispersion")}
         key = {"set": name, "variant": variant, "seed": seed}
-        runs.append(key | {"lr": rate} | evaluation.rounded(found))
-        classes.append(evaluation.per_class(own, tested[0]).sort_values("class").assign(**key)[CLASSES])
+        runs.append(key | {"lr": rate} | protocols.rounded(found))
+        classes.append(protocols.per_class(own, tested[0]).sort_values("class").assign(**key)[CLASSES])
     return best.best["val_top1"], pd.concat(classes), pd.DataFrame(runs)
 
 
 def fit(params, clips, val, names, word_vectors):
-    """The `Run` that `aurl.training.train` would have made, with the weights of its best epoch on ``val``, and nothing
+    """The `Run` that `aurl.training.loop.train` would have made, with the weights of its best epoch on ``val``, and
+    nothing
     on the disk."""
     vocabulary = (
         text.load_classes(paths.CLASS_VECTORS, paths.WORDS) if params.model.projection == "attributes" else None
@@ -245,7 +250,7 @@ def _at_once(compute):
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(prog="python -m aurl.heads", description=__doc__.splitlines()[0]).parse_args()
+    argparse.ArgumentParser(prog="python -m aurl.pipeline.heads", description=__doc__.splitlines()[0]).parse_args()
     try:
         run()
     except UserError as error:

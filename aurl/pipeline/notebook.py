@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aurl import UserError
-from aurl.files import write_bytes
-from aurl.progress import AGAIN, ENVIRONMENT
+from aurl.project.files import write_bytes
+from aurl.project.progress import AGAIN, ENVIRONMENT
 
 # Notebooks have no addresses to check, and importing the check would take longer than reading a notebook.
 sys.modules.setdefault("rfc3987_syntax", None)
@@ -151,7 +151,7 @@ class _Interruption:
 
 @contextmanager
 def _progress(file):
-    """Show on the terminal what `aurl.progress.bar` writes in the notebook's process."""
+    """Show on the terminal what `aurl.project.progress.bar` writes in the notebook's process."""
     file.touch()
     done = threading.Event()
 

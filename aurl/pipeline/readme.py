@@ -12,9 +12,9 @@ import re
 from pathlib import Path
 
 from aurl import UserError
-from aurl.files import write_bytes
 from aurl.pipeline.documents import TABLES
 from aurl.pipeline.reproduce import run_as_command
+from aurl.project.files import write_bytes
 
 PAGES = tuple(
     map(

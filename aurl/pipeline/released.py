@@ -17,14 +17,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aurl import UserError, config, devices, evaluation
-from aurl.datasets import prepare
-from aurl.datasets.names import truze
-from aurl.files import write_bytes
-from aurl.inference import encode, encode_classes
-from aurl.released import CLIP, load_released
+from aurl import UserError
+from aurl.data import prepare
+from aurl.data.clips import Clips
+from aurl.data.names import truze
+from aurl.evaluation import protocols
+from aurl.project import config
+from aurl.project.files import write_bytes
 from aurl.text import WordVectors
-from aurl.video.clips import Clips
+from aurl.training import devices
+from aurl.training.inference import encode, encode_classes
+from aurl.training.released import CLIP, load_released
 
 RESULTS = Path("reports/released")
 LOGS = "Top-1 in the authors' logs of AURL662, 1 clip, all classes: 44.39 % on UCF101, 27.37 % on HMDB51."
@@ -50,12 +53,13 @@ LINES = {
 def evaluate(checkpoint, path="params.yaml", counts=(1, 25)):
     """Every figure of a released checkpoint, as a table with one row per number of clips and test set.
 
-    Columns are those of `aurl.evaluation.report`, those of TruZe among its ``truze_classes`` unseen ones and NaN for
+    Columns are those of `aurl.evaluation.protocols.report`, those of TruZe among its ``truze_classes`` unseen ones
+    and NaN for
     sets that it does not split. The table is written to ``reports/released`` after every row, as CSV and Markdown.
     Videos that are left out are listed beside it.
 
     Args:
-        checkpoint: what `aurl.released.load_released` takes.
+        checkpoint: what `aurl.training.released.load_released` takes.
         path: the parameter file. Its sections ``data``, ``prepare``, ``compute`` and ``evaluate`` and its
             ``text.vectors`` are read.
         counts: numbers of clips per video.
@@ -115,9 +119,9 @@ def _embedded(videos, vectors):
 
 
 def _figures(features, unseen, bootstrap):
-    """What `aurl.evaluation.report` says; ``unseen`` are TruZe's places among the classes."""
+    """What `aurl.evaluation.protocols.report` says; ``unseen`` are TruZe's places among the classes."""
     none = dict.fromkeys(("truze_top1", "truze_top5", "truze_mean_per_class"), np.nan)
-    return {"truze_classes": len(unseen)} | none | evaluation.report(features, bootstrap, truze=unseen)
+    return {"truze_classes": len(unseen)} | none | protocols.report(features, bootstrap, truze=unseen)
 
 
 def _clips(count):

@@ -23,8 +23,9 @@ from pathlib import Path
 import joblib
 from tqdm import tqdm
 
-from aurl import UserError, config, paths
-from aurl.progress import SIDE_BY_SIDE
+from aurl import UserError
+from aurl.project import config, paths
+from aurl.project.progress import SIDE_BY_SIDE
 
 WAIT = "wait until it ends, then run this again."
 EVERY = 30  # seconds between two lines of a job where there is no terminal to rewrite one in
@@ -119,7 +120,7 @@ def side_by_side(jobs, size):
 def at_once(params):
     """How many stages run side by side: one on an accelerator, else as many as ``compute.threads`` and
     ``train.processes`` leave cores for."""
-    from aurl.devices import best_device  # PyTorch, which takes a while to import
+    from aurl.training.devices import best_device  # PyTorch, which takes a while to import
 
     if best_device().type != "cpu" or params.compute.threads is None:
         return 1

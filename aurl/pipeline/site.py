@@ -17,9 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from aurl import UserError, config, paths
-from aurl.files import unwritable, write_bytes
+from aurl import UserError
 from aurl.pipeline import front_page
+from aurl.project import config, paths
+from aurl.project.files import unwritable, write_bytes
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 OUTSIDE = re.compile(r"[a-z]+:|#")  # a link that is none to a file

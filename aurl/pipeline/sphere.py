@@ -1,6 +1,6 @@
 """Figure 1's models: ten classes on a sphere in three dimensions.
 
-    python -m aurl.sphere VARIANT
+    python -m aurl.pipeline.sphere VARIANT
 
 A model of many dimensions cannot be drawn without distortion. So a variant is trained anew with three, end to end, on
 the classes of ``sphere.classes``, from the video backbone of its trained checkpoint. Fixed word vectors become their
@@ -10,9 +10,12 @@ first three principal components.
 import argparse
 import sys
 
-from aurl import UserError, checkpoints, config, evaluation, paths, text
-from aurl.training import train
-from aurl.video.clips import open_set
+from aurl import UserError, text
+from aurl.data.clips import open_set
+from aurl.evaluation import protocols
+from aurl.project import config, paths
+from aurl.training import checkpoints
+from aurl.training.loop import train
 
 SECTIONS = ["run", "data", "clip", "compute", "model", "loss", "generator", "train", "evaluate", "sphere"]
 
@@ -43,11 +46,11 @@ def run(variant):
         start=paths.run(variant, seed),
     )
     model, _ = checkpoints.load(folder)
-    evaluation.save(folder / "features.npz", evaluation.features(model, val, word_vectors, params))
+    protocols.save(folder / "features.npz", protocols.features(model, val, word_vectors, params))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m aurl.sphere", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m aurl.pipeline.sphere", description=__doc__.splitlines()[0])
     parser.add_argument("variant", help="one of sphere.variants")
     try:
         run(parser.parse_args().variant)

@@ -1,6 +1,6 @@
 """``make ablations``: the same pipeline with more variants and seeds, once for each study, in workspaces of their own.
 
-    python -m aurl.pipeline.ablations [STUDY ...]
+    python -m aurl.pipeline.studies [STUDY ...]
 
 A study is the project with some parameters changed, such as another fold of the verbs, and with the variants and seeds
 under ``ablations`` in place of those under ``run``. It is laid out anew in ``build/ablations/STUDY``; its chapter 5
@@ -29,23 +29,16 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from aurl import (
-    UserError,
-    checkpoints,
-    claims,
-    class_figures,
-    comparison_figures,
-    config,
-    evaluation,
-    figures,
-    folds,
-    heads_figures,
-    paths,
-    text,
-)
-from aurl.files import write_bytes
+from aurl import UserError, figures, text
+from aurl.evaluation import claims, folds, protocols
+from aurl.figures import ablations as comparison_figures
+from aurl.figures import evaluation as class_figures
+from aurl.figures import heads as heads_figures
 from aurl.pipeline.check import check, known_classes
 from aurl.pipeline.reproduce import Job, at_once, jobs_of, run_as_command, side_by_side
+from aurl.project import config, paths
+from aurl.project.files import write_bytes
+from aurl.training import checkpoints
 
 WORKSPACES, RESULTS = Path("build/ablations"), Path("reports/ablations")
 PROJECT = [
@@ -185,7 +178,8 @@ def bring_together():
 
 
 def _nearest_seen(study, test):
-    """What `aurl.evaluation.nearest_seen` says of a study's test set and of those training classes that its chapter 2
+    """What `aurl.evaluation.protocols.nearest_seen` says of a study's test set and of those training classes that
+    its chapter 2
     keeps; None where only folders tell the classes."""
     params = config.Sections.model_validate(config.study(study))
     labels = {name: known_classes(study, name, params) for name in params.data.train + params.data.test}
@@ -200,7 +194,7 @@ def _nearest_seen(study, test):
 
     tests = {name: embedded(name) for name in params.data.test}
     far, _ = text.without_overlap(embedded(*params.data.train), tests, params.text.overlap)
-    return evaluation.nearest_seen(text.share(*far, params.text.share, params.sphere.classes), tests[test])
+    return protocols.nearest_seen(text.share(*far, params.text.share, params.sphere.classes), tests[test])
 
 
 def _with_added(studies):
@@ -300,7 +294,7 @@ def _places(file):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m aurl.pipeline.ablations", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m aurl.pipeline.studies", description=__doc__.splitlines()[0])
     parser.add_argument("study", nargs="*", help="a key under `ablations.studies` in params.yaml (default: all)")
     studies = parser.parse_args().study
     run_as_command(lambda: run(*studies))

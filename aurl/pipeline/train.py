@@ -10,13 +10,14 @@ it on each, or the pipeline on one and this on the others. `dvc repro` then take
 import argparse
 import sys
 
-from aurl import UserError, config, paths, text
-from aurl.training import train
-from aurl.video.clips import open_set
+from aurl import UserError, text
+from aurl.data.clips import open_set
+from aurl.project import config, paths
+from aurl.training.loop import train
 
 
 def run(variant, seed):
-    """Train, and return the history. Raises UserError as `aurl.training.train` does."""
+    """Train, and return the history. Raises UserError as `aurl.training.loop.train` does."""
     sections = ["data", "clip", "compute", "model", "loss", "generator", "train"]
     params = config.load(variant=variant, seed=seed, sections=sections)
     seen = paths.merged(params.data.train)

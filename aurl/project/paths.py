@@ -85,5 +85,5 @@ def sphere(variant):
 
 
 def heads(name):
-    """heads: the features of the data set ``name`` by one backbone, in the layout of `aurl.datasets.features`."""
+    """heads: the features of the data set ``name`` by one backbone, in the layout of `aurl.data.readers.features`."""
     return Path(f"build/heads/{name}.npz")

@@ -18,6 +18,11 @@ SIDE_BY_SIDE = "AURL_SIDE_BY_SIDE"  # how many runs share the machine, as `aurl.
 ENVIRONMENT = "AURL_PROGRESS"  # a file that `aurl.pipeline.notebook` shows on the terminal while a notebook runs
 
 
+def local_processes():
+    """How many processes share this training or evaluation on this machine, as ``torchrun`` tells each of them."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
 def bar(iterable=None, **options):
     """`tqdm`, drawn where the reader is; executed notebooks stay free of it, so that their bytes repeat.
 

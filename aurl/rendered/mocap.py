@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aurl.config import MOCAP as SETS
-from aurl.datasets import rendering
-from aurl.datasets.scene import Scene, load_motion, sample_motion
+from aurl.project.config import MOCAP as SETS
+from aurl.rendered import rendering
+from aurl.rendered.scene import Scene, load_motion, sample_motion
 
 ACTIONS = {  # the action's words -> its motion clips
     "backflip": ["backflip"],
@@ -81,7 +81,8 @@ def videos(train, val, test):
 def build(folder, params):
     """Render every video below ``folder`` in parallel and return their rows of the manifest.
 
-    ``params`` is the ``mocap`` section of ``params.yaml``. The columns are `aurl.datasets.COLUMNS`; ``path`` begins
+    ``params`` is the ``mocap`` section of ``params.yaml``. The columns are `aurl.data.manifest.COLUMNS`; ``path``
+    begins
     with ``folder``.
     """
     todo = videos(params.train_videos, params.val_videos, params.test_videos)

@@ -7,16 +7,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aurl import code
-from aurl.datasets import COLUMNS
-from aurl.files import forget_key, is_made_from, key_of, note_key, write_bytes
-from aurl.paths import RENDERED
-from aurl.progress import parallel
-from aurl.video import probe, write_video
-from aurl.video.reading import digest
+from aurl.data.manifest import COLUMNS
+from aurl.data.video import probe, write_video
+from aurl.data.video.reading import digest
+from aurl.project import code
+from aurl.project.files import forget_key, is_made_from, key_of, note_key, write_bytes
+from aurl.project.paths import RENDERED
+from aurl.project.progress import parallel
 
 # Code that no picture depends on: a change in it renders nothing again.
-HARMLESS = ("aurl", "aurl.code", "aurl.config", "aurl.files", "aurl.paths", "aurl.progress")
+HARMLESS = (
+    "aurl",
+    "aurl.project.code",
+    "aurl.project.config",
+    "aurl.project.files",
+    "aurl.project.paths",
+    "aurl.project.progress",
+)
 
 
 def build(folder, sets, videos, render, params, renderer):
@@ -25,7 +32,7 @@ def build(folder, sets, videos, render, params, renderer):
     ``render(video, seed, size, frames, fps)`` returns a video's pictures, with the package ``renderer``. Whatever else
     lies in the folders of ``sets`` is removed, as it was made with other parameters. A video that was rendered before,
     by the same code and with the same parameters, is copied if it is still what was rendered: folds share theirs. The
-    columns are `aurl.datasets.COLUMNS`; ``path`` begins with ``folder``.
+    columns are `aurl.data.manifest.COLUMNS`; ``path`` begins with ``folder``.
     """
     for name in sets:
         shutil.rmtree(Path(folder, name), ignore_errors=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aurl.datasets.backdrop import VIEW, Backdrop
+from aurl.rendered.backdrop import VIEW, Backdrop
 
 
 def _data_folder():

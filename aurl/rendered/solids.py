@@ -21,7 +21,7 @@ HEIGHTS = {name: max(middle[2] + half[2] for _, half, middle in solids) for name
 def draw(picture, depth, backdrop, name, body, frame, color, light):
     """Draw one frame of a thing into ``picture`` (H, W, 3) in [0, 255], where it is nearer than ``depth`` (H, W).
 
-    ``body`` is an `aurl.datasets.motions.Body`, ``color`` its red, green and blue in [0, 1], ``light`` the direction
+    ``body`` is an `aurl.rendered.motions.Body`, ``color`` its red, green and blue in [0, 1], ``light`` the direction
     toward the light, unit length. Both arrays are changed.
     """
     if body.alpha[frame] <= 0:

@@ -6,7 +6,7 @@ that neither gives a verb away. The verbs are dealt into five folds. For the cho
 ``verbs-seen``    the verbs of the other folds, some videos of each held back for validation
 ``verbs-unseen``  the verbs of this fold
 
-Every verb is unseen in one fold, and its videos are the same in all of them. `aurl.datasets.motions` has the motions.
+Every verb is unseen in one fold, and its videos are the same in all of them. `aurl.rendered.motions` has the motions.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from functools import cache
 
 import numpy as np
 
-from aurl.config import FOLDS
-from aurl.config import VERBS as SETS
-from aurl.datasets import rendering
-from aurl.datasets.backdrop import Backdrop
-from aurl.datasets.motions import VERBS, perform
-from aurl.datasets.solids import THINGS, draw
+from aurl.project.config import FOLDS
+from aurl.project.config import VERBS as SETS
+from aurl.rendered import rendering
+from aurl.rendered.backdrop import Backdrop
+from aurl.rendered.motions import VERBS, perform
+from aurl.rendered.solids import THINGS, draw
 
 
 @dataclass(frozen=True)

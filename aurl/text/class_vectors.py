@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
-from aurl.files import npz, write_bytes
+from aurl.project.files import npz, write_bytes
 
 
 def overlapping(

@@ -14,10 +14,11 @@ import safetensors.torch
 import torch
 
 import aurl.models
-from aurl import UserError, backbones, devices
-from aurl.config import Model
-from aurl.files import locked, write_bytes
-from aurl.progress import say
+from aurl import UserError, backbones
+from aurl.project.config import Model
+from aurl.project.files import locked, write_bytes
+from aurl.project.progress import say
+from aurl.training import devices
 
 # What checkpoints are that were written before these could be chosen.
 BEFORE = {"backbone": "r2plus1d", "weights": None, "pooling": "mean", "describe": False, "score": "cosine"}
@@ -205,7 +206,7 @@ class Progress:
 def seconds(folder, scratch):
     """How long the finished training took whose checkpoint is in ``folder``; NaN if that is not known.
 
-    ``scratch`` is what `aurl.training.train` was given.
+    ``scratch`` is what `aurl.training.loop.train` was given.
     """
     digest = hashlib.sha256(Path(folder, WEIGHTS).read_bytes()).hexdigest()
     for path in Path(scratch).glob(f"{Path(folder).name}-*/{FINISHED}"):

@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from aurl import UserError
-from aurl.progress import say
+from aurl.project.progress import say
 
 
 class Watch:

@@ -21,8 +21,10 @@ from typing import NamedTuple
 import joblib
 import torch
 
-from aurl import UserError, paths, processes
-from aurl.files import key_of, locked, write_bytes
+from aurl import UserError
+from aurl.project import paths
+from aurl.project.files import key_of, locked, write_bytes
+from aurl.project.progress import local_processes
 
 LAYOUTS = {False: torch.contiguous_format, True: torch.channels_last_3d}
 PATIENCE = 1.0  # seconds that one measured step may take, about
@@ -73,7 +75,7 @@ def limit_threads(compute):
     The number of threads changes the last digits of sums, and training amplifies them. One thread gives the same result
     on any number of cores, and two trainings side by side finish sooner than one after the other on two cores each.
     """
-    torch.set_num_threads(compute.threads or max(1, joblib.cpu_count() // processes.beside()))
+    torch.set_num_threads(compute.threads or max(1, joblib.cpu_count() // local_processes()))
 
 
 def keep_memory():

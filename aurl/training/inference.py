@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from aurl import devices, processes
-from aurl.progress import bar
+from aurl.project.progress import bar
+from aurl.training import devices, processes
 
 # Kinetics' mean and standard deviation of red, green and blue in [0, 1] (torchvision's video models).
 MEAN = (0.43216, 0.394666, 0.37645)
@@ -18,8 +18,9 @@ def encode(model, clips, batch, compute, desc=None):
     """Features float32 of unit length, (N, D) or (N, K, D) (`aurl.models.AURL.encode_video`), and labels (N,) of all
     clips, in their order.
 
-    ``clips`` are `aurl.video.clips.Clips`, encoded ``batch`` videos at a time; ``compute`` is that section of
-    ``params.yaml``. Processes that share the work (`aurl.processes`) encode a part each, and all get the whole. With
+    ``clips`` are `aurl.data.clips.Clips`, encoded ``batch`` videos at a time; ``compute`` is that section of
+    ``params.yaml``. Processes that share the work (`aurl.training.processes`) encode a part each, and all get the
+    whole. With
     ``desc`` a progress bar of that name is drawn. Raises UserError where an accelerator has too little memory.
     """
     arithmetic = devices.settle(model, clips.clip, batch, compute)

@@ -21,17 +21,27 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import aurl.losses
 import aurl.models
-from aurl import UserError, backbones, checkpoints, code, devices, metrics, processes
-from aurl.files import key_of, write_bytes
+from aurl import UserError, backbones, metrics
 from aurl.generator import ClassGenerator
-from aurl.inference import encode, encode_classes, similarity, to_device, whole
-from aurl.progress import bar
-from aurl.watching import Watch
+from aurl.project import code
+from aurl.project.files import key_of, write_bytes
+from aurl.project.progress import bar
+from aurl.training import checkpoints, devices, processes
+from aurl.training.curves import Watch
+from aurl.training.inference import encode, encode_classes, similarity, to_device, whole
 
 SECTIONS = ("model", "loss", "generator", "train")  # that decide what is trained, all but these parameters:
 NEUTRAL = {"processes", "nodes", "rendezvous", "save_minutes", "save_steps", "log_every", "tensorboard"}
 # Code that no weight depends on: a change in it repeats no training.
-HARMLESS = ("aurl", "aurl.code", "aurl.config", "aurl.files", "aurl.paths", "aurl.progress", "aurl.watching")
+HARMLESS = (
+    "aurl",
+    "aurl.project.code",
+    "aurl.project.config",
+    "aurl.project.files",
+    "aurl.project.paths",
+    "aurl.project.progress",
+    "aurl.training.curves",
+)
 
 
 def train(params, clips, val, names, word_vectors, folder, scratch, start=None, live=None, vocabulary=None):
@@ -45,15 +55,16 @@ def train(params, clips, val, names, word_vectors, folder, scratch, start=None, 
 
     Args:
         params: sections ``model, loss, generator, train, compute``, and ``variant`` and ``seed``.
-        clips: training `aurl.video.clips.Clips`, whose labels are places in ``names``.
-        val: validation `aurl.video.clips.Clips`.
+        clips: training `aurl.data.clips.Clips`, whose labels are places in ``names``.
+        val: validation `aurl.data.clips.Clips`.
         names: C class names.
         word_vectors: (C, W) word vectors of the classes.
         folder: where ``model.safetensors`` and ``model.json`` go.
         scratch: where the states of unfinished trainings are kept, and the results of finished ones.
-        start: a folder that `aurl.checkpoints.save` wrote, whose video backbone the run begins with instead of random
+        start: a folder that `aurl.training.checkpoints.save` wrote, whose video backbone the run begins with instead
+        of random
             weights or those of ``model.weights``.
-        live: a folder for curves that can be watched meanwhile (`aurl.watching`).
+        live: a folder for curves that can be watched meanwhile (`aurl.training.curves`).
         vocabulary: V words and their vectors (V, W), which ``model.projection: attributes`` needs.
 
     Raises UserError for a batch larger than the training set, a loss that is not finite, another training in the same
@@ -109,7 +120,9 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
             facts |= {"vocabulary": list(run.vocabulary)} if run.vocabulary else {}
             facts |= {"features": run.dim} if run.dim else {}
             if clips.clip:
-                facts["clip"] = clips.clip.model_dump()  # so that the checkpoint alone names videos (aurl.classify)
+                facts["clip"] = (
+                    clips.clip.model_dump()
+                )  # so that the checkpoint alone names videos (aurl.classify.classifier)
             checkpoints.save(folder, run.best["weights"], params.model, names, run.word_vectors.shape[1], **facts)
             progress.finish(folder, run.history)
     return pd.DataFrame(run.history)
@@ -379,7 +392,7 @@ def _key(run, clips, val, names):
     sections = {name: getattr(run.params, name).model_dump() for name in SECTIONS}
     sections["train"] = {name: value for name, value in sections["train"].items() if name not in NEUTRAL}
     return key_of(
-        code=code.digest("aurl.training", "aurl.video.clips", without=HARMLESS),
+        code=code.digest("aurl.training.loop", "aurl.data.clips", without=HARMLESS),
         versions={name: version(name) for name in ("av", "numpy", "torch", "torchvision")},
         arithmetic=run.facts(),
         params=sections,

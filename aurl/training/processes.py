@@ -23,8 +23,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, r
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from aurl import UserError
-from aurl.files import write_bytes
-from aurl.progress import ENVIRONMENT, say
+from aurl.project.files import write_bytes
+from aurl.project.progress import ENVIRONMENT, say
 
 RESTARTS = 3  # of all processes because one died, before the run is given up
 PATIENCE = 60  # seconds that processes have to save what they have done when they are asked to stop
@@ -91,11 +91,6 @@ def count():
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def beside():
-    """How many of them are on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if distributed.is_initialized() else 1
-
-
 def share(rows, rank, count):
     """This process's part of ``rows`` rows: slices of all processes are disjoint, complete and in order.
 
@@ -122,7 +117,8 @@ def gathered(rows):
 
 
 def watched(objective):
-    """``objective`` (an `aurl.training.Objective`) so that a backward pass averages gradients over all processes, and
+    """``objective`` (an `aurl.training.loop.Objective`) so that a backward pass averages gradients over all
+    processes, and
     BatchNorm sees the videos of all of them.
 
     The model's own modules are changed. The class encoder is left as it is: all processes give it the same classes.

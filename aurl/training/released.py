@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from aurl import UserError, config
+from aurl import UserError
 from aurl.models import build
+from aurl.project import config
 
 # What the checkpoints take: frames as they come, resized, neither cropped nor flipped.
 CLIP = config.Clip(frames=16, segments=1, stride=1, size=112, crop="squash")

@@ -11,9 +11,10 @@ import yaml
 from project import write
 from trees import video
 
-from aurl import config, paths, text
-from aurl.datasets import prepare
-from aurl.files import write_bytes
+from aurl import text
+from aurl.data import prepare
+from aurl.project import config, paths
+from aurl.project.files import write_bytes
 
 pytestmark = pytest.mark.usefixtures("one_thread", "in_process")
 
@@ -81,7 +82,7 @@ def test_finished_trainings_are_taken_over(project, monkeypatch):
     def never(*_, **__):
         raise AssertionError("a finished training was repeated")
 
-    monkeypatch.setattr("aurl.training.validate", never)
+    monkeypatch.setattr("aurl.training.loop.validate", never)
     project.main(["contrastive", "--table", "second.csv"])
     assert Path("second.csv").read_text() == Path("first.csv").read_text()
 

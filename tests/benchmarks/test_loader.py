@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aurl import config
+from aurl.project import config
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "reports/tables/loader.csv"

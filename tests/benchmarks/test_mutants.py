@@ -12,4 +12,4 @@ def test_what_a_mutant_replaces_occurs_once(benchmark):
 
 def test_parts_choose_modules(benchmark):
     chosen = benchmark("mutants").every(["losses", "folds"])
-    assert {module for module, *_ in chosen} == {"aurl/losses.py", "aurl/folds.py"}
+    assert {module for module, *_ in chosen} == {"aurl/losses.py", "aurl/evaluation/folds.py"}

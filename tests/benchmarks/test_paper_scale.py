@@ -2,7 +2,7 @@
 
 from project import ROOT
 
-from aurl import config
+from aurl.project import config
 
 
 def test_every_step_is_timed(benchmark, tmp_path, monkeypatch):

@@ -9,10 +9,12 @@ import torch
 import trees
 
 import aurl.models
-from aurl import UserError, checkpoints, config, text
-from aurl.classify import Classifier, embed, find_videos, plain
-from aurl.inference import to_input
-from aurl.video import read_clips
+from aurl import UserError, text
+from aurl.classify.classifier import Classifier, embed, find_videos, plain
+from aurl.data.video import read_clips
+from aurl.project import config
+from aurl.training import checkpoints
+from aurl.training.inference import to_input
 
 MODEL = config.Model(
     **checkpoints.BEFORE,

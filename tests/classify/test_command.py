@@ -12,8 +12,9 @@ import torch
 import trees
 
 import aurl.models
-from aurl import checkpoints, config, paths
-from aurl.pipeline import classify
+from aurl.classify import command as classify
+from aurl.project import config, paths
+from aurl.training import checkpoints
 
 MODEL = config.Model(
     **checkpoints.BEFORE,

@@ -9,12 +9,13 @@ import pytest
 import trees
 from IPython.display import Image
 
-from aurl import UserError, figures, page
-from aurl.classify import COLUMNS, Answer
+from aurl import UserError, figures
+from aurl.classify import page
+from aurl.classify.classifier import COLUMNS, Answer
 
 
 class Fake:
-    """Answers as a `aurl.classify.Classifier` does; ``asked`` keeps what it was asked."""
+    """Answers as a `aurl.classify.classifier.Classifier` does; ``asked`` keeps what it was asked."""
 
     def __init__(self, broken=()):
         self.broken, self.asked = list(broken), []

@@ -16,10 +16,13 @@ import pytest
 import torch
 import trees
 
-from aurl import UserError, config, video
-from aurl.datasets import COLUMNS, features, read_manifest
-from aurl.paths import FRAMES, MANIFEST
-from aurl.video import clips, decoding, proxies, reading
+from aurl import UserError
+from aurl.data import clips, proxies, video
+from aurl.data.manifest import COLUMNS, read_manifest
+from aurl.data.readers import features
+from aurl.data.video import decoding, reading
+from aurl.project import config
+from aurl.project.paths import FRAMES, MANIFEST
 
 STEP = 10  # gray levels between two frames: more than encoding loses
 COUNTS = [24, 12, 5]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from aurl import UserError
-from aurl.datasets import features
-from aurl.training import Order
-from aurl.video.fixed import FixedFeatures
+from aurl.data.features import FixedFeatures
+from aurl.data.readers import features
+from aurl.training.loop import Order
 
 VALUES = np.arange(6 * 4 * 3, dtype=np.float32).reshape(6, 4, 3)  # the first number names video and segment
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from aurl import UserError, text
-from aurl.datasets import names
+from aurl.data import names
 
 COUNTS = {"kinetics400": 400, "kinetics600": 600, "kinetics700": 700, "ucf101": 101, "hmdb51": 51, "activitynet": 200}
 RULES = yaml.safe_load((names.FOLDER / "rules.yaml").read_text())

@@ -1,4 +1,5 @@
-"""Rows of the manifest from sets on disk: splits, names, what is left out. tests/pipeline/test_paper.py runs it as a stage."""
+"""Rows of the manifest from sets on disk: splits, names, what is left out. tests/pipeline/test_paper.py runs it as a
+stage."""
 
 import os
 import re
@@ -9,10 +10,13 @@ import pandas as pd
 import pytest
 import trees
 
-from aurl import UserError, config
-from aurl.datasets import COLUMNS, features, prepare
-from aurl.paths import REJECTED
-from aurl.video import reading as video
+from aurl import UserError
+from aurl.data import prepare
+from aurl.data.manifest import COLUMNS
+from aurl.data.readers import features
+from aurl.data.video import reading as video
+from aurl.project import config
+from aurl.project.paths import REJECTED
 
 
 @pytest.fixture(autouse=True)

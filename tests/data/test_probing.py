@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import trees
 
-from aurl import UserError, video
-from aurl.video import probing
+from aurl import UserError
+from aurl.data import probing, video
 
 
 @pytest.fixture

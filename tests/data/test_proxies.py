@@ -7,8 +7,9 @@ import pytest
 import trees
 
 from aurl import UserError
-from aurl.video import VideoError, probe, proxies, read_clips, read_frames
-from aurl.video.reading import digest
+from aurl.data import proxies
+from aurl.data.video import VideoError, probe, read_clips, read_frames
+from aurl.data.video.reading import digest
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from aurl import claims, folds
-from aurl.config import VARIED, load, load_all
+from aurl.evaluation import claims, folds
+from aurl.project.config import VARIED, load, load_all
 
 
 def trained(accuracy, seeds=8, classes=40):

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aurl import UserError, comparison, evaluation, figures, paths
-from aurl.files import write_bytes
+from aurl import UserError, figures
+from aurl.evaluation import comparison, protocols
+from aurl.project import paths
+from aurl.project.files import write_bytes
 
 
 @pytest.fixture
@@ -24,8 +26,8 @@ def project(tmp_path, monkeypatch):
                 "classes": np.eye(4, dtype=np.float32),
                 "labels": labels,
             }
-            evaluation.save(tmp_path / f"build/features/{variant}-{seed}/s.npz", features)
-            report = evaluation.report(features, 100) | {"gzsl_harmonic": share / 2}
+            protocols.save(tmp_path / f"build/features/{variant}-{seed}/s.npz", features)
+            report = protocols.report(features, 100) | {"gzsl_harmonic": share / 2}
             (tmp_path / f"reports/metrics/{variant}-{seed}.json").write_text(json.dumps({"s": report}))
     return tmp_path
 

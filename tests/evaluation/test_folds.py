@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from aurl import UserError, folds
+from aurl import UserError
+from aurl.evaluation import folds
 
 
 def study(path, classes, accuracy, variants=("aurl", "e2e"), seeds=(0, 1)):

@@ -11,7 +11,8 @@ import torch
 from colored import compute
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from aurl import UserError, evaluation, metrics
+from aurl import UserError, metrics
+from aurl.evaluation import protocols
 from aurl.models import Relation
 
 
@@ -29,8 +30,8 @@ def features():
 
 
 def test_report_agrees_with_torchmetrics(features):
-    report = evaluation.report(features, bootstrap=200)
-    scores, labels = torch.tensor(evaluation.scores(features)), torch.tensor(features["labels"])
+    report = protocols.report(features, bootstrap=200)
+    scores, labels = torch.tensor(protocols.scores(features)), torch.tensor(features["labels"])
     for name, k, average in (("top1", 1, "micro"), ("top5", 5, "micro"), ("mean_per_class", 1, "macro")):
         expected = multiclass_accuracy(scores, labels, num_classes=6, top_k=k, average=average).item()
         assert report[name] == pytest.approx(expected, abs=1e-4)
@@ -39,31 +40,31 @@ def test_report_agrees_with_torchmetrics(features):
 
 
 def test_report_is_deterministic_and_its_interval_follows_the_seed(features):
-    assert evaluation.report(features, 200) == evaluation.report(features, 200)
-    first, *others = (evaluation.report(features, 100, seed) for seed in range(5))
+    assert protocols.report(features, 200) == protocols.report(features, 200)
+    first, *others = (protocols.report(features, 100, seed) for seed in range(5))
     changed = {name for other in others for name in first if first[name] != other[name]}
     assert changed and changed <= {"top1_low", "top1_high", "top1_classes_low", "top1_classes_high"}
 
 
 def test_fewer_than_five_classes_still_have_a_top5(features):
     few = {"video": features["video"][:20], "classes": features["classes"][:2], "labels": features["labels"][:20]}
-    assert evaluation.report(few, 100)["top5"] == 1
+    assert protocols.report(few, 100)["top5"] == 1
 
 
 def test_saved_features_load_unchanged(features, tmp_path):
-    evaluation.save(tmp_path / "new" / "set.npz", features)
-    back = evaluation.load(tmp_path / "new" / "set.npz")
+    protocols.save(tmp_path / "new" / "set.npz", features)
+    back = protocols.load(tmp_path / "new" / "set.npz")
     assert back.keys() == features.keys() and all((back[key] == features[key]).all() for key in back)
 
 
 def test_missing_features_are_one_sentence(tmp_path):
     with pytest.raises(UserError, match="evaluate the variant first"):
-        evaluation.load(tmp_path / "none.npz")
+        protocols.load(tmp_path / "none.npz")
 
 
 def foreign(features, path):
     """Write one file of another kind after the other to ``path``, and yield its name."""
-    evaluation.save(path, features)
+    protocols.save(path, features)
     whole = path.read_bytes()
     pieces = {f"cut at {size}": whole[:size] for size in (0, 1, 4, 30, 200, len(whole) // 2, len(whole) - 1)}
     for name, content in (pieces | {"text": b"features\n", "damaged": whole[:400] + b"\xff" + whole[401:]}).items():
@@ -82,7 +83,7 @@ def test_a_cut_or_foreign_features_file_is_one_sentence(features, tmp_path):
     path = tmp_path / "set.npz"
     for name in foreign(features, path):
         with pytest.raises(UserError) as error:
-            evaluation.load(path)
+            protocols.load(path)
         text = str(error.value)
         assert "set.npz holds no features" in text and text.endswith("run `dvc repro`."), f"{name}: {text}"
 
@@ -122,31 +123,31 @@ def test_features_are_the_models(tmp_path):
                 )
 
     params = SimpleNamespace(evaluate=SimpleNamespace(batch=3, processes=1), compute=compute("float32"))
-    found = evaluation.features(Model(), Clips(), np.ones((5, 4), np.float32), params)
+    found = protocols.features(Model(), Clips(), np.ones((5, 4), np.float32), params)
     assert found["video"].shape == (4, 4) and found["labels"].tolist() == [0, 1, 2, 7]
     assert (found["classes"] == 2).all()
 
     model, clips, kept = Model(), Clips(), tmp_path / "kept" / "set.npz"
     words = np.ones((5, 4), np.float32)
-    first = evaluation.features(model, clips, words, params, kept=kept)
-    again = evaluation.features(model, clips, 2 * words, params, kept=kept)
+    first = protocols.features(model, clips, words, params, kept=kept)
+    again = protocols.features(model, clips, 2 * words, params, kept=kept)
     assert clips.encoded == 1 and (again["video"] == first["video"]).all() and (again["classes"] == 4).all()
     with torch.no_grad():
         model.backbone.bias += 1  # other weights
-    evaluation.features(model, clips, words, params, kept=kept)
+    protocols.features(model, clips, words, params, kept=kept)
     assert clips.encoded == 2
     kept.write_bytes(kept.read_bytes()[:100])  # cut short
-    evaluation.features(model, clips, words, params, kept=kept)
-    assert clips.encoded == 3 and evaluation.load(kept)["labels"].tolist() == [0, 1, 2, 7]
+    protocols.features(model, clips, words, params, kept=kept)
+    assert clips.encoded == 3 and protocols.load(kept)["labels"].tolist() == [0, 1, 2, 7]
     whole = kept.read_bytes()
-    evaluation.save(kept, evaluation.load(kept) | {"video": found["video"] + 1})  # those of another model, as large
+    protocols.save(kept, protocols.load(kept) | {"video": found["video"] + 1})  # those of another model, as large
     assert kept.stat().st_size == len(whole)
-    evaluation.features(model, clips, words, params, kept=kept)
+    protocols.features(model, clips, words, params, kept=kept)
     assert clips.encoded == 4 and kept.read_bytes() == whole
 
 
 def test_report_has_both_distances_and_the_half_protocol(features):
-    report = evaluation.report(features, 100)
+    report = protocols.report(features, 100)
     unit = features["classes"][features["labels"]]
     assert report["closeness_euclidean"] == pytest.approx(
         np.linalg.norm(features["video"] - unit, axis=1).mean(), abs=1e-4
@@ -169,49 +170,49 @@ def halved(features):
 
 def test_generalized_lets_seen_classes_compete(features):
     seen, unseen = halved(features)
-    found = evaluation.generalized(seen, unseen, {})
-    right = (evaluation.scores(features).argmax(axis=1) == features["labels"]).reshape(6, 10).mean(axis=1)
+    found = protocols.generalized(seen, unseen, {})
+    right = (protocols.scores(features).argmax(axis=1) == features["labels"]).reshape(6, 10).mean(axis=1)
     assert found["gzsl_seen"] == pytest.approx(right[:3].mean(), abs=1e-4)
     assert found["gzsl_unseen"] == pytest.approx(right[3:].mean(), abs=1e-4)
     assert found["gzsl_harmonic"] == pytest.approx(2 / (1 / right[:3].mean() + 1 / right[3:].mean()), abs=1e-4)
-    assert found["gzsl_unseen"] < evaluation.report(unseen, 100)["mean_per_class"]
+    assert found["gzsl_unseen"] < protocols.report(unseen, 100)["mean_per_class"]
 
 
 def test_learned_scores_take_the_place_of_cosines_everywhere(features, tmp_path):
     torch.manual_seed(0)
     relation = Relation(8, 4)
     segments = np.stack([features["video"], np.roll(features["video"], 1, axis=1)], axis=1)
-    weights = {f"{evaluation.RELATION}{name}": weight.numpy() for name, weight in relation.state_dict().items()}
+    weights = {f"{protocols.RELATION}{name}": weight.numpy() for name, weight in relation.state_dict().items()}
     own = features | {"video": segments} | weights
     with torch.no_grad():
         expected = relation(torch.tensor(segments), torch.tensor(features["classes"])).numpy()
-    np.testing.assert_allclose(evaluation.scores(own), expected, atol=1e-6)
-    evaluation.save(tmp_path / "set.npz", own)
-    np.testing.assert_array_equal(evaluation.scores(evaluation.load(tmp_path / "set.npz")), evaluation.scores(own))
+    np.testing.assert_allclose(protocols.scores(own), expected, atol=1e-6)
+    protocols.save(tmp_path / "set.npz", own)
+    np.testing.assert_array_equal(protocols.scores(protocols.load(tmp_path / "set.npz")), protocols.scores(own))
     right = expected.argmax(axis=1) == features["labels"]
-    report, names = evaluation.report(own, bootstrap=100), list("abcdef")
+    report, names = protocols.report(own, bootstrap=100), list("abcdef")
     assert report["top1"] == pytest.approx(right.mean(), abs=1e-4)
     mean = features | {"video": segments.mean(axis=1)}
-    assert report["closeness"] == evaluation.geometry(mean)["closeness"]
-    said = evaluation.predictions(own, range(60), names)
+    assert report["closeness"] == protocols.geometry(mean)["closeness"]
+    said = protocols.predictions(own, range(60), names)
     assert (said["top1"] == [names[place] for place in expected.argmax(axis=1)]).all()
     seen, unseen = (half | weights for half in halved(features | {"video": segments}))
-    found = evaluation.generalized(seen, unseen, {})
+    found = protocols.generalized(seen, unseen, {})
     assert found["gzsl_seen"] == pytest.approx(right[:30].mean(), abs=1e-4)
     assert found["gzsl_unseen"] == pytest.approx(right[30:].mean(), abs=1e-4)
 
 
 def test_calibrated_accuracies_are_those_of_scores_with_gamma_subtracted(features):
     seen, unseen = halved(features)
-    found = evaluation.generalized(seen, unseen, {})
-    score = evaluation.scores(features) - np.array([found["gzsl_gamma"]] * 3 + [0] * 3)
+    found = protocols.generalized(seen, unseen, {})
+    score = protocols.scores(features) - np.array([found["gzsl_gamma"]] * 3 + [0] * 3)
     right = (score.argmax(axis=1) == features["labels"]).reshape(6, 10).mean(axis=1)
     assert found["gzsl_calibrated_seen"] == pytest.approx(right[:3].mean(), abs=1e-4)
     assert found["gzsl_calibrated_unseen"] == pytest.approx(right[3:].mean(), abs=1e-4)
     assert list(found)[:3] == ["gzsl_seen", "gzsl_unseen", "gzsl_harmonic"]
     curve = []  # by subtracting every gamma
     for gamma in np.linspace(-2, 2, 4001):
-        right = (evaluation.scores(features) - np.array([gamma] * 3 + [0] * 3)).argmax(axis=1) == features["labels"]
+        right = (protocols.scores(features) - np.array([gamma] * 3 + [0] * 3)).argmax(axis=1) == features["labels"]
         curve.append((right[:30].mean(), right[30:].mean()))
     known, new = np.transpose(curve)
     assert found["gzsl_area"] == pytest.approx(-np.trapezoid(new, known), abs=2e-3) != 1
@@ -224,39 +225,39 @@ def test_gamma_is_chosen_with_the_share_of_classes_that_are_unseen(features):
         "classes": features["classes"][4:],
         "labels": features["labels"][40:] - 4,
     }
-    gamma, half = (metrics.choose_gamma(evaluation.scores(seen), seen["labels"], share) for share in (2 / 6, 1 / 2))
-    assert evaluation.generalized(seen, unseen, {})["gzsl_gamma"] == pytest.approx(gamma, abs=1e-4) != half
+    gamma, half = (metrics.choose_gamma(protocols.scores(seen), seen["labels"], share) for share in (2 / 6, 1 / 2))
+    assert protocols.generalized(seen, unseen, {})["gzsl_gamma"] == pytest.approx(gamma, abs=1e-4) != half
 
 
 def test_every_class_weighs_the_same_in_the_mean(features):
     few = features | {name: features[name][:33] for name in ("video", "labels")}
-    right = evaluation.scores(few).argmax(axis=1) == few["labels"]
+    right = protocols.scores(few).argmax(axis=1) == few["labels"]
     means = [right[few["labels"] == place].mean() for place in range(4)]
-    report = evaluation.report(few, 100)
+    report = protocols.report(few, 100)
     assert report["mean_per_class"] == pytest.approx(np.mean(means), abs=1e-4) != report["top1"]
 
 
 def test_no_test_class_chooses_gamma(features):
     seen, unseen = halved(features)
     other = unseen | {"video": unseen["video"][::-1], "classes": -unseen["classes"]}
-    first, second = (evaluation.generalized(seen, own, {}) for own in (unseen, other))
+    first, second = (protocols.generalized(seen, own, {}) for own in (unseen, other))
     assert first["gzsl_gamma"] == second["gzsl_gamma"] and first["gzsl_area"] != second["gzsl_area"]
 
 
 def test_truze_is_among_its_own_classes(features):
-    report, places = evaluation.report(features, 100, truze=[1, 4]), np.isin(features["labels"], [1, 4])
-    right = evaluation.scores(features)[places][:, [1, 4]].argmax(axis=1) == (features["labels"][places] == 4)
+    report, places = protocols.report(features, 100, truze=[1, 4]), np.isin(features["labels"], [1, 4])
+    right = protocols.scores(features)[places][:, [1, 4]].argmax(axis=1) == (features["labels"][places] == 4)
     assert report["truze_top1"] == pytest.approx(right.mean(), abs=1e-4) == report["truze_mean_per_class"]
-    assert report["truze_top5"] == 1 and "truze_top1" not in evaluation.report(features, 100)
+    assert report["truze_top5"] == 1 and "truze_top1" not in protocols.report(features, 100)
 
 
 def test_table_of_classes_by_loops(features):
     names = list("abcdef")
-    table = evaluation.per_class(features, names).set_index("class")
+    table = protocols.per_class(features, names).set_index("class")
     assert table["top1"].is_monotonic_decreasing and table["top1"].mean() == pytest.approx(
-        evaluation.report(features, 100)["mean_per_class"], abs=1e-4
+        protocols.report(features, 100)["mean_per_class"], abs=1e-4
     )
-    ranked = np.argsort(-evaluation.scores(features), axis=1)
+    ranked = np.argsort(-protocols.scores(features), axis=1)
     for place, name in enumerate(names):
         own = ranked[features["labels"] == place]
         wrong = [names[best] for best in own[:, 0] if best != place]
@@ -269,37 +270,37 @@ def test_table_of_classes_by_loops(features):
 
 def test_class_without_videos_has_no_accuracy_and_comes_last(features):
     few = {name: values[:10] if name != "classes" else values for name, values in features.items()}
-    table = evaluation.per_class(few, list("abcdef"))
+    table = protocols.per_class(few, list("abcdef"))
     assert table["class"].tolist() == list("abcdef") and table["top1"].isna().tolist() == [False] + [True] * 5
     assert (table["mistaken for"][1:] == "").all() and table["share"][1:].isna().all()
 
 
 def test_a_class_on_both_sides_counts_once_and_not_as_unseen(features):
     seen, unseen = halved(features)
-    expected = evaluation.generalized(seen, unseen, {})
+    expected = protocols.generalized(seen, unseen, {})
     again = {  # the test set also has the seen class 1, at place 2, with videos of its own
         "video": np.concatenate([unseen["video"], seen["video"][10:20]]),
         "classes": np.insert(unseen["classes"], 2, seen["classes"][1], axis=0),
         "labels": np.concatenate([np.where(unseen["labels"] == 2, 3, unseen["labels"]), np.full(10, 2)]),
     }
-    assert evaluation.generalized(seen, again, {2: 1}) == expected
+    assert protocols.generalized(seen, again, {2: 1}) == expected
     assert (
-        evaluation.generalized(seen, again, {})["gzsl_seen"] < expected["gzsl_seen"]
+        protocols.generalized(seen, again, {})["gzsl_seen"] < expected["gzsl_seen"]
     )  # unless it is named as shared, as a tie is a mistake
 
 
 def test_either_name_of_a_shared_class_is_right():
     seen = {"video": np.eye(3)[[0, 1]], "classes": np.eye(3)[[0, 2]], "labels": np.array([0, 1])}
     unseen = {"video": np.eye(3)[[0]], "classes": np.eye(3)[[1, 0]], "labels": np.array([1])}
-    assert evaluation.generalized(seen, unseen, {0: 1, 1: 0})["gzsl_seen"] == 1
-    assert evaluation.generalized(seen, unseen, {1: 0})["gzsl_seen"] == 0.5
+    assert protocols.generalized(seen, unseen, {0: 1, 1: 0})["gzsl_seen"] == 1
+    assert protocols.generalized(seen, unseen, {1: 0})["gzsl_seen"] == 0.5
 
 
 def test_no_unseen_class_is_no_accuracy(features):
     seen, unseen = halved(features)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = evaluation.generalized(seen, unseen, {0: 0, 1: 1, 2: 2})
+        found = protocols.generalized(seen, unseen, {0: 0, 1: 1, 2: 2})
     assert np.isnan(found["gzsl_unseen"]) and np.isnan(found["gzsl_harmonic"]) and found["gzsl_seen"] >= 0
 
 
@@ -308,19 +309,19 @@ def test_shared_classes_have_one_name_or_one_word_vector():
     archery, ride, swim, other = rng.normal(size=(4, 8)).astype(np.float32)
     seen = (["archery", "riding a bike", "swim"], np.stack([archery, ride, swim]))
     unseen = (["Ride", "jump", "swim", "Archery"], np.stack([3 * ride, other, -swim, archery]))
-    assert evaluation.shared(seen, unseen) == {0: 1, 2: 2, 3: 0}
-    assert evaluation.shared(seen, (["jump"], other[None])) == {}
+    assert protocols.shared(seen, unseen) == {0: 1, 2: 2, 3: 0}
+    assert protocols.shared(seen, (["jump"], other[None])) == {}
 
 
 def test_predictions_rank_the_classes(features):
     names = ["a", "b", "c", "d", "e", "f"]
-    table = evaluation.predictions(features, [f"s/{i}" for i in range(60)], names)
+    table = protocols.predictions(features, [f"s/{i}" for i in range(60)], names)
     ranks = [f"{kind}{place}" for kind in ("top", "score") for place in range(1, 6)]
     assert list(table) == ["id", "label", *ranks] and list(table["id"][:2]) == ["s/0", "s/1"]
-    best = np.argsort(-evaluation.scores(features), axis=1)[:, :5]
+    best = np.argsort(-protocols.scores(features), axis=1)[:, :5]
     assert (table[ranks[:5]].to_numpy() == np.array(names)[best]).all()
-    assert (table["top1"] == table["label"]).mean() == pytest.approx(evaluation.report(features, 100)["top1"], abs=1e-4)
-    assert np.allclose(table[ranks[5:]], -np.sort(-evaluation.scores(features), axis=1)[:, :5], atol=1e-4)
+    assert (table["top1"] == table["label"]).mean() == pytest.approx(protocols.report(features, 100)["top1"], abs=1e-4)
+    assert np.allclose(table[ranks[5:]], -np.sort(-protocols.scores(features), axis=1)[:, :5], atol=1e-4)
 
 
 def test_digits_of_scores_are_those_of_exact_cosines():
@@ -329,14 +330,14 @@ def test_digits_of_scores_are_those_of_exact_cosines():
     video, classes = (rng.normal(size=(count, 512)).astype(np.float32) for count in (500, 100))
     video, classes = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (video, classes))
     features = {"video": video, "classes": classes, "labels": np.zeros(500, int)}
-    table = evaluation.predictions(features, list(map(str, range(500))), list(map(str, range(100))), k=100)
+    table = protocols.predictions(features, list(map(str, range(500))), list(map(str, range(100))), k=100)
     exact = np.array([[math.fsum(map(float, row)) for row in one * classes.astype(float)] for one in video])
     assert (table.filter(like="score").to_numpy() == -np.sort(-exact.round(4), axis=1)).all()
 
 
 def test_fewer_than_five_classes_have_as_many_predictions():
     features = {"video": np.eye(2)[[1, 0]], "classes": np.array([[1, 0], [-1e-9, 1]]), "labels": np.array([0, 0])}
-    table = evaluation.predictions(features, ["s/0", "s/1"], ["a", "b"])
+    table = protocols.predictions(features, ["s/0", "s/1"], ["a", "b"])
     assert list(table) == ["id", "label", "top1", "top2", "score1", "score2"]
     assert "-0.0" not in table.to_csv()
 
@@ -344,8 +345,8 @@ def test_fewer_than_five_classes_have_as_many_predictions():
 def test_saved_predictions_load_unchanged_and_hold_no_formulas(tmp_path):
     names = ['say "no", twice', "a\nb", "=1+1", "+1", "-1", "@x", "\tx", "null", "naïve"]
     features = {"video": np.eye(9), "classes": np.eye(9), "labels": np.arange(9)}
-    table = evaluation.predictions(features, [f"s/{i}" for i in range(9)], names)
-    evaluation.save_predictions(tmp_path / "new" / "p.csv", table)
+    table = protocols.predictions(features, [f"s/{i}" for i in range(9)], names)
+    protocols.save_predictions(tmp_path / "new" / "p.csv", table)
     back = pd.read_csv(tmp_path / "new" / "p.csv", keep_default_na=False)
     expected = [f"'{name}" if name[0] in "=+-@\t" else name for name in names]
     assert list(back["label"]) == list(back["top1"]) == expected
@@ -358,17 +359,17 @@ def test_examples_are_the_furthest_ahead_and_behind():
         "classes": np.array([[1.0, 0], [0, 1], [0.6, 0.8], [-1, 0]]),
         "labels": np.array([0, 0, 0, 1, 1, 2, 3]),
     }
-    table = evaluation.predictions(features, list("abcdefg"), ["w", "x", "y", "z"])
-    shown = evaluation.examples(features, table, count=2)
+    table = protocols.predictions(features, list("abcdefg"), ["w", "x", "y", "z"])
+    shown = protocols.examples(features, table, count=2)
     assert list(shown["id"]) == ["a", "f", "e", "g"] and list(shown.index) == ["best"] * 2 + ["worst"] * 2
     assert shown[["place", "score"]].to_numpy().tolist() == [[1, 1.0], [1, 0.98], [2, 0.8], [4, -0.1]]
-    assert len(evaluation.examples(features, table, count=9)) == 4
+    assert len(protocols.examples(features, table, count=9)) == 4
 
 
 def test_semantic_distance_is_that_of_word_vectors_to_the_nearest_seen_class():
     seen = ["run", "swim"], np.array([[2.0, 0, 0], [0, 3, 0]])
     unseen = ["jog", "run", "dive", "nod"], np.array([[3.0, 4, 0], [0, 0, 1], [0, 0, 5], [1, 1, 1]])
     features = {"video": np.eye(4)[[0, 1, 1, 2]], "classes": np.eye(4), "labels": np.array([0, 1, 2, 2])}
-    table = evaluation.semantic_distance(features, seen, unseen)  # "run" was seen, and "nod" has no videos
+    table = protocols.semantic_distance(features, seen, unseen)  # "run" was seen, and "nod" has no videos
     assert table[["class", "nearest"]].to_numpy().tolist() == [["jog", "swim"], ["dive", "run"]]
     np.testing.assert_allclose(table[["distance", "top1"]], [[0.2, 1], [1, 0.5]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from aurl import synthetic_classes
+from aurl.evaluation import synthetic_classes
 from aurl.generator import MODES
 
 GENERATOR = SimpleNamespace(num_classes=None, beta=1.0)

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from drawn import boxes, colors
 
-from aurl import comparison_figures, figures
+from aurl import figures
+from aurl.figures import ablations as comparison_figures
 
 pytestmark = pytest.mark.usefixtures("folder")
 

@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from aurl import class_figures, evaluation, figures
-from aurl.video import write_video
+from aurl import figures
+from aurl.data.video import write_video
+from aurl.evaluation import protocols
+from aurl.figures import evaluation as class_figures
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -24,8 +26,8 @@ def videos(folder):
     video = np.eye(9)
     video[8, 0] = -0.3  # of class 0, which is its last
     features = {"video": video, "classes": np.eye(9), "labels": np.array([0, 1, 2, 3, 4, 5, 6, 7, 0])}
-    table = evaluation.predictions(features, [f"s/{i}" for i in range(9)], names)
-    return evaluation.examples(features, table, count=1).assign(
+    table = protocols.predictions(features, [f"s/{i}" for i in range(9)], names)
+    return protocols.examples(features, table, count=1).assign(
         path=str(folder / "v.mp4"), first=3, frames=5, codec="h264"
     )
 

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aurl import figures, heads_figures
+from aurl import figures
+from aurl.figures import heads as heads_figures
 
 pytestmark = pytest.mark.usefixtures("folder")
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from aurl import sphere_page
+from aurl.figures import sphere_page
 
 NAMES = ["</script><b>", "$x$ & é", "PAGE DATA"]
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from aurl import config
-from aurl.datasets import features
-from aurl.video.clips import Clips
-from aurl.video.fixed import FixedFeatures
+from aurl.data.clips import Clips
+from aurl.data.features import FixedFeatures
+from aurl.data.readers import features
+from aurl.project import config
 
 NAMES = ["red", "green", "blue", "dark"]
 COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [40, 40, 40]])

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from aurl.video import write_video
+from aurl.data.video import write_video
 
 STEP = 10
 _CODECS = {".avi": "mpeg4", ".mkv": "libx264", ".webm": "libvpx-vp9"}  # .mp4 is H.264 by `write_video`

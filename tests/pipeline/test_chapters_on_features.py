@@ -10,8 +10,9 @@ import torch
 import yaml
 from project import ROOT
 
-from aurl import heads, paths, sphere
+from aurl.pipeline import heads, sphere
 from aurl.pipeline.check import check
+from aurl.project import paths
 
 pytestmark = pytest.mark.usefixtures("one_thread", "in_process")
 SEEN = ["bouncing", "climbing", "crossing", "falling", "growing", "rolling", "shaking", "swinging"]

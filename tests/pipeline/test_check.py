@@ -12,8 +12,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aurl import UserError, config
+from aurl import UserError
 from aurl.pipeline.check import check
+from aurl.project import config
 
 ROOT = Path(__file__).parents[2]
 TEN = yaml.safe_load((ROOT / "params.paper.yaml").read_text())["sphere"]["classes"]

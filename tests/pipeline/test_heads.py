@@ -11,9 +11,12 @@ import torch
 import yaml
 from colored import NAMES, WORDS, videos
 
-from aurl import UserError, checkpoints, config, files, heads, paths, text
-from aurl.datasets import features
-from aurl.video.fixed import FixedFeatures
+from aurl import UserError, text
+from aurl.data.features import FixedFeatures
+from aurl.data.readers import features
+from aurl.pipeline import heads
+from aurl.project import config, files, paths
+from aurl.training import checkpoints
 
 ROOT = Path(__file__).parents[2]
 UNSEEN = ["pink", "cyan", "gray"]

@@ -18,7 +18,9 @@ import trees
 import yaml
 from project import ROOT
 
-from aurl import UserError, figures, files, heads, sphere
+from aurl import UserError, figures
+from aurl.pipeline import heads, sphere
+from aurl.project import files
 
 pytestmark = pytest.mark.usefixtures("one_thread", "in_process")
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -48,7 +48,7 @@ def test_run_gives_parameters_and_the_same_bytes(project, tmp_path):
 
 
 def test_progress_goes_to_the_terminal_and_not_into_the_notebook(project, tmp_path, capfd):
-    project("from aurl.progress import bar\nfor _ in bar(range(3), desc='working'):\n    pass")
+    project("from aurl.project.progress import bar\nfor _ in bar(range(3), desc='working'):\n    pass")
     notebook.run("demo", {})
     assert "working: 100%" in capfd.readouterr().err
     assert not outputs(tmp_path / "reports/notebooks/demo.ipynb")
@@ -62,7 +62,7 @@ def test_progress_goes_to_the_terminal_and_not_into_the_notebook(project, tmp_pa
     ],
 )
 def test_users_mistake_is_one_sentence_and_no_file(project, tmp_path, raised, sentence):
-    project(f"from aurl import UserError\nfrom aurl.video import VideoError\nraise {raised}")
+    project(f"from aurl import UserError\nfrom aurl.data.video import VideoError\nraise {raised}")
     done = subprocess.run([sys.executable, "-m", "aurl.pipeline.notebook", "demo"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, f"aurl: {sentence}\n")
     assert not (tmp_path / "reports").exists()

@@ -8,8 +8,8 @@ import pytest
 import trees
 from project import ROOT, dvc, lay_out, write
 
-from aurl import config
-from aurl.datasets import names
+from aurl.data import names
+from aurl.project import config
 
 SMALL = {
     "train": {"epochs": 1, "steps": 2, "batch": 4, "lr": 0.005},

@@ -14,8 +14,8 @@ import yaml
 from dvc.repo import Repo
 from project import ROOT, commit, dvc, environment, lay_out, write
 
-from aurl import paths
-from aurl.code import used_by
+from aurl.project import paths
+from aurl.project.code import used_by
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -68,8 +68,8 @@ def test_stage_declares_the_sections_its_notebook_reads(name):
 
 STAGES = {name: code(name) + "\nimport aurl.pipeline.notebook" for name in NOTEBOOKS} | {
     "check": "import aurl.pipeline.check",
-    "sphere": "import aurl.sphere",
-    "heads": "import aurl.heads",
+    "sphere": "import aurl.pipeline.sphere",
+    "heads": "import aurl.pipeline.heads",
 }
 
 
@@ -82,7 +82,7 @@ def test_stage_depends_on_every_module_that_it_uses(name):
 
 
 def test_files_that_stages_hand_on_are_the_pipelines():
-    """The names in aurl.paths and the outs in dvc.yaml."""
+    """The names in aurl.project.paths and the outs in dvc.yaml."""
     outs = set()
     for about in PIPELINE.values():
         about = about.get("do", about)
@@ -232,7 +232,7 @@ def trained_anew(project, *stages):
 
 def test_change_that_no_weight_depends_on_trains_nothing_anew(restored):
     kept = (restored / "runs/aurl-0/model.safetensors").read_bytes()
-    for name in ("aurl/figures.py", "aurl/progress.py"):
+    for name in ("aurl/figures.py", "aurl/project/progress.py"):
         with (restored / name).open("a") as file:
             file.write("\n\ndef another():\n    return 1\n")
     with (restored / "aurl/losses.py").open("a") as file:
@@ -256,7 +256,7 @@ def test_experiment_with_another_parameter(restored):
 
 
 def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(restored):
-    command = [sys.executable, "-m", "aurl.pipeline.ablations"]
+    command = [sys.executable, "-m", "aurl.pipeline.studies"]
     options = {"cwd": restored, "capture_output": True, "text": True, "env": environment(restored)}
     done = subprocess.run(command, **options)
     assert done.returncode == 0, done.stderr

@@ -15,8 +15,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from aurl import UserError, backbones, config, generator, losses, metrics, paths
-from aurl.pipeline import classify, readme
+from aurl import UserError, backbones, generator, losses, metrics
+from aurl.classify import command as classify
+from aurl.pipeline import readme
+from aurl.project import config, paths
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
@@ -125,7 +127,7 @@ def is_file(name):
     made += [paths.features("v", 0, "s"), paths.predictions("v", 0, "s"), Path("build/ablations"), Path("model.json")]
     made += [Path("build/arithmetic")]  # `paths.ARITHMETIC`, which is elsewhere during tests
     made = {place.as_posix() for path in made for place in (path, *path.parents)} - {"."}
-    near = [ROOT, ROOT / "aurl", ROOT / "aurl/datasets"]
+    near = [ROOT, ROOT / "aurl", ROOT / "aurl/data"]
     return name.rstrip("/") in made or any((folder / name).exists() for folder in near)
 
 

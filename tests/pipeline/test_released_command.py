@@ -18,10 +18,10 @@ import trees
 from torch.nn.functional import normalize
 
 from aurl import UserError, text
-from aurl.datasets import names
-from aurl.inference import to_input
+from aurl.data import names
+from aurl.data.video import read_frames
 from aurl.pipeline import released
-from aurl.video import read_frames
+from aurl.training.inference import to_input
 
 UCF = ("ApplyEyeMakeup", "CleanAndJerk", "HandstandWalking", "Mixing", "Nunchucks", "YoYo")
 HMDB = ("brush_hair", "draw_sword", "wave")

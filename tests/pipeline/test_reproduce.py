@@ -16,8 +16,10 @@ import pytest
 import torch
 from project import dvc
 
-from aurl import UserError, devices, paths
+from aurl import UserError
 from aurl.pipeline import reproduce
+from aurl.project import paths
+from aurl.training import devices
 
 RUN = SimpleNamespace(variants=["aurl", "e2e", "frozen"], seeds=[0, 1])
 

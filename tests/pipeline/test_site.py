@@ -16,7 +16,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from aurl import UserError, sphere_page
+from aurl import UserError
+from aurl.figures import sphere_page
 from aurl.pipeline import front_page, mathml, site
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated")  # what Sphinx tells its extensions
@@ -25,7 +26,8 @@ README = """# A title
 
 What it is. [Elsewhere](https://example.org).
 
-See [equations](docs/equations.md#one), [`losses`](aurl/files.py), [parameters](params.yaml), [the tests](tests),
+See [equations](docs/equations.md#one), [`losses`](aurl/project/files.py), [parameters](params.yaml), [the
+tests](tests),
 [a chapter](notebooks/03_train.ipynb), [`rows`](reports/tables/rows.csv), [the page](reports/figures/figure1.html) and
 [more](reports/ablations).
 
@@ -39,7 +41,7 @@ EQUATIONS = r"""# Equations
 
 | equation | where |
 |---|---|
-| $\frac1N \sum_i \log \hat v_i$ | [here](../aurl/files.py) |
+| $\frac1N \sum_i \log \hat v_i$ | [here](../aurl/project/files.py) |
 
 $$\hat y = \arg\max_c v_c$$
 """
@@ -61,7 +63,7 @@ def project(tmp_path_factory):
     """A project with a document, two chapters, one module and some results."""
     folder = tmp_path_factory.mktemp("project")
     picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
-    for name in ("params.yaml", "params.paper.yaml", "aurl/files.py", "aurl/__init__.py"):
+    for name in ("params.yaml", "params.paper.yaml", "aurl/project/files.py", "aurl/__init__.py"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     rng = np.random.default_rng(0)
@@ -108,7 +110,7 @@ def test_front_page_has_claims_figure_sphere_and_how_it_was_run(built):
 
 def test_links_lead_to_pages_or_files_of_the_site(built):
     text = (built[0] / "README.html").read_text()
-    places = ["docs/equations.html#one", "api/aurl.files.html", "params.yaml.html", "results.html"]
+    places = ["docs/equations.html#one", "api/aurl.project.files.html", "params.yaml.html", "results.html"]
     places += ["reports/notebooks/03_train-aurl-0.html", "reports/tables/rows.csv", "reports/figures/figure1.html"]
     assert all(f'href="{place}"' in text for place in places)
     assert "the tests" in text and 'href="tests' not in text
@@ -120,7 +122,7 @@ def test_chapters_and_reference_are_listed(built):
     chapters = (built[0] / "chapters.html").read_text().partition("<article")[2]
     assert chapters.index("Train (aurl-0)") < chapters.index("Other runs") < chapters.index("Train (e2e-0)")
     assert "Write a file whole or not at all" in (built[0] / "api/index.html").read_text()
-    assert 'id="aurl.files.write_bytes"' in (built[0] / "api/aurl.files.html").read_text()
+    assert 'id="aurl.project.files.write_bytes"' in (built[0] / "api/aurl.project.files.html").read_text()
 
 
 def test_formulas_need_no_script(built):
@@ -199,7 +201,12 @@ def chromium():
 
 @pytest.mark.parametrize(("window", "theme"), [(browsing.PHONE, "dark"), (browsing.DESK, "light")])
 def test_pages_open_without_a_fault(built, chromium, window, theme):
-    for page in ("index.html", "docs/equations.html", "reports/notebooks/03_train-aurl-0.html", "api/aurl.files.html"):
+    for page in (
+        "index.html",
+        "docs/equations.html",
+        "reports/notebooks/03_train-aurl-0.html",
+        "api/aurl.project.files.html",
+    ):
         assert chromium.open(built[0] / page, window, theme) == [], page
         lightness = chromium.evaluate("parseInt(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])")
         assert (lightness < 60) == (theme == "dark")

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from aurl import UserError, config, text
-from aurl.datasets import verbs
-from aurl.pipeline import ablations
+from aurl import UserError, text
+from aurl.pipeline import studies as ablations
 from aurl.pipeline.check import check
 from aurl.pipeline.reproduce import Job
+from aurl.project import config
+from aurl.rendered import verbs
 from aurl.text import WordVectors
 
 ROOT = Path(__file__).parents[2]

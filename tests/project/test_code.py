@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from aurl import code
+from aurl.project import code
 
 ROOT = Path(__file__).parents[2]
 LOADS = {"pickle.load", "pickle.loads", "joblib.load", "pandas.read_pickle", "pd.read_pickle", "eval", "exec"}
 OUR_OWN = {  # bytes that one process of ours hands to another, and a record of a benchmark
-    ("aurl/processes.py", "pickle.loads"),
+    ("aurl/training/processes.py", "pickle.loads"),
     ("benchmarks/decoding.py", "pickle.loads"),
 }
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aurl import UserError, config
-from aurl.config.sections import ANNOTATED
-from aurl.datasets.readers import READERS
+from aurl import UserError
+from aurl.data.prepare import READERS
+from aurl.project import config
+from aurl.project.config.sections import ANNOTATED
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
@@ -165,7 +166,7 @@ def test_load_all_gives_every_variant(raw):
 
 
 def test_the_import_is_light():
-    code = "import sys, aurl.config; print(*{'torch', 'pandas', 'numpy', 'av', 'aurl.text'} & {*sys.modules})"
+    code = "import sys, aurl.project.config; print(*{'torch', 'pandas', 'numpy', 'av', 'aurl.text'} & {*sys.modules})"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout == "\n"
 

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aurl import UserError, files
+from aurl import UserError
+from aurl.project import files
 
 
 def names(folder):
@@ -96,7 +97,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_a_lock_lets_one_process_in_at_a_time(tmp_path):
     script = (
-        "import sys, time; from aurl.files import locked\n"
+        "import sys, time; from aurl.project.files import locked\n"
         "with locked(sys.argv[1]):\n"
         "    with open(sys.argv[1] + '/log', 'a') as log:\n"
         "        print('in', file=log, flush=True); time.sleep(0.1); print('out', file=log, flush=True)"

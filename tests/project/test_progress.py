@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import trees
 
-from aurl import UserError, progress
-from aurl.video import probing
+from aurl import UserError
+from aurl.data import probing
+from aurl.project import progress
 
 
 def test_a_bar_is_drawn_on_the_error_stream(monkeypatch, capsys):

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aurl import config, text, video
-from aurl.datasets import COLUMNS, mocap, scene
+from aurl import text
+from aurl.data import video
+from aurl.data.manifest import COLUMNS
+from aurl.project import config
+from aurl.rendered import mocap, scene
 
 VECTORS = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.bin"
 drawn = pytest.mark.skipif(not find_spec("pybullet"), reason="pybullet, which draws it, is not installed")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aurl.datasets import mocap, scene
+from aurl.rendered import mocap, scene
 
 pybullet = pytest.importorskip("pybullet", reason="pybullet, which draws the motion capture, is not installed")
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from aurl.datasets import verbs
-from aurl.datasets.backdrop import VIEW, Backdrop
-from aurl.datasets.motions import Body
-from aurl.datasets.solids import HEIGHTS, THINGS, draw
+from aurl.rendered import verbs
+from aurl.rendered.backdrop import VIEW, Backdrop
+from aurl.rendered.motions import Body
+from aurl.rendered.solids import HEIGHTS, THINGS, draw
 
 SIZE, DISTANCE = 128, 4.0
 LIGHT = np.array([0, 0, 1.0])
@@ -39,7 +39,7 @@ def test_a_ball_covers_what_perspective_says(size):
 @pytest.mark.parametrize("name", THINGS)
 def test_the_window_cuts_nothing_off(name):
     """A thing drawn whole and drawn through a window of the picture are the same, wherever it is."""
-    from aurl.datasets import solids
+    from aurl.rendered import solids
 
     rng = np.random.default_rng(0)
     for _ in range(20):

@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aurl import config, text, video
-from aurl.datasets import COLUMNS, verbs
-from aurl.datasets.motions import VERBNET, VERBS
-from aurl.datasets.solids import THINGS
-from aurl.paths import RENDERED
+from aurl import text
+from aurl.data import video
+from aurl.data.manifest import COLUMNS
+from aurl.project import config
+from aurl.project.paths import RENDERED
+from aurl.rendered import verbs
+from aurl.rendered.motions import VERBNET, VERBS
+from aurl.rendered.solids import THINGS
 
 VECTORS = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.bin"
 

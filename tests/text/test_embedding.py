@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import aurl.text.vectors
 from aurl import UserError, text
-from aurl.datasets import mocap
-from aurl.datasets.motions import VERBS
+from aurl.rendered import mocap
+from aurl.rendered.motions import VERBS
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -9,7 +9,9 @@ import safetensors.torch
 import torch
 from colored import MODEL, NAMES, WORDS, compute, videos
 
-from aurl import UserError, backbones, checkpoints, config, inference, models
+from aurl import UserError, backbones, models
+from aurl.project import config
+from aurl.training import checkpoints, inference
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FILES = ("model.safetensors", "model.json")

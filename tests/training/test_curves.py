@@ -12,8 +12,9 @@ import pytest
 import torch
 import yaml
 
-from aurl import UserError, progress
-from aurl.watching import Watch
+from aurl import UserError
+from aurl.project import progress
+from aurl.training.curves import Watch
 
 ROOT = Path(__file__).parents[2]
 BATCHES, EPOCH = range(10, 130, 10), 40  # steps with a point, and steps in an epoch
@@ -237,7 +238,9 @@ test_watching.train(Path("live/aurl-0"), first=50, tensorboard=True)
 
 
 def test_importing_it_imports_neither_package():
-    code = "import sys, aurl.watching; print(sorted({'dvclive', 'tensorboard', 'dvc', 'torch'} & set(sys.modules)))"
+    code = (
+        "import sys, aurl.training.curves; print(sorted({'dvclive', 'tensorboard', 'dvc', 'torch'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
 
 

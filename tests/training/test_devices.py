@@ -15,10 +15,12 @@ from colored import MODEL, compute
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from aurl import UserError, config, devices, models, paths, processes
-from aurl.devices import Arithmetic
-from aurl.inference import to_device
-from aurl.training import Objective
+from aurl import UserError, models
+from aurl.project import config, paths
+from aurl.training import devices, processes
+from aurl.training.devices import Arithmetic
+from aurl.training.inference import to_device
+from aurl.training.loop import Objective
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIONS = [(precision, layout, False) for precision in ("bf16", "float32") for layout in (True, False)]

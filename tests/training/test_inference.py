@@ -6,9 +6,11 @@ import pytest
 import torch
 from colored import NAMES, WORDS, compute, settings, videos
 
-from aurl import checkpoints, config, devices, inference, training
+from aurl.data.clips import Clips
 from aurl.models import Relation
-from aurl.video.clips import Clips
+from aurl.project import config
+from aurl.training import checkpoints, devices, inference
+from aurl.training import loop as training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

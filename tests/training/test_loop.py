@@ -10,7 +10,10 @@ import pytest
 import torch
 from colored import LOSS, MODEL, NAMES, WORDS, fixed, settings, videos
 
-from aurl import UserError, checkpoints, code, config, inference, losses, training
+from aurl import UserError, losses
+from aurl.project import code, config
+from aurl.training import checkpoints, inference
+from aurl.training import loop as training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parents[2]
@@ -510,12 +513,21 @@ def test_a_killed_run_does_not_resume_from_another_start(run, written, monkeypat
 
 
 def test_the_key_holds_the_code_that_matters_and_no_other():
-    used = code.used_by("import aurl.training, aurl.video.clips", without=training.HARMLESS)
-    assert {"aurl.losses", "aurl.generator", "aurl.models", "aurl.metrics", "aurl.training"} <= set(used)
-    assert {"aurl.devices", "aurl.inference", "aurl.video.clips", "aurl.video.reading", "aurl.video.decoding"} <= set(
-        used
-    )
-    assert not {"aurl.figures", "aurl.progress", "aurl.files", "aurl.evaluation"} & set(used)
+    used = code.used_by("import aurl.training.loop, aurl.data.clips", without=training.HARMLESS)
+    assert {"aurl.losses", "aurl.generator", "aurl.models", "aurl.metrics", "aurl.training.loop"} <= set(used)
+    assert {
+        "aurl.training.devices",
+        "aurl.training.inference",
+        "aurl.data.clips",
+        "aurl.data.video.reading",
+        "aurl.data.video.decoding",
+    } <= set(used)
+    assert not {
+        "aurl.figures",
+        "aurl.project.progress",
+        "aurl.project.files",
+        "aurl.evaluation.protocols",
+    } & set(used)
 
 
 # --- features that were computed elsewhere -----------------------------------------------------------

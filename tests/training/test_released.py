@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from aurl import UserError, losses
 from aurl.generator import ClassGenerator
-from aurl.released import load_released
+from aurl.training.released import load_released
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

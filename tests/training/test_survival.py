@@ -16,8 +16,11 @@ import pytest
 import torch
 from colored import FILES, NAMES, WORDS, fixed, settings, videos
 
-from aurl import UserError, checkpoints, files, inference, processes, training
-from aurl.video.clips import Clips
+from aurl import UserError
+from aurl.data.clips import Clips
+from aurl.project import files
+from aurl.training import checkpoints, inference, processes
+from aurl.training import loop as training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -72,7 +75,7 @@ def live_once(params, data, folder):
 def test_twenty_kills_at_random_moments_leave_no_trace(run, written, data, tmp_path):
     """Each life of the training is a process of its own, which SIGKILL ends wherever it is."""
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["aurl.training"])
+    server.set_forkserver_preload(["aurl.training.loop"])
     params = settings(epochs=12, batch=8, save_steps=1, ema=0.9)
     begin = time.monotonic()
     whole = run(params, "whole")

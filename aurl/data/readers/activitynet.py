@@ -5,7 +5,7 @@ import os
 from typing import NamedTuple
 
 from aurl import UserError
-from aurl.datasets.listing import Listing
+from aurl.data.readers.listing import Listing
 
 _SPLITS = {"training": "train", "validation": "val", "testing": "test"}
 _ROUNDING = 1  # seconds by which a segment may run over the end of the video, as annotators' tools round
@@ -20,7 +20,7 @@ class Segment(NamedTuple):
 
 
 def read(root, annotations=None, classes=200, split=None):
-    """The table of an ActivityNet folder, one row for each segment; see `aurl.datasets.readers`.
+    """The table of an ActivityNet folder, one row for each segment; see `aurl.data.readers`.
 
     ``annotations`` is the path of its JSON file, which is required; files, anywhere below ``root``, are called
     ``v_<id>`` or ``<id>``. Attributes: ``absent``, labeled videos without a file; ``unlisted``, files that the JSON

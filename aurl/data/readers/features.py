@@ -27,9 +27,9 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
-from aurl.datasets import matlab
-from aurl.datasets.listing import COLUMNS, official
-from aurl.files import npz, write_bytes
+from aurl.data.readers import matlab
+from aurl.data.readers.listing import COLUMNS, official
+from aurl.project.files import npz, write_bytes
 
 CODEC = "features"  # in the manifest's column of that name: there are no pictures
 ARRAYS = ("features", "labels", "classes", "ids", "split")
@@ -48,7 +48,7 @@ class File(NamedTuple):
 
 
 def read(root, classes=None, split=None):
-    """The table of the file ``root``; see `aurl.datasets.readers`. It has the manifest's columns of each video, too.
+    """The table of the file ``root``; see `aurl.data.readers`. It has the manifest's columns of each video, too.
 
     There, ``first`` is the video's place in the file, ``frames`` its segments S, ``width`` the numbers F of a vector,
     and ``digest`` the SHA-256 of its features as float32. Raises UserError for a file that is not as described above,

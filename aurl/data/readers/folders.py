@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-from aurl.datasets.listing import Listing
+from aurl.data.readers.listing import Listing
 
 # "train", "videos_train", "train_256": what downloaders call a split's folder
 _SPLIT = re.compile(
@@ -13,13 +13,13 @@ _SPLIT = re.compile(
 
 
 def read(root, classes=None, split=None):
-    """The table of any ``root/class/video`` or ``root/split/class/video`` tree; see `aurl.datasets.readers`."""
+    """The table of any ``root/class/video`` or ``root/split/class/video`` tree; see `aurl.data.readers`."""
     listing = Listing(root, "ROOT/CLASS/VIDEO.mp4 or ROOT/train|val|test/CLASS/VIDEO.mp4")
     return class_folders(listing, classes, split)
 
 
 def read_ucf101(root, classes=101, split=None):
-    """The table of UCF101, whose class folders may lie in a folder ``UCF-101``; see `aurl.datasets.readers`."""
+    """The table of UCF101, whose class folders may lie in a folder ``UCF-101``; see `aurl.data.readers`."""
     listing = Listing(_inside(root, "UCF-101"), "ROOT/[UCF-101/]ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi")
     packed = _packed(listing)
     if packed and _has_no_video(listing):
@@ -29,7 +29,7 @@ def read_ucf101(root, classes=101, split=None):
 
 
 def read_hmdb51(root, classes=51, split=None):
-    """The table of HMDB51, from the class folders of its nested archives; see `aurl.datasets.readers`."""
+    """The table of HMDB51, from the class folders of its nested archives; see `aurl.data.readers`."""
     listing = Listing(_inside(root, "hmdb51_org"), "ROOT/brush_hair/VIDEO.avi")
     folders = {folder.name for folder in listing.open(listing.top)[0]}
     packed = _packed(listing)

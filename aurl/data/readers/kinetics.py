@@ -4,8 +4,8 @@ import csv
 from typing import NamedTuple
 
 from aurl import UserError
-from aurl.datasets.folders import class_folders, split_of
-from aurl.datasets.listing import Listing, same_class
+from aurl.data.readers.folders import class_folders, split_of
+from aurl.data.readers.listing import Listing, same_class
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 _EXPECTED = "ROOT/[train|val|test/]CLASS NAME/ID_000001_000011.mp4, or the official CSV files under `annotations`"
@@ -18,7 +18,7 @@ class Clip(NamedTuple):
 
 
 def read(root, annotations=None, classes=None, split=None):
-    """The table of a Kinetics folder; see `aurl.datasets.readers`.
+    """The table of a Kinetics folder; see `aurl.data.readers`.
 
     Without ``annotations``, classes are folders. With it (the path of an official CSV file, or several), files may
     lie anywhere below ``root``, named ``<id>_<start>_<end>`` or ``<id>``, with the CSV's classes and splits; a file in

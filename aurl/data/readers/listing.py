@@ -86,7 +86,7 @@ class Listing:
     def table(self, videos, classes=None, **counts):
         """The table of ``videos``, rows of (relative path, class, split), and for a segment also (part, begin, end).
 
-        Columns and attributes are those that `aurl.datasets.readers` describes; ``counts`` are further attributes.
+        Columns and attributes are those that `aurl.data.readers` describes; ``counts`` are further attributes.
         ``classes`` is how many classes there must be, or their names, which folders may spell with other capitals,
         spaces or punctuation. Raises UserError if there is no video, if two have the same id, or for other classes.
         """

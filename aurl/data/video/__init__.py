@@ -1,7 +1,7 @@
 """Video files as arrays: decode, sample clips, probe, encode, and copy to proxies."""
 
-from aurl.video.decoding import VideoError
-from aurl.video.reading import clip_indices, probe, read_clips, read_frames, write_video
+from aurl.data.video.decoding import VideoError
+from aurl.data.video.reading import clip_indices, probe, read_clips, read_frames, write_video
 
 __all__ = [
     "VideoError",

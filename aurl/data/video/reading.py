@@ -1,7 +1,7 @@
 """Video files to arrays and back: decode, sample clips, probe, encode.
 
 One rule, ``clip_indices``, chooses the frames of a clip, whether they come from a file or from an array decoded
-earlier. `aurl.video.decoding` finds and decodes them. A file that cannot be read is a ``VideoError``, never noise.
+earlier. `aurl.data.video.decoding` finds and decodes them. A file that cannot be read is a ``VideoError``, never noise.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from aurl.files import write_bytes
-from aurl.video.decoding import VideoError, decode, frame_count, pick, reasons, upright
+from aurl.data.video.decoding import VideoError, decode, frame_count, pick, reasons, upright
+from aurl.project.files import write_bytes
 
 # Area averaging does not alias when it shrinks; the flags ask for the same pixels on every processor.
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT

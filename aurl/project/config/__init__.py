@@ -1,6 +1,7 @@
 """``params.yaml`` as typed sections: checked, and a variant laid over the base.
 
-`aurl.config.sections` says what each parameter may be. ``python -m aurl.pipeline.check`` checks the file, with every
+`aurl.project.config.sections` says what each parameter may be. ``python -m aurl.pipeline.check`` checks the file,
+with every
 variant and all that the parameters name.
 """
 
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from aurl import UserError
-from aurl.config.file import overlay, read
-from aurl.config.sections import EMBEDDED, FEATURES, FOLDS, MOCAP, VERBS, Clip, Model, Sections
-from aurl.config.sentences import listed, nearest, sentence
+from aurl.project.config.file import overlay, read
+from aurl.project.config.sections import EMBEDDED, FEATURES, FOLDS, MOCAP, VERBS, Clip, Model, Sections
+from aurl.project.config.sentences import listed, nearest, sentence
 
 __all__ = [
     "EMBEDDED", "FEATURES", "FOLDS", "MOCAP", "VERBS",
@@ -49,8 +50,8 @@ class Params(Sections):
         def __getattr__(self, name):
             if name in Sections.model_fields:
                 raise AttributeError(
-                    f"the section {name} was not loaded: name it in the `sections` of aurl.config.load, and in the "
-                    "stage's `params` in dvc.yaml."
+                    f"the section {name} was not loaded: name it in the `sections` of aurl.project.config.load, and in "
+                    "the stage's `params` in dvc.yaml."
                 )
             return super().__getattr__(name)
 

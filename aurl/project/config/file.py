@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from aurl import UserError
-from aurl.config.sentences import nearest, shown
+from aurl.project.config.sentences import nearest, shown
 
 OWN_KEYS = ("datasets", "sweeps")  # in a section, whose keys are no parameters
 

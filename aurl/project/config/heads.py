@@ -1,9 +1,10 @@
-"""The trainings of heads that a parameter file asks for, which `aurl.heads` makes and the check looks over."""
+"""The trainings of heads that a parameter file asks for, which `aurl.pipeline.heads` makes and the check looks over."""
 
 from pathlib import Path
 from typing import Any
 
-from aurl import UserError, config
+from aurl import UserError
+from aurl.project import config
 
 SECTIONS = ["run", "data", "clip", "text", "compute", "model", "loss", "generator", "train", "evaluate", "heads"]
 

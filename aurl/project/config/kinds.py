@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from aurl.config.sentences import refusal
+from aurl.project.config.sentences import refusal
 
 
 def unique(values):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, Field
 
-from aurl.config.kinds import (
+from aurl.project.config.kinds import (  # fmt: skip
     LARGEST,
     Backbone,
     Count,
@@ -26,8 +26,8 @@ from aurl.config.kinds import (
     Variant,
     apart,
     unique,
-)  # fmt: skip
-from aurl.config.sentences import listed, nearest, refusal, sentence
+)
+from aurl.project.config.sentences import listed, nearest, refusal, sentence
 
 VERBS = ("verbs-seen", "verbs-unseen")  # the sets of the embedded benchmark of unseen actions
 FOLDS = 5  # of it
@@ -53,7 +53,7 @@ class Ablations(Section):
 
 
 class Dataset(Section):
-    """A data set on disk: see ``aurl.datasets.readers`` for what its parameters mean."""
+    """A data set on disk: see ``aurl.data.readers`` for what its parameters mean."""
 
     reader: Literal["activitynet", "features", "folders", "hmdb51", "kinetics", "ucf101"]
     root: Place

@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 from scipy.io import savemat
 
-from aurl import UserError, config
-from aurl.datasets import COLUMNS, features, prepare
+from aurl import UserError
+from aurl.data import prepare
+from aurl.data.manifest import COLUMNS
+from aurl.data.readers import features
+from aurl.project import config
 
 NAMES = ["jump", "run", "walk"]
 LABELS = np.array([0, 1, 2, 2, 1, 0])

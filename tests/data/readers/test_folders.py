@@ -6,9 +6,9 @@ import pytest
 import trees
 
 from aurl import UserError
-from aurl.datasets.folders import split_of
-from aurl.datasets.readers import READERS
-from aurl.video import probe
+from aurl.data.prepare import READERS
+from aurl.data.readers.folders import split_of
+from aurl.data.video import probe
 
 
 def touch(root, *paths):

@@ -6,8 +6,8 @@ import pytest
 import trees
 
 from aurl import UserError
-from aurl.datasets.readers import READERS
-from aurl.video import probe
+from aurl.data.prepare import READERS
+from aurl.data.video import probe
 
 HEADER = "label,youtube_id,time_start,time_end,split\n"
 read = READERS["kinetics"]

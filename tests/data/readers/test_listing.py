@@ -5,7 +5,7 @@ import os
 import pytest
 
 from aurl import UserError
-from aurl.datasets.listing import EXTENSIONS, Listing, same_class
+from aurl.data.readers.listing import EXTENSIONS, Listing, same_class
 
 
 def touch(root, *paths):

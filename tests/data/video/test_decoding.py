@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from aurl import video
-from aurl.video import decoding
+from aurl.data import video
+from aurl.data.video import decoding
 
 COUNT = 40
 X264 = "keyint=9:min-keyint=9:scenecut=0:b-adapt=0:bframes=3:"

@@ -17,8 +17,10 @@ import trees
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurl import UserError, files, video
-from aurl.video import reading
+from aurl import UserError
+from aurl.data import video
+from aurl.data.video import reading
+from aurl.project import files
 
 STEP = 10  # gray levels between two frames: more than encoding loses
 

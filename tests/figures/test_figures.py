@@ -9,7 +9,7 @@ import pytest
 from drawn import boxes, colors
 
 from aurl import figures, metrics
-from aurl.video import write_video
+from aurl.data.video import write_video
 
 pytestmark = pytest.mark.usefixtures("folder")
 
