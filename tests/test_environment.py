@@ -172,7 +172,6 @@ def imports(path):
         (["aurl/losses.py", "aurl/generator.py", "aurl/metrics.py", "aurl/backbones.py", "aurl/models.py"], []),
         (
             [
-                "aurl/training/*.py",
                 "aurl/evaluation/*.py",
                 "aurl/project/config/*.py",
                 "aurl/text/*.py",
@@ -181,11 +180,12 @@ def imports(path):
             ["data"],
         ),
         (["aurl/rendered/*.py"], ["mocap"]),
+        (["aurl/training/*.py"], ["watch"]),
         (["aurl/**/*.py"], ["pipeline", "cluster"]),
         (["benchmarks/*.py"], ["pipeline", "cluster", "test"]),  # one of them runs the tests
         (["tests/**/*.py"], ["test", "cluster"]),
     ],
-    ids=["method", "data", "mocap", "pipeline", "benchmarks", "tests"],
+    ids=["method", "data", "mocap", "training", "pipeline", "benchmarks", "tests"],
 )
 def test_every_import_is_declared(files, extras):
     declared = {canonicalize_name(name) for name in requirements(*extras)}

@@ -219,11 +219,11 @@ def test_nothing_is_said_and_git_dvc_and_the_network_are_left_alone(tmp_path):
     code = f"""
 import socket, sys
 socket.socket.connect = lambda *_: sys.exit("the network is asked")
-sys.path[:0] = {[str(ROOT), str(ROOT / "tests")]}
-import test_watching
+sys.path[:0] = {[str(ROOT), str(ROOT / "tests/training")]}
+import test_curves
 from pathlib import Path
-test_watching.train(Path("live/aurl-0"), tensorboard=True)
-test_watching.train(Path("live/aurl-0"), first=50, tensorboard=True)
+test_curves.train(Path("live/aurl-0"), tensorboard=True)
+test_curves.train(Path("live/aurl-0"), first=50, tensorboard=True)
 """
     stage = {"DVC_STAGE": "03_train@aurl-0", "DVC_ROOT": str(tmp_path), "DVC_STUDIO_TOKEN": "x", "DVCLIVE_RESUME": "1"}
     stage |= {"DVC_EXP_NAME": "lucid-lynx", "DVC_EXP_BASELINE_REV": "0" * 40}

@@ -173,7 +173,7 @@ def test_emulated_bf16_is_no_candidate(monkeypatch):
 
 def test_memory_is_kept_from_step_to_step():
     script = (
-        "import resource, torch; from aurl import devices; devices.keep_memory()\n"
+        "import resource, torch; from aurl.training import devices; devices.keep_memory()\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    torch.ones(2**24)\n"

@@ -293,7 +293,7 @@ def test_times_are_told_where_the_rate_is_not_constant(tmp_path):
 
 def test_what_the_stream_says_is_read_while_it_is_open(movie):
     """Freed memory is overwritten here, so that what is read from it later is noise."""
-    command = f"import sys; from aurl import video; sys.exit(video.probe({str(movie(1))!r})['fps'] != 12)"
+    command = f"import sys; from aurl.data import video; sys.exit(video.probe({str(movie(1))!r})['fps'] != 12)"
     environment = os.environ | {"MALLOC_PERTURB_": "165"}
     assert subprocess.run([sys.executable, "-c", command], env=environment).returncode == 0
 
