@@ -152,7 +152,7 @@ def test_the_method_needs_only_the_base_dependencies():
 
 def test_rendering_and_the_check_start_without_torch():
     """PyTorch takes a second to import, which every process that renders would pay."""
-    used = "aurl.pipeline.check, aurl.rendered.mocap, aurl.data.names, aurl.text, aurl.data.proxies"
+    used = "aurl.pipeline.check, aurl.rendered.verbs, aurl.data.names, aurl.text, aurl.data.proxies"
     command = [sys.executable, "-c", f"import sys, {used}; print('torch' in sys.modules)"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"
 
@@ -175,22 +175,21 @@ def imports(path):
                 "aurl/evaluation/*.py",
                 "aurl/project/config/*.py",
                 "aurl/text/*.py",
+                "aurl/rendered/*.py",
                 "aurl/data/**/*.py",
             ],
             ["data"],
         ),
-        (["aurl/rendered/*.py"], ["mocap"]),
         (["aurl/training/*.py"], ["watch"]),
         (["aurl/**/*.py"], ["pipeline", "cluster"]),
         (["benchmarks/*.py"], ["pipeline", "cluster", "test"]),  # one of them runs the tests
         (["tests/**/*.py"], ["test", "cluster"]),
     ],
-    ids=["method", "data", "mocap", "training", "pipeline", "benchmarks", "tests"],
+    ids=["method", "data", "training", "pipeline", "benchmarks", "tests"],
 )
 def test_every_import_is_declared(files, extras):
     declared = {canonicalize_name(name) for name in requirements(*extras)}
-    providers = {name: ["pybullet"] for name in ("pybullet", "pybullet_data")}  # which is not installed everywhere
-    providers |= importlib.metadata.packages_distributions()
+    providers = importlib.metadata.packages_distributions()
     own = {"aurl"} | {path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).glob("*.py")}
     own |= {path.stem for path in (ROOT / "tests/helpers").glob("*.py")}
     own |= {"cv2", "pydantic_core"}  # a benchmark asks for the first if it is missing; the second is a part of pydantic
@@ -202,7 +201,6 @@ def test_every_import_is_declared(files, extras):
 
 def test_extras_add_up_to_everything(wanted):
     assert requirements("lab", "cluster", "test").keys() == wanted.keys()
-    assert "pybullet" in requirements("mocap").keys() - requirements("data").keys()
 
 
 # --- habits ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from aurl import UserError
 from aurl.data import names, probing, proxies
 from aurl.data.manifest import COLUMNS
 from aurl.data.readers import activitynet, features, folders, kinetics
-from aurl.project.config import EMBEDDED, FEATURES
+from aurl.project.config import FEATURES, VERBS
 from aurl.project.files import to_csv, write_bytes
 from aurl.project.paths import PROBED, REJECTED
 from aurl.text import words
@@ -79,7 +79,7 @@ def _check_classes(data, listed):
                 f'the test set {name} has one class, "{listed[name]["class"].iloc[0]}", so that every guess is right: '
                 "add another class, or take the set out of data.test."
             )
-    if data.train and not set(data.train) & set(EMBEDDED):
+    if data.train and not set(data.train) & set(VERBS):
         seen = {text for name in data.train for text in listed[name]["words"]}
         if len(seen) < 2:
             raise UserError(

@@ -12,7 +12,6 @@ import difflib
 import os
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +50,6 @@ def check(path: str | Path = "params.yaml") -> None:
     for name in params.ablations.studies:
         config.study(name, path)
     used = [*params.data.train, *params.data.test]
-    _can_be_drawn(path, used)
     for name in used:
         if name in params.data.datasets:
             _has_paths(f"{path}: data.datasets.{name}", params.data.datasets[name])
@@ -60,7 +58,7 @@ def check(path: str | Path = "params.yaml") -> None:
     for key, file in (("vectors", params.text.vectors), ("descriptions", params.text.descriptions)):
         _is_file(f"{path}: text.{key}", file)
     classes = {name: known_classes(f"{path}: data.datasets.{name}", name, params) for name in params.data.datasets}
-    classes |= {name: known_classes(path, name, params) for name in config.EMBEDDED if name in used}
+    classes |= {name: known_classes(path, name, params) for name in config.VERBS if name in used}
     describing = [f"model.describe of variant {name}" for name in params.run.variants if variants[name].model.describe]
     if params.text.describe or describing:
         what = f"{path}: {'text.describe' if params.text.describe else describing[0]}"
@@ -80,16 +78,6 @@ def _suits_the_backbone(where, params):
         raise UserError(f"{where}, model.backbone {name} needs {need}, not {frames} and {size}: change one of these.")
     if params.model.weights is not None:
         _is_file(f"{where}, model.weights", params.model.weights)
-
-
-def _can_be_drawn(path, used):
-    """Whether pybullet, which has wheels for few systems, is here for the sets that it draws."""
-    drawn = [name for name in used if name in config.MOCAP]
-    if drawn and not find_spec("pybullet"):
-        raise UserError(
-            f"{path}: data names {drawn[0]}, which pybullet draws, and pybullet is not installed: take Python 3.11 on "
-            "Linux (x86-64), or compile it with `pip install pybullet`, or leave this set out."
-        )
 
 
 def _has_paths(where, about):
@@ -144,10 +132,6 @@ def _is_file(where, file):
 
 def known_classes(where, name, params) -> list[Class] | None:
     """The classes of a data set; None where only its folders tell."""
-    if name in config.MOCAP:
-        from aurl.rendered import mocap
-
-        return [Class(label, label) for label in (f"{a} {b}" for set_, a, b in mocap.classes() if set_ == name)]
     if name in config.VERBS:
         from aurl.rendered import verbs
 

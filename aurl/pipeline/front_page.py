@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import platform
 import re
-from contextlib import suppress
 
 import yaml
 
@@ -12,7 +11,7 @@ from aurl.evaluation import folds
 from aurl.project import paths
 from aurl.training import devices
 
-PACKAGES = ["aurl", "torch", "torchvision", "numpy", "av", "fasttext-modern", "pybullet", "dvc", "papermill", "sphinx"]
+PACKAGES = ["aurl", "torch", "torchvision", "numpy", "av", "fasttext-modern", "dvc", "papermill", "sphinx"]
 COMPARED = ["data", "clip", "text", "model", "loss", "generator", "train", "evaluate"]  # with the paper's setting
 SPHERE = paths.FIGURES / "figure1.html"
 
@@ -134,9 +133,7 @@ def _how(root):
 
 
 def _versions():
-    for name in PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):  # pybullet has wheels for few systems
-            yield f"{name} {importlib.metadata.version(name)}"
+    yield from (f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
 
 
 def _differences(root):

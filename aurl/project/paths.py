@@ -5,8 +5,7 @@ from pathlib import Path
 MANIFEST = Path("data/manifest.csv")  # 01: one row per video
 CLASS_VECTORS = Path("data/class_vectors.npz")  # 02: class names and their vectors, by data set
 WORDS = "words of the training classes"  # 02: these words and their vectors, among those of the data sets
-MOCAP = Path("data/mocap")  # 01: the videos of the embedded benchmark of motion capture
-VERBS = Path("data/verbs")  # 01: and of the one of verbs
+VERBS = Path("data/verbs")  # 01: the videos of the built-in benchmark
 REJECTED = Path("reports/tables/rejected.csv")  # 01: videos left out, each with its reason
 OVERLAP = Path("reports/tables/overlap.csv")  # 02: training classes and their nearest test class
 KINETICS_OVERLAP = Path("reports/tables/kinetics_overlap.csv")  # 02: the same at the paper's scale
@@ -21,7 +20,7 @@ FIGURES = Path("reports/figures")
 SITE = Path("build/site")  # site: the report, to open in a browser
 
 # Kept between runs and made again where missing; no stage depends on them.
-RENDERED = Path("build/rendered")  # videos of the embedded benchmarks
+RENDERED = Path("build/rendered")  # videos of the built-in benchmark, kept between runs
 FRAMES = Path("build/frames")  # decoded frames
 PROBED = Path("build/probed")  # what probing found
 TRAININGS = Path("build/trainings")  # unfinished trainings, and finished ones to take over

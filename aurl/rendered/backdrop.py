@@ -1,4 +1,4 @@
-"""Where the embedded benchmark's scenes stand: a tiled ground under a sky, and the shadows on it."""
+"""Where the built-in benchmark's scenes stand: a tiled ground under a sky, and the shadows on it."""
 
 import numpy as np
 

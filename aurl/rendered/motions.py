@@ -1,4 +1,4 @@
-"""What the verbs of the embedded benchmark look like: a line of kinematics each, for a thing with another beside it.
+"""What the verbs of the built-in benchmark look like: a line of kinematics each, for a thing with another beside it.
 
 The verbs are members of classes of VerbNet 3.4 (Kipper Schuler 2005, after Levin 1993) whose motion one or two solid
 things can show. The list and the motions were fixed before anything was trained on them. A class of the benchmark is

@@ -1,4 +1,4 @@
-"""What the embedded benchmarks have in common: from rendered pictures to video files and their rows of the manifest."""
+"""What the built-in benchmark have in common: from rendered pictures to video files and their rows of the manifest."""
 
 import shutil
 from importlib.metadata import version

@@ -1,7 +1,4 @@
-"""Things made of a few solids, drawn by casting a ray through every pixel.
-
-pybullet draws the motion capture, but cannot change a body's size, brightness or opacity from frame to frame.
-"""
+"""Things made of a few solids, drawn by casting a ray through every pixel."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The embedded benchmark of unseen actions: things that do what a verb says, rendered to video files.
+"""The built-in benchmark of unseen actions: things that do what a verb says, rendered to video files.
 
 A class is a verb, such as "bouncing". Which thing does it is crossed with the verbs, as is what stands beside it, so
 that neither gives a verb away. The verbs are dealt into five folds. For the chosen fold there are two sets:
@@ -77,7 +77,7 @@ def videos(params):
 
 
 def build(folder, params):
-    """Render every video below ``folder`` in parallel and return their rows of the manifest, as `mocap.build` does."""
+    """Render every video below ``folder`` in parallel and return their rows of the manifest."""
     return rendering.build(folder, SETS, videos(params), render, params, "numpy")
 
 

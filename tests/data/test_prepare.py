@@ -27,7 +27,7 @@ def here(tmp_path, monkeypatch, in_process):
 def sets(train, test=(), **about):
     return config.sections.Data(
         train=train,
-        test=list(test) or ["mocap-composed"],
+        test=list(test) or ["verbs-unseen"],
         datasets={name: config.sections.Dataset(**lines) for name, lines in about.items()},
     )
 
@@ -144,7 +144,7 @@ def test_every_file_is_used_or_listed():
 
 
 def test_without_sets_on_disk_there_is_nothing_to_list():
-    parts, found = prepare.datasets(sets(["mocap-seen"]), settings())
+    parts, found = prepare.datasets(sets(["verbs-seen"]), settings())
     assert parts == [] and found.empty and len(pd.read_csv(REJECTED)) == 0
 
 
@@ -187,7 +187,7 @@ def test_a_set_of_one_class_may_be_a_part_of_the_training_set():
     data = sets(["one", "two"], one=folders("one", jump=3), two=folders("two", hop=2))
     parts, _ = prepare.datasets(data, settings())
     assert [len(rows) for rows in parts] == [3, 2]
-    parts, _ = prepare.datasets(sets(["mocap-seen", "one"], one={"reader": "folders", "root": "one"}), settings())
+    parts, _ = prepare.datasets(sets(["verbs-seen", "one"], one={"reader": "folders", "root": "one"}), settings())
     assert [len(rows) for rows in parts] == [3]
 
 

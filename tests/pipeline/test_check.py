@@ -58,15 +58,6 @@ def test_the_default_and_the_papers_sets_pass(project):
     assert project(kinetics={"annotations": "kinetics.csv"}) is None
 
 
-def test_motion_capture_without_pybullet_ends_in_one_sentence(project, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pybullet", None)  # as where it is not installed
-    assert project() is None  # the verbs need none
-    assert project(data={"train": ["mocap-seen"], "test": ["mocap-composed"]}) == (
-        "params.yaml: data names mocap-seen, which pybullet draws, and pybullet is not installed: take Python 3.11 on "
-        "Linux (x86-64), or compile it with `pip install pybullet`, or leave this set out."
-    )
-
-
 def test_backbones_that_cannot_take_the_clips(project):
     assert project(model={"backbone": "r3d_18"}) is None
     big = {"model": {"backbone": "mvit_v2_s"}}

@@ -80,7 +80,10 @@ def test_model_is_that_of_the_default():
 
 def test_a_table_that_does_not_apply_is_left_as_it_is():
     def read(file):
-        return (ROOT / file).read_text().replace("train: [verbs-seen]", "train: [mocap-seen]")
+        text = (ROOT / file).read_text()
+        return text.replace("train: [verbs-seen]", "train: [verbs-unseen]").replace(
+            "test: [v", "test: [verbs-seen] # [v"
+        )
 
     assert documents.model(read) is None
     page = "before\n<!-- begin model() -->\nold\n<!-- end -->\nafter\n"

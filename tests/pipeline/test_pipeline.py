@@ -92,7 +92,6 @@ def test_files_that_stages_hand_on_are_the_pipelines():
     handed = [
         paths.MANIFEST,
         paths.CLASS_VECTORS,
-        paths.MOCAP,
         paths.VERBS,
         paths.REJECTED,
         paths.OVERLAP,

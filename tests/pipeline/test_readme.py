@@ -91,7 +91,7 @@ TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=r
 TOOLS = {"bash", "git", "make", "torchrun"}
 OTHERS = {  # what is named and is no part of the project
     "AURL662_checkpoint.pth.tar", "class/video", "source .venv/bin/activate", ".venv", "aurl_…",
-    "pipx run pre-commit install", "pip install pybullet", "PYTORCH_ENABLE_MPS_FALLBACK=1", "auto",
+    "pipx run pre-commit install", "PYTORCH_ENABLE_MPS_FALLBACK=1", "auto",
     "dvc exp show", "dvc plots show", "dvc commit", "torch.compile", "model.json",
     "reports/released/", *backbones.NAMES, "mvit", "swin3d",
 }  # fmt: skip
@@ -177,7 +177,7 @@ def is_command(line):
 
 @pytest.mark.parametrize("page", GUIDES)
 def test_everything_that_a_page_names_exists(page):
-    variants = {*PARAMS["variants"], *PARAMS["ablations"]["studies"], *config.EMBEDDED, "folders"}
+    variants = {*PARAMS["variants"], *PARAMS["ablations"]["studies"], *config.VERBS, "folders"}
     known = variants | {*STAGES, *STAGES["strip"]["foreach"], *TOOLS, *EXTRAS, *OTHERS, "total", "Term", "Dataset"}
     unknown = {
         name

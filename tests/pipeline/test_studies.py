@@ -115,50 +115,50 @@ def test_workspace_finds_what_the_parameters_name(project):
     file.write_text(text + "  pretrained: {model: {weights: weights/r.pth}}\n")
     (project / "f.csv").touch()
     for _ in range(2):
-        ablations.lay_out("mocap")
-    assert {"f.npy", "f.csv"} <= set(os.listdir(project / "build/ablations/mocap"))
+        ablations.lay_out("verbs-1")
+    assert {"f.npy", "f.csv"} <= set(os.listdir(project / "build/ablations/verbs-1"))
     (project / "weights").mkdir()
     (project / "weights/r.pth").touch()
-    assert (project / "build/ablations/mocap/weights/r.pth").is_file()
+    assert (project / "build/ablations/verbs-1/weights/r.pth").is_file()
     (project / "sets/own/jump").mkdir(parents=True)
-    (project / "build/ablations/mocap/data/proxies/made.mp4").touch()
-    assert (project / "build/ablations/mocap/sets/own/jump").is_dir() and (project / "data/proxies/made.mp4").exists()
+    (project / "build/ablations/verbs-1/data/proxies/made.mp4").touch()
+    assert (project / "build/ablations/verbs-1/sets/own/jump").is_dir() and (project / "data/proxies/made.mp4").exists()
 
 
 def test_results_stay_and_removed_files_go(project):
     (project / "dvc.lock").write_text("ours")
-    ablations.lay_out("mocap")
-    lock = project / "build/ablations/mocap/dvc.lock"
+    ablations.lay_out("verbs-1")
+    lock = project / "build/ablations/verbs-1/dvc.lock"
     assert lock.read_text() == "ours"
     lock.write_text("theirs")
-    made = project / "build/ablations/mocap/runs/aurl-0/model.json"
+    made = project / "build/ablations/verbs-1/runs/aurl-0/model.json"
     made.parent.mkdir(parents=True)
     made.touch()
     (project / "notebooks/06_paper.ipynb").unlink()
-    ablations.lay_out("mocap")
+    ablations.lay_out("verbs-1")
     assert made.exists() and lock.read_text() == "theirs"
-    assert not (project / "build/ablations/mocap/notebooks/06_paper.ipynb").exists()
+    assert not (project / "build/ablations/verbs-1/notebooks/06_paper.ipynb").exists()
 
 
 def test_failing_stage_gives_its_own_sentence(project, capfd):
-    ablations.lay_out("mocap")
-    file = project / "build/ablations/mocap/params.yaml"
+    ablations.lay_out("verbs-1")
+    file = project / "build/ablations/verbs-1/params.yaml"
     file.write_text(file.read_text().replace("epochs: 7", "epochs: -1"))
     with pytest.raises(UserError, match=r"^params\.yaml: train\.epochs is -1: "):
-        Job(ablations.WORKSPACES / "mocap", "repro", "check", name="check").run()
+        Job(ablations.WORKSPACES / "verbs-1", "repro", "check", name="check").run()
     with pytest.raises(
-        UserError, match=r"`dvc repro no_such_stage` failed in \S*build/ablations/mocap, as shown above\.$"
+        UserError, match=r"`dvc repro no_such_stage` failed in \S*build/ablations/verbs-1, as shown above\.$"
     ):
-        Job(ablations.WORKSPACES / "mocap", "repro", "no_such_stage", name="none").run()
+        Job(ablations.WORKSPACES / "verbs-1", "repro", "no_such_stage", name="none").run()
     assert "no_such_stage" in capfd.readouterr().err
 
 
 def test_studies_of_one_test_set_are_brought_together(project):
-    write(project, studies={name: {"data": {"test": ["mocap-composed"]}} for name in ("one", "two")} | {"three": {}})
+    write(project, studies={name: {"data": {"test": ["verbs-unseen"]}} for name in ("one", "two")} | {"three": {}})
     for name, label in (("one", "a"), ("two", "b")):
         rows = [
             {
-                "set": "mocap-composed",
+                "set": "verbs-unseen",
                 "variant": v,
                 "seed": 0,
                 "class": f"{label}{i}",
@@ -172,7 +172,7 @@ def test_studies_of_one_test_set_are_brought_together(project):
         (project / f"reports/ablations/{name}").mkdir(parents=True)
         if name == "two":  # one study is not enough
             ablations.bring_together()
-            assert not (project / "reports/ablations/mocap-composed.md").exists()
+            assert not (project / "reports/ablations/verbs-unseen.md").exists()
         pd.DataFrame(rows).to_csv(project / f"reports/ablations/{name}/classes.csv", index=False)
         figures = {"top5": 1.0, "gzsl_harmonic": 0.1, "closeness": 0.5, "dispersion": 0.2, "seconds": 90}
         runs = [rows[0] | figures, rows[-1] | figures]
@@ -182,26 +182,26 @@ def test_studies_of_one_test_set_are_brought_together(project):
         heads.to_csv(project / f"reports/ablations/{name}/heads_runs.csv", index=False)
         swept = heads.assign(parameter="loss.scale", value=10, chosen=True)
         swept.to_csv(project / f"reports/ablations/{name}/heads_sweeps.csv", index=False)
-    write(project, studies={name: {"data": {"test": ["mocap-composed"]}} for name in ("one", "two")})
+    write(project, studies={name: {"data": {"test": ["verbs-unseen"]}} for name in ("one", "two")})
     ablations.bring_together()
-    table = (project / "reports/ablations/mocap-composed.md").read_text()
+    table = (project / "reports/ablations/verbs-unseen.md").read_text()
     assert "| aurl | 1 | 75.0 (75.0–75.0) | 6.0 (6.0–6.0) | 100.0 | 1.5 | –" in table
     assert "| +50.0 (+50.0 to +50.0) | 0.500 | undecided |" in table  # two trainings cannot decide
-    claims = (project / "reports/ablations/mocap-composed-claims.md").read_text()
+    claims = (project / "reports/ablations/verbs-unseen-claims.md").read_text()
     assert "| AURL beats E2E | aurl − e2e: +50.0 points (+50.0 to +50.0) |" in claims
-    heads = (project / "reports/ablations/mocap-composed-heads.md").read_text()
+    heads = (project / "reports/ablations/verbs-unseen-heads.md").read_text()
     assert "| aurl | 1 | 75.0 (75.0–75.0) | 6.0 (6.0–6.0) | 100.0 | – | – |" in heads
     assert "minutes" in table and "minutes" not in heads  # no cost, as bytes must repeat
-    assert (project / "reports/ablations/mocap-composed-heads-claims.md").read_text() == claims
+    assert (project / "reports/ablations/verbs-unseen-heads-claims.md").read_text() == claims
     for picture in (".png", "-metrics.png", "-heads-metrics.png", "-heads-sweeps.png"):
-        assert (project / f"reports/ablations/mocap-composed{picture}").stat().st_size > 1000
+        assert (project / f"reports/ablations/verbs-unseen{picture}").stat().st_size > 1000
 
     # Trainings that a study adds count with those of the study that has else the same parameters.
-    both = {name: {"data": {"test": ["mocap-composed"]}, "verbs": {"fold": i}} for i, name in enumerate(("one", "two"))}
+    both = {name: {"data": {"test": ["verbs-unseen"]}, "verbs": {"fold": i}} for i, name in enumerate(("one", "two"))}
     added = {f"{name}-more": lines | {"run": {"seeds": [1]}} for name, lines in both.items()}
     write(project, studies=both | added)
     ablations.bring_together()  # which is for when all have been run
-    assert (project / "reports/ablations/mocap-composed.md").read_text() == table
+    assert (project / "reports/ablations/verbs-unseen.md").read_text() == table
     for file in ("classes.csv", "runs.csv"):
         for name in both:
             more = pd.read_csv(project / f"reports/ablations/{name}/{file}")
@@ -209,14 +209,14 @@ def test_studies_of_one_test_set_are_brought_together(project):
             (project / f"reports/ablations/{name}-more").mkdir(exist_ok=True)
             more.to_csv(project / f"reports/ablations/{name}-more/{file}", index=False)
         ablations.bring_together()
-        written = (project / "reports/ablations/mocap-composed.md").read_text()
+        written = (project / "reports/ablations/verbs-unseen.md").read_text()
         assert (written == table) == (file == "classes.csv")  # one of two tables is not enough, either
     write(project, studies=added | both)  # in whatever order
     ablations.bring_together()
-    table = (project / "reports/ablations/mocap-composed.md").read_text()
+    table = (project / "reports/ablations/verbs-unseen.md").read_text()
     assert "| aurl | 2 | 50.0 (50.0–50.0) | 4.0 (4.0–4.0) | 100.0 | 2.0 | –" in table
     assert "| e2e | 1 | 25.0 " in table and "| +50.0 (+50.0 to +50.0) | 0.500 | undecided |" in table  # by seed 0
-    assert (project / "reports/ablations/mocap-composed-heads.md").read_text() == heads
+    assert (project / "reports/ablations/verbs-unseen-heads.md").read_text() == heads
 
     # It may add heads, too.
     for name in both:
@@ -227,8 +227,8 @@ def test_studies_of_one_test_set_are_brought_together(project):
             own.to_csv(project / f"reports/ablations/{name}-more/{file}", index=False)
     write(project, studies=both | added)
     ablations.bring_together()
-    assert (project / "reports/ablations/mocap-composed.md").read_text() == table
-    heads = (project / "reports/ablations/mocap-composed-heads.md").read_text()
+    assert (project / "reports/ablations/verbs-unseen.md").read_text() == table
+    heads = (project / "reports/ablations/verbs-unseen-heads.md").read_text()
     for row in ("aurl | 1 | 75.0", "e2e | 1 | 25.0", "tarn | 1 | 50.0"):
         assert f"| {row} (" in heads
 
@@ -312,10 +312,10 @@ def test_an_added_study_has_heads_if_it_asks_for_them(project, monkeypatch):
 
 def test_studies_of_the_same_classes_are_not_brought_together(project, capsys):
     """Such as the same set with other word vectors; nor are folds that were run with other variants."""
-    write(project, studies={name: {"data": {"test": ["mocap-composed"]}} for name in ("one", "two")})
+    write(project, studies={name: {"data": {"test": ["verbs-unseen"]}} for name in ("one", "two")})
 
     def classes(name, labels, variant="aurl"):
-        row = {"set": "mocap-composed", "variant": variant, "seed": 0, "videos": 4, "top1": 0.5, "top5": 1.0}
+        row = {"set": "verbs-unseen", "variant": variant, "seed": 0, "videos": 4, "top1": 0.5, "top5": 1.0}
         (project / f"reports/ablations/{name}").mkdir(parents=True, exist_ok=True)
         table = pd.DataFrame([row | {"class": label} for label in labels])
         for file in ("classes.csv", "runs.csv"):
@@ -327,5 +327,5 @@ def test_studies_of_the_same_classes_are_not_brought_together(project, capsys):
     assert capsys.readouterr().err == ""
     classes("two", "def", variant="e2e")
     ablations.bring_together()
-    assert "no table of mocap-composed over all studies: the studies do not have the same" in capsys.readouterr().err
-    assert not (project / "reports/ablations/mocap-composed.md").exists()
+    assert "no table of verbs-unseen over all studies: the studies do not have the same" in capsys.readouterr().err
+    assert not (project / "reports/ablations/verbs-unseen.md").exists()

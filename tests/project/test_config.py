@@ -212,9 +212,9 @@ def test_unknown_keys(write, place, value, expected):
         ("train.processes", 0, "greater than or equal to 1"),
         ("train.rendezvous", "node 1", "should match pattern"),
         ("compute.workers", -1, "greater than or equal to 0"),
-        ("mocap.size", 97, "multiple of 2"),
+        ("verbs.size", 97, "multiple of 2"),
         ("verbs.fold", 5, "less than 5"),
-        ("mocap.size", 1000, "less than or equal to 512"),
+        ("verbs.size", 1000, "less than or equal to 512"),
         ("model.dropout", 1.0, "less than 1"),
         ("data.train", [], "at least 1 item"),
         ("ablations.seeds", [], "at least 1 item"),
@@ -286,8 +286,8 @@ def test_wrong_items_of_a_list_are_named(write, raw):
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
     raw["loss"]["terms"] = ["semantic"]
     assert (
-        "data.train names 'verbs-sen', which is not under data.datasets; there are verbs-seen, verbs-unseen, "
-        "mocap-seen, mocap-composed; did you mean verbs-seen?" in said(write("data.train", ["verbs-sen"]))
+        "data.train names 'verbs-sen', which is not under data.datasets; there are verbs-seen, verbs-unseen; "
+        "did you mean verbs-seen?" in said(write("data.train", ["verbs-sen"]))
     )
     raw["data"]["train"] = ["verbs-seen"]
     assert "run.seeds.1 is -1" in said(write("run.seeds", [0, -1]))
@@ -377,8 +377,8 @@ def test_names_that_differ_by_case_only_are_one_file_on_some_systems(write, raw)
     del raw["variants"]["AURL"]
     about = {"reader": "folders", "root": "x"}
     assert "data.datasets has the keys UCF and ucf, which" in said(write("data.datasets", {"ucf": about, "UCF": about}))
-    assert "data.datasets.Mocap-Seen has the name of a set of the embedded benchmark" in said(
-        write("data.datasets", {"Mocap-Seen": about})
+    assert "data.datasets.Verbs-Seen has the name of a set of the built-in benchmark" in said(
+        write("data.datasets", {"Verbs-Seen": about})
     )
 
 
@@ -430,8 +430,8 @@ def test_a_set_is_not_trained_and_tested_on(write):
 
 
 def test_a_variant_keeps_to_its_sections(write):
-    sentence = said(write("variants.e2e", {"mocap": {"size": 32}}), "e2e")
-    assert "variants.e2e.mocap: a variant cannot change the section mocap" in sentence
+    sentence = said(write("variants.e2e", {"verbs": {"size": 32}}), "e2e")
+    assert "variants.e2e.verbs: a variant cannot change the section verbs" in sentence
     assert "model, loss, generator, train" in sentence
 
 

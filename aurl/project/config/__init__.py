@@ -14,11 +14,11 @@ import pydantic
 
 from aurl import UserError
 from aurl.project.config.file import overlay, read
-from aurl.project.config.sections import EMBEDDED, FEATURES, FOLDS, MOCAP, VERBS, Clip, Model, Sections
+from aurl.project.config.sections import FEATURES, FOLDS, VERBS, Clip, Model, Sections
 from aurl.project.config.sentences import listed, nearest, sentence
 
 __all__ = [
-    "EMBEDDED", "FEATURES", "FOLDS", "MOCAP", "VERBS",
+    "FEATURES", "FOLDS", "VERBS",
     "Clip", "Model", "Params", "Sections", "enter_project", "load", "load_all", "study",
 ]  # fmt: skip
 

@@ -29,10 +29,8 @@ from aurl.project.config.kinds import (  # fmt: skip
 )
 from aurl.project.config.sentences import listed, nearest, refusal, sentence
 
-VERBS = ("verbs-seen", "verbs-unseen")  # the sets of the embedded benchmark of unseen actions
-FOLDS = 5  # of it
-MOCAP = ("mocap-seen", "mocap-composed")  # and of the one of motion capture
-EMBEDDED = (*VERBS, *MOCAP)
+VERBS = ("verbs-seen", "verbs-unseen")  # the sets of the built-in benchmark
+FOLDS = 5  # of its verbs
 FEATURES = "features"  # the reader, and the backbone, of features that were computed elsewhere
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
 
@@ -93,16 +91,6 @@ class Prepare(Section):
     broken: Annotated[float, Field(ge=0, le=1)]
     proxies: Proxies | None
     scheduler: Place | None
-
-
-class Mocap(Section):
-    seed: Seed
-    size: Annotated[int, Field(ge=16, le=512, multiple_of=2)]
-    frames: Count
-    fps: Rate
-    train_videos: Count
-    val_videos: Count
-    test_videos: Count
 
 
 class Verbs(Section):
@@ -264,7 +252,6 @@ class Sections(Section):
     ablations: Ablations
     data: Data
     prepare: Prepare
-    mocap: Mocap
     verbs: Verbs
     clip: Clip
     text: Text
@@ -287,11 +274,11 @@ class Sections(Section):
     def _named_things_exist(self):
         datasets, variants = self.data.datasets, self.variants
         for name in datasets:
-            if name.casefold() in EMBEDDED:
-                raise refusal(f"data.datasets.{name} has the name of a set of the embedded benchmark: give it another.")
+            if name.casefold() in VERBS:
+                raise refusal(f"data.datasets.{name} has the name of a set of the built-in benchmark: give it another.")
         for key, wanted, known, place in (
-            ("data.train", self.data.train, [*EMBEDDED, *datasets], "data.datasets"),
-            ("data.test", self.data.test, [*EMBEDDED, *datasets], "data.datasets"),
+            ("data.train", self.data.train, [*VERBS, *datasets], "data.datasets"),
+            ("data.test", self.data.test, [*VERBS, *datasets], "data.datasets"),
             ("run.variants", self.run.variants, variants, "`variants`"),
             ("ablations.variants", self.ablations.variants or [], variants, "`variants`"),
             ("sphere.variants", self.sphere.variants, variants, "`variants`"),
