@@ -152,7 +152,7 @@ def test_the_method_needs_only_the_base_dependencies():
 
 def test_rendering_and_the_check_start_without_torch():
     """PyTorch takes a second to import, which every process that renders would pay."""
-    used = "aurl.pipeline.check, aurl.rendered.verbs, aurl.data.names, aurl.text, aurl.data.proxies"
+    used = "aurl.pipeline.check, aurl.rendered.rendering, aurl.data.names, aurl.text, aurl.data.proxies"
     command = [sys.executable, "-c", f"import sys, {used}; print('torch' in sys.modules)"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"
 

@@ -1,6 +1,8 @@
-"""What the built-in benchmark have in common: from rendered pictures to video files and their rows of the manifest."""
+"""Pictures of the built-in benchmark's videos, their files and their rows of the manifest."""
 
 import shutil
+import zlib
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,9 +16,13 @@ from aurl.project import code
 from aurl.project.files import forget_key, is_made_from, key_of, note_key, write_bytes
 from aurl.project.paths import RENDERED
 from aurl.project.progress import parallel
+from aurl.rendered import verbs
+from aurl.rendered.camera import Camera
+from aurl.rendered.motions import perform
+from aurl.rendered.solids import cast, paint
 
-# Code that no picture depends on: a change in it renders nothing again.
-HARMLESS = (
+# Modules that no picture depends on: a change in them renders nothing again.
+IRRELEVANT = (
     "aurl",
     "aurl.project.code",
     "aurl.project.config",
@@ -26,38 +32,69 @@ HARMLESS = (
 )
 
 
-def build(folder, sets, videos, render, params, renderer):
-    """Render ``videos`` below ``folder`` in parallel and return their rows of the manifest, sorted by ``id``.
+def build(folder, params):
+    """Render every video below ``folder`` in parallel and return their rows of the manifest, sorted by ``id``.
 
-    ``render(video, seed, size, frames, fps)`` returns a video's pictures, with the package ``renderer``. Whatever else
-    lies in the folders of ``sets`` is removed, as it was made with other parameters. A video that was rendered before,
-    by the same code and with the same parameters, is copied if it is still what was rendered: folds share theirs. The
-    columns are `aurl.data.manifest.COLUMNS`; ``path`` begins with ``folder``.
+    Anything else in the folders of the sets is removed, because it was made with other parameters. A video that was
+    rendered before by the same code with the same parameters is copied if its file is intact: folds share theirs.
+
+    Args:
+        folder: where the sets' folders are made; ``path`` in the manifest begins with it.
+        params: the section ``verbs`` of ``params.yaml``.
+
+    Returns:
+        a table with the columns `aurl.data.manifest.COLUMNS`.
     """
-    for name in sets:
+    for name in verbs.SETS:
         shutil.rmtree(Path(folder, name), ignore_errors=True)
     settings = params.seed, params.size, params.frames, params.fps
-    versions = {name: version(name) for name in ("av", "numpy", renderer)}
-    kept = RENDERED / key_of(
-        code=code.digest(render.__module__, __name__, without=HARMLESS), settings=settings, versions=versions
-    )
-    calls = [(Path(folder), video, kept, render, *settings) for video in videos]
+    versions = {name: version(name) for name in ("av", "numpy")}
+    kept = RENDERED / key_of(code=code.digest(__name__, without=IRRELEVANT), settings=settings, versions=versions)
+    calls = [(Path(folder), video, kept, *settings) for video in verbs.videos(params)]
     manifest = pd.DataFrame(parallel(_render_file, calls, "rendering", "video"), columns=COLUMNS)
     return manifest.sort_values("id", ignore_index=True)
 
 
-def _render_file(folder, video, kept, render, seed, size, frames, fps):
+def _render_file(folder, video, kept, seed, size, frames, fps):
     path, before = folder / f"{video.id}.mp4", kept / video.name / f"{video.index}.mp4"
     if not (before.is_file() and is_made_from(before, digest(before))):
         forget_key(before)
-        write_video(before, render(video, seed, size, frames, fps), fps)
+        write_video(before, render(video, seed, size, frames), fps)
         note_key(before, digest(before))
     write_bytes(path, before.read_bytes())
     about = {"id": video.id, "set": video.set, "split": video.split, "class": video.name, "words": video.name}
     return about | {"path": path.as_posix(), "first": 0} | probe(path)
 
 
-def smooth(pictures):
-    """Pictures (F, 2H, 2W, 3) in [0, 255] -> uint8 (F, H, W, 3): the mean of 2 x 2 samples has no jagged edges."""
-    pictures = sum(pictures[:, i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4
-    return np.rint(pictures).astype(np.uint8)
+def render(video, seed, size, frames):
+    """The pictures of one video, uint8 ``(frames, size, size, 3)``, with ``size`` in pixels."""
+    rng = np.random.default_rng([seed, zlib.crc32(video.name.encode()), video.index])
+    azimuth, elevation, distance = rng.uniform([0, 0.25, 2.6], [2 * np.pi, 0.55, 3.1])
+    camera = Camera((0, 0, 0.55), azimuth, elevation, distance, 2 * size)
+    play = perform(video.name, frames, np.array([-np.cos(azimuth), -np.sin(azimuth), 0]), rng)
+    colors = rng.uniform(0.25, 1, (2, 3))
+    colors /= colors.max(axis=1, keepdims=True)  # bright, so that they stand out
+    light = rng.normal([0, 0, 2.5])
+    light /= np.linalg.norm(light)
+    floor, air = 0.3 + 0.4 * rng.uniform(0, 1, 3), rng.uniform(0.65, 1, 3)
+    ground, horizon, shadow = camera.picture(floor, air), camera.horizon, cache(camera.shadow)
+    bodies = [(video.other, play.other, colors[1])]
+    bodies += [(video.thing, body, colors[0]) for body in play.pieces or [play.thing]]
+    fragments = [cast(camera, name, body, color, light) for name, body, color in bodies]
+    pictures = np.empty((frames, size, size, 3), np.uint8)
+    for frame in range(frames):
+        picture, depth = ground.copy(), np.full((2 * size, 2 * size), np.inf)
+        for _, body, _ in bodies:
+            x, y, height = body.place[frame]
+            picture[:, horizon:] *= shadow(x, y, 0.4 * body.alpha[frame] / (1 + 2 * max(height, 0)))
+        for lists in fragments:
+            for fragment in lists[frame]:
+                paint(picture, depth, fragment)
+        pictures[frame] = smooth(picture.astype(np.float32)).transpose(1, 2, 0)
+    return pictures
+
+
+def smooth(planes):
+    """Planes (3, 2H, 2W) in [0, 255] -> uint8 (3, H, W): the mean of 2 x 2 samples has no jagged edges."""
+    total = sum(planes[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
+    return np.rint(total / 4).astype(np.uint8)

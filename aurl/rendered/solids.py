@@ -1,4 +1,10 @@
-"""Things made of a few solids, drawn by casting a ray through every pixel."""
+"""Things made of a few solids, drawn by casting a ray through every pixel of the part of a picture where they may be.
+
+Pictures and rays are planes, (3, H, W). A solid is cast in coordinates of its own, in which it has half sizes of 1.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,103 +21,137 @@ SAME = 1e-9  # m; of surfaces as close as this the one drawn first is seen, wher
 HEIGHTS = {name: max(middle[2] + half[2] for _, half, middle in solids) for name, solids in THINGS.items()}
 
 
-def draw(picture, depth, backdrop, name, body, frame, color, light):
-    """Draw one frame of a thing into ``picture`` (H, W, 3) in [0, 255], where it is nearer than ``depth`` (H, W).
+class Solid(NamedTuple):
+    """A kind of solid, by functions of its own coordinates."""
 
-    ``body`` is an `aurl.rendered.motions.Body`, ``color`` its red, green and blue in [0, 1], ``light`` the direction
-    toward the light, unit length. Both arrays are changed.
+    distance: Callable  # eye (3,), rays (3, H, W) -> depth (H, W) at which each ray enters, infinite or NaN: never
+    normal: Callable  # points on its surface (3, N) -> normals (3, N) of any length
+    dark: Callable  # the same points -> bool (N,), a pattern, so that a turn can be seen
+    radius: Callable  # half sizes (F, 3) -> radius (F,) of the smallest ball around its middle that holds it
+
+
+class Fragment(NamedTuple):
+    """The pixels of one solid in one frame that neither misses it nor has the ground before it."""
+
+    pixels: np.ndarray  # (N,) indices of a flat picture
+    depth: np.ndarray  # (N,) distance along the camera's axis, meters
+    color: np.ndarray  # (3, N) in [0, 255]
+    alpha: float  # opacity in (0, 1]
+
+
+def cast(camera, name, body, color, light):
+    """Cast a thing's solids, frame by frame.
+
+    Args:
+        camera: an `aurl.rendered.camera.Camera`.
+        name: a key of `THINGS`.
+        body: an `aurl.rendered.motions.Body` of F frames.
+        color: (3,) red, green and blue in [0, 1].
+        light: (3,) direction toward the light, unit length.
+
+    Returns:
+        F lists of `Fragment`, to be painted in this order. They do not depend on what else is in the scene.
     """
-    if body.alpha[frame] <= 0:
-        return
     pivot = np.array([0, 0, body.pivot * HEIGHTS[name] / 2])
-    turned = body.turn[frame] * body.size[frame]  # the thing's own axes, in the world
-    origin = body.place[frame] + pivot * body.size[frame] - turned @ pivot
+    turned = body.turn * body.size[:, None]  # (F, 3, 3) the thing's own axes, in the world
+    origin = body.place + pivot * body.size - turned @ pivot
+    lists = [[] for _ in body.place]
     for kind, half, middle in THINGS[name]:
-        axes = turned * half
-        center = origin + turned @ middle
-        rows, columns = _window(backdrop, center, np.linalg.norm(axes))
-        rays = backdrop.rays[rows, columns]
-        if not rays.size:
-            continue
-        back = np.linalg.inv(axes)
-        away, normal, at = _CAST[kind](back @ (backdrop.eye - center), rays @ back.T)
-        hidden = np.minimum(depth[rows, columns], np.where(backdrop.sky, np.inf, backdrop.reach)[rows, columns])
-        near = away < hidden - SAME
-        normal = normal @ back
-        normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-9
-        shade = 0.45 + 0.6 * np.clip(normal @ light, 0, None)
-        painted = 255 * color * (_pattern(kind, at) * shade * body.light[frame])[..., None]
-        part = picture[rows, columns]
-        mixed = part + body.alpha[frame] * (np.clip(painted, 0, 255) - part)
-        np.copyto(part, mixed, where=near[..., None])
-        np.copyto(depth[rows, columns], away, where=near)
+        solid, sizes, centers = SOLIDS[kind], body.size * half, origin + turned @ np.array(middle, float)
+        inverse = body.turn.transpose(0, 2, 1) / sizes[:, :, None]  # (F, 3, 3) from the world to the solid
+        eyes = np.einsum("fij,fj->fi", inverse, camera.eye - centers)
+        lights = np.einsum("fji,j->fi", body.turn, light)
+        windows = camera.windows(centers, solid.radius(sizes))
+        for frame in np.flatnonzero((body.alpha > 0) & ~body.is_repeated):
+            top, bottom, left, right = windows[frame]
+            rays = camera.rays(inverse[frame], slice(top, bottom), slice(left, right))
+            if not rays.size:
+                continue
+            depth = solid.distance(eyes[frame], rays)
+            found = np.flatnonzero((depth > 0) & (depth < camera.reach[top:bottom] - SAME))
+            depth = depth.ravel()[found]
+            at = eyes[frame][:, None] + depth * rays.reshape(3, -1)[:, found]
+            nx, ny, nz = solid.normal(at) / sizes[frame][:, None]
+            lx, ly, lz = lights[frame]
+            facing = (nx * lx + ny * ly + nz * lz) / (np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9)
+            shade = np.where(solid.dark(at), 0.6, 1.0) * (0.45 + 0.6 * np.maximum(facing, 0)) * body.light[frame]
+            painted = np.clip((255 * color)[:, None] * shade, 0, 255)
+            row, column = np.divmod(found, right - left)
+            pixels = (row + top) * camera.size + column + left
+            lists[frame].append(Fragment(pixels, depth, painted, body.alpha[frame]))
+    for frame in np.flatnonzero(body.is_repeated):
+        lists[frame] = lists[frame - 1]
+    return lists
 
 
-def _window(backdrop, center, radius):
-    """The rows and columns of pixels that a ball around ``center`` may cover."""
-    size = len(backdrop.rays)
-    forward = backdrop.rays[size // 2 - 1 : size // 2 + 1, size // 2 - 1 : size // 2 + 1].mean((0, 1))
-    right = backdrop.rays[0, -1] - backdrop.rays[0, 0]
-    up = backdrop.rays[0, 0] - backdrop.rays[-1, 0]
-    offset = center - backdrop.eye
-    distance = offset @ forward
-    if distance <= radius:
-        return (slice(0, size), slice(0, size)) if distance > -radius else (slice(0), slice(0))
-    places = []
-    for axis, sign in ((up, -1), (right, 1)):
-        span = np.linalg.norm(axis) * size / (size - 1)  # of the picture, at a distance of 1
-        middle = sign * (offset @ axis) / np.linalg.norm(axis)
-        low, high = ((middle + side * radius * 1.2) / (distance - radius) for side in (-1, 1))
-        low, high = (
-            min(low, (middle - radius) / (distance + radius)),
-            max(high, (middle + radius) / (distance + radius)),
-        )
-        places.append(
-            slice(*(int(np.clip((x / span + 0.5) * size + add, 0, size)) for x, add in ((low, -1), (high, 2))))
-        )
-    return tuple(places)
+def paint(picture, depth, fragment):
+    """Paint a fragment where it is nearer than ``depth`` (H, W) into ``picture`` (3, H, W); both arrays change."""
+    picture, depth = picture.reshape(3, -1), depth.reshape(-1)  # views
+    near = np.flatnonzero(fragment.depth < depth[fragment.pixels] - SAME)
+    pixels = fragment.pixels[near]
+    depth[pixels] = fragment.depth[near]
+    for plane, color in zip(picture, fragment.color, strict=True):
+        behind = plane[pixels]
+        plane[pixels] = behind + fragment.alpha * (color[near] - behind)
 
 
-def _cast_ball(eye, rays):
-    b, a = rays @ eye, (rays**2).sum(-1)
-    inside = b**2 - a * (eye @ eye - 1)
-    away = np.where(inside > 0, (-b - np.sqrt(np.clip(inside, 0, None))) / a, np.inf)
-    return _hit(eye, rays, away, lambda at: at)
+def _ball(eye, rays):
+    x, y, z = rays
+    a, b = x * x + y * y + z * z, eye[0] * x + eye[1] * y + eye[2] * z
+    inside = b * b - a * (eye @ eye - 1)
+    return np.where(inside > 0, (-b - np.sqrt(np.maximum(inside, 0))) / a, np.inf)
 
 
-def _cast_box(eye, rays):
-    safe = np.where(np.abs(rays) < 1e-9, 1e-9, rays)
-    enter, leave = np.sort(np.stack([(-1 - eye) / safe, (1 - eye) / safe]), axis=0)
-    away, gone = enter.max(-1), leave.min(-1)
-    away = np.where((away < gone) & (away > 0), away, np.inf)
-    return _hit(eye, rays, away, lambda at: np.where(np.abs(at) == np.abs(at).max(-1, keepdims=True), np.sign(at), 0))
+def _slabs(eye, rays):
+    """Depths at which rays enter and leave the space between two planes at -1 and 1 of each axis."""
+    pace = 1 / (rays + 1e-300)  # never infinite
+    middle, half = -eye[:, None, None] * pace, np.abs(pace)
+    return middle - half, middle + half
 
 
-def _cast_barrel(eye, rays):
-    flat, across = rays[..., :2], eye[:2]
-    a, b = (flat**2).sum(-1) + 1e-12, flat @ across
-    inside = b**2 - a * (across @ across - 1)
-    root = np.sqrt(np.clip(inside, 0, None))
-    upright = np.where(np.abs(rays[..., 2]) < 1e-9, 1e-9, rays[..., 2])
-    low, high = np.sort(np.stack([(-1 - eye[2]) / upright, (1 - eye[2]) / upright]), axis=0)
-    wall, cap = (-b - root) / a, low
-    away, gone = np.maximum(wall, cap), np.minimum((-b + root) / a, high)
-    away = np.where((inside > 0) & (away < gone) & (away > 0), away, np.inf)
-    on_cap = (cap > wall)[..., None]
-    return _hit(eye, rays, away, lambda at: np.where(on_cap, np.sign(at) * (0, 0, 1), at * (1, 1, 0)))
+def _box(eye, rays):
+    enter, leave = _slabs(eye, rays)
+    enter = enter.max(0)
+    return np.where(enter < leave.min(0), enter, np.inf)
 
 
-def _hit(eye, rays, away, normal):
-    """How far along its ray each pixel meets the solid, the normal there and the place, in the solid's own axes."""
-    at = eye + np.where(np.isfinite(away), away, 0)[..., None] * rays
-    return np.where(away > 0, away, np.inf), normal(at), at
+def _barrel(eye, rays):
+    x, y, _ = rays
+    a, b = x * x + y * y + 1e-12, eye[0] * x + eye[1] * y
+    inside = b * b - a * (eye[0] ** 2 + eye[1] ** 2 - 1)
+    root = np.sqrt(np.maximum(inside, 0))
+    (low,), (high,) = _slabs(eye[2:], rays[2:])
+    enter, leave = np.maximum((-b - root) / a, low), np.minimum((-b + root) / a, high)
+    return np.where((inside > 0) & (enter < leave), enter, np.inf)
 
 
-_CAST = {"ball": _cast_ball, "box": _cast_box, "barrel": _cast_barrel}
+def _box_normal(at):
+    far = np.abs(at)
+    return np.where(far == far.max(0), np.sign(at), 0)
 
 
-def _pattern(kind, at):
-    """Light and dark parts, so that a turn can be seen."""
-    x, y, z = np.moveaxis(at, -1, 0)
-    dark = (np.sin(3 * np.arctan2(y, x)) > 0) ^ (z > 0) if kind == "ball" else (x * y * z > 0)
-    return np.where(dark, 0.6, 1.0)
+def _barrel_normal(at):
+    x, y, z = at
+    on_cap = np.abs(z) > x * x + y * y
+    return np.stack([np.where(on_cap, 0, x), np.where(on_cap, 0, y), np.where(on_cap, np.sign(z), 0)])
+
+
+def _octants(at):
+    x, y, z = at
+    return x * y * z > 0
+
+
+def _sectors(at):
+    x, y, z = at
+    return (y * (3 * x * x - y * y) > 0) ^ (z > 0)  # the first changes its sign six times around z
+
+
+def _diagonal(sizes):
+    return np.sqrt((sizes * sizes).sum(1))
+
+
+SOLIDS = {
+    "ball": Solid(_ball, lambda at: at, _sectors, lambda sizes: sizes.max(1)),
+    "box": Solid(_box, _box_normal, _octants, _diagonal),
+    "barrel": Solid(_barrel, _barrel_normal, _octants, _diagonal),
+}
