@@ -2,7 +2,7 @@
 
 import numpy as np
 
-FIELD = np.tan(np.radians(50) / 2)  # half the height, and half the width, of the picture at a distance of 1
+FIELD = np.tan(np.radians(50) / 2)  # half the picture's width, and half its height, at a distance of 1
 
 
 class Camera:
@@ -33,7 +33,7 @@ class Camera:
         self.ground = np.stack([self.eye[0] + x, self.eye[1] + y]).astype(np.float32)  # where rays meet it, in meters
 
     def rays(self, turn=None, rows=slice(None), columns=slice(None)):
-        """The rays (3, rows, columns) of a window of pixels, in coordinates that ``turn`` (3, 3) leads to."""
+        """The rays (3, rows, columns) of a window of pixels, multiplied by ``turn`` (3, 3)."""
         right, up, forward = self.axes if turn is None else self.axes @ turn.T
         down = np.multiply.outer(up, -self.across[rows]) + forward[:, None]
         return down[:, :, None] + np.multiply.outer(right, self.across[columns])[:, None, :]
@@ -60,15 +60,10 @@ class Camera:
         return 1 - depth * np.exp((x * x + y * y) / -0.25)
 
     def windows(self, centers, radius):
-        """The pixels that balls may cover.
+        """The pixels that balls around ``centers`` (F, 3) of a ``radius`` (F,) may cover, in meters.
 
-        Args:
-            centers: (F, 3) their middles.
-            radius: (F,) their radii, meters.
-
-        Returns:
-            int (F, 4): first row, row after the last, first column and column after the last. A ball that the camera
-            is in, or that is behind it, has all pixels.
+        Returns int (F, 4): first row, row after the last, first column and column after the last. A ball that the
+        camera is in, or that is behind it, has all pixels.
         """
         right, up, forward = ((centers - self.eye) @ axis for axis in self.axes)
         aside = np.stack([-up, right])

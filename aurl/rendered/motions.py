@@ -49,12 +49,13 @@ class Performance:
     ``rng`` in the order in which the verb asks for them.
 
     Args:
+        verb: a key of `VERBS`.
         frames: F, two or more.
         view: (3,) the horizontal direction in which the camera looks.
         rng: a NumPy generator.
     """
 
-    def __init__(self, frames, view, rng):
+    def __init__(self, verb, frames, view, rng):
         self.rng, self.frames, self.view, self.pieces = rng, frames, view, []
         start, end = rng.uniform(0, 0.1), rng.uniform(0.9, 1)
         self.t = np.clip((np.arange(frames) / (frames - 1) - start) / (end - start), 0, 1)
@@ -67,6 +68,7 @@ class Performance:
         self.turned = rng.uniform(0, 2 * np.pi)
         self.yaw(self.turned)
         self.yaw(rng.uniform(0, 2 * np.pi), self.other)
+        VERBS[verb](self)
 
     # --- curves (F,) over time, from 0 to 1 unless stated otherwise ---
 
@@ -186,10 +188,6 @@ class Performance:
         """The other lies on the thing."""
         self.other.place = self.thing.place + np.array([0, 0, 0.62])
 
-    def approach(self, curve):
-        self.face_other()
-        self.go(self.gap * curve)
-
     def push(self, curve, back=0.0):
         """Go to the other, then ``curve`` moves both."""
         self.face_other()
@@ -218,7 +216,7 @@ class Performance:
             body.place = along(length * (s - begin), self.forward) + along(width * np.sin(bends * s), self.left)
 
 
-VERBS = {  # gerund -> motion, below the class of VerbNet that the verb is a member of
+VERBS = {  # gerund -> motion; a comment names the verb's class of VerbNet, above its verbs or after its only one
     # escape-51.1
     "rising": lambda p: p.up(1.3 * p.t),
     "ascending": lambda p: (p.up(1.2 * p.ease), p.travel(0.7)),
@@ -230,7 +228,7 @@ VERBS = {  # gerund -> motion, below the class of VerbNet that the verb is a mem
     "advancing": lambda p: p.go(-1.5 * (p.t - 0.5), p.view),
     "receding": lambda p: p.go(2.6 * p.t - 0.5, p.view),
     "retreating": lambda p: (p.face_other(), p.go(0.35 - 1.3 * p.t)),
-    "approaching": lambda p: (p.go(-0.6, p.to_other), p.approach(p.t), p.go(0.6 * p.t)),
+    "approaching": lambda p: (p.go(-0.6, p.to_other), p.face_other(), p.go(p.gap * p.t), p.go(0.6 * p.t)),
     "arriving": lambda p: (p.face_other(), p.go(-2.2 * (1 - p.ramp(0, 0.7)) + 0.25)),
     "departing": lambda p: (p.face_other(), p.go(0.3 - 2.4 * p.ramp(0.3))),
     "entering": lambda p: p.go(-2.4 * (1 - p.ramp(0, 0.8))),
@@ -280,8 +278,7 @@ VERBS = {  # gerund -> motion, below the class of VerbNet that the verb is a mem
     "swelling": lambda p: p.grow(0.8 + 0.9 * p.ease, 0.8 + 0.9 * p.ease, 1 + 0.1 * p.t),
     "dwindling": lambda p: (p.grow(1.2 - 1.1 * p.t), p.fade(1 - 0.6 * p.t)),
     "multiplying": lambda p: p.split(5, 0.5, lambda k: p.outward(k, 5, 0.7 * np.clip(5 * p.t - k, 0, 1))),
-    # meander-47.7
-    "diving": lambda p: (p.up(0.5 + 1.5 * p.t - 3.0 * p.t**2), p.travel(1.2), p.pitch(2.4 * p.ease)),
+    "diving": lambda p: (p.up(0.5 + 1.5 * p.t - 3.0 * p.t**2), p.travel(1.2), p.pitch(2.4 * p.ease)),  # meander-47.7
     # put_spatial-9.2
     "tilting": lambda p: (p.pivot(0), p.pitch(0.5 * p.ease)),
     "leaning": lambda p: (p.pivot(0), p.pitch(0.35 * p.ramp(0, 0.4))),
@@ -342,10 +339,8 @@ VERBS = {  # gerund -> motion, below the class of VerbNet that the verb is a mem
     "fading": lambda p: p.fade(1 - 0.9 * p.t),
     "exploding": lambda p: p.split(5, 0.45, lambda k: p.outward(k, 5, 0.1 + 1.7 * (s := p.ramp(0.35, 0.8)),
         2.4 * s * (1 - s) + 0.3 * (k % 2) * s)),
-    # contiguous_location-47.8
-    "circling": lambda p: (p.other.place.__imul__(0), p.circle(0.85, 6 * p.t)),
-    # stop-55.4
-    "stopping": lambda p: p.go(2.0 * np.minimum(p.t, 0.5) - 1.0),
+    "circling": lambda p: (p.other.place.__imul__(0), p.circle(0.85, 6 * p.t)),  # contiguous_location-47.8
+    "stopping": lambda p: p.go(2.0 * np.minimum(p.t, 0.5) - 1.0),  # stop-55.4
     # chase-51.6
     "following": lambda p: p.pair(0.3, 2.6, 0.35),
     "chasing": lambda p: p.pair(0.2, 3.4, 0.4, 9, 0.5),
@@ -359,10 +354,8 @@ VERBS = {  # gerund -> motion, below the class of VerbNet that the verb is a mem
     "pulling": lambda p: (p.face_other(), p.go(p.gap - 1.1 * p.ramp(0.25)), p.go(-1.1 * p.ramp(0.25), body=p.other)),
     "tugging": lambda p: (p.face_other(), p.go(p.gap - 0.7 * p.steps(4)), p.go(-0.7 * p.steps(4), body=p.other)),
     "squeezing": lambda p: p.grow(1 - 0.5 * np.sin(np.pi * p.t), 1, 1 + 0.4 * np.sin(np.pi * p.t)),
-    # carry-11.4
-    "carrying": lambda p: (p.travel(1.4), p.carry()),
-    # hit-18.1
-    "hitting": lambda p: p.strike(lambda s: p.go(0.5 * s * (2 - s), body=p.other)),
+    "carrying": lambda p: (p.travel(1.4), p.carry()),  # carry-11.4
+    "hitting": lambda p: p.strike(lambda s: p.go(0.5 * s * (2 - s), body=p.other)),  # hit-18.1
     # bump-18.4
     "bumping": lambda p: p.strike(lambda s: p.go(0.12 * s, body=p.other), hit=0.5),
     "crashing": lambda p: p.strike(lambda s: (p.go(0.7 * s, body=p.other), p.pitch(4 * s, body=p.other),
@@ -388,10 +381,8 @@ VERBS = {  # gerund -> motion, below the class of VerbNet that the verb is a mem
     # disappearance-48.2
     "vanishing": lambda p: p.fade(1.0 * (p.t < p.rng.uniform(0.4, 0.6))),
     "disappearing": lambda p: (p.fade(1 - p.ramp(0.4, 0.8)), p.grow(1 - 0.3 * p.ramp(0.4, 0.8))),
-    # split-23.2
-    "splitting": lambda p: p.split(2, 0.6, lambda k: p.outward(k, 2, 0.2 + 0.6 * p.ramp(0.3))),
-    # separate-23.1
-    "separating": lambda p: p.split(2, 0.8, lambda k: p.outward(k, 2, 0.3 + 0.7 * p.t)),
+    "splitting": lambda p: p.split(2, 0.6, lambda k: p.outward(k, 2, 0.2 + 0.6 * p.ramp(0.3))),  # split-23.2
+    "separating": lambda p: p.split(2, 0.8, lambda k: p.outward(k, 2, 0.3 + 0.7 * p.t)),  # separate-23.1
     # spray-9.7
     "scattering": lambda p: p.split(5, 0.45, lambda k: p.outward(k, 5, 0.15 + 1.0 * p.rng.uniform(0.6,
         1.1) * p.ramp(0.2))),
@@ -406,10 +397,3 @@ VERBS = {  # gerund -> motion, below the class of VerbNet that the verb is a mem
     "joining": lambda p: p.split(2, 0.7, lambda k: p.outward(k, 2, 0.27 + 0.8 * (1 - p.ramp(0, 0.7)))),
     "mixing": lambda p: p.split(5, 0.45, lambda k: 0.6 * p.noise(6) * (1, 1, 0)),
 }  # fmt: skip
-
-
-def perform(verb, frames, view, rng):
-    """The `Performance` of a verb, with its arguments."""
-    performance = Performance(frames, view, rng)
-    VERBS[verb](performance)
-    return performance

@@ -18,7 +18,7 @@ from aurl.project.paths import RENDERED
 from aurl.project.progress import parallel
 from aurl.rendered import verbs
 from aurl.rendered.camera import Camera
-from aurl.rendered.motions import perform
+from aurl.rendered.motions import Performance
 from aurl.rendered.solids import cast, paint
 
 # Modules that no picture depends on: a change in them renders nothing again.
@@ -71,7 +71,7 @@ def render(video, seed, size, frames):
     rng = np.random.default_rng([seed, zlib.crc32(video.name.encode()), video.index])
     azimuth, elevation, distance = rng.uniform([0, 0.25, 2.6], [2 * np.pi, 0.55, 3.1])
     camera = Camera((0, 0, 0.55), azimuth, elevation, distance, 2 * size)
-    play = perform(video.name, frames, np.array([-np.cos(azimuth), -np.sin(azimuth), 0]), rng)
+    play = Performance(video.name, frames, np.array([-np.cos(azimuth), -np.sin(azimuth), 0]), rng)
     colors = rng.uniform(0.25, 1, (2, 3))
     colors /= colors.max(axis=1, keepdims=True)  # bright, so that they stand out
     light = rng.normal([0, 0, 2.5])
