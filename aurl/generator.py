@@ -1,9 +1,9 @@
-r"""Synthetic classes, mixed from the seen ones, so that classes without a video are trained on too.
+r"""Synthetic classes, mixed from the seen ones, so that training also covers classes without videos.
 
 A synthetic class has a visual center :math:`\theta_u` and a semantic feature :math:`z_u`, mixed with
-the same weights from the visual centers and the class names' features of the seen classes. The
-paper's text says that classes are interpolated and extrapolated. The released code mixes all classes
-at once with weights that are never negative. Both are here.
+the same weights from the visual centers and the class-name features of the seen classes. The paper's
+text interpolates and extrapolates classes. The released code mixes all classes at once with weights
+that are never negative. Both are here.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from torch import Generator, Tensor
 from aurl import UserError
 from aurl.losses import unit
 
-BEYOND = {"interpolate": (0, 0), "extrapolate": (1, 1), "both": (0, 1)}  # added to μ, in turn
+BEYOND = {"interpolate": (0, 0), "extrapolate": (1, 1), "both": (0, 1)}  # added to μ of even and of odd classes
 MODES = ("released", *BEYOND)
 
 
 class ClassGenerator:
-    r"""Draw U = ``num_classes`` synthetic classes, or as many as there are seen ones if it is None.
+    r"""Draws U = ``num_classes`` synthetic classes, or C, the number of seen classes, if it is None.
 
     With :math:`\hat s`, :math:`\hat w` the seen features at unit length:
 
@@ -28,17 +28,17 @@ class ClassGenerator:
 
     .. math:: z = \Lambda \hat s, \quad \theta = \Lambda \hat w
 
-    ``"interpolate"`` (the paper's words, our reading): between two distinct classes a, b drawn for
+    ``"interpolate"`` (the paper's text, our reading): between two distinct classes a, b drawn for
     every u, with :math:`\mu \sim \mathrm{Beta}(\beta, \beta)` in (0, 1),
 
     .. math:: z_u = \mu \hat s_a + (1 - \mu) \hat s_b, \quad
               \theta_u = \mu \hat w_a + (1 - \mu) \hat w_b
 
-    ``"extrapolate"`` (likewise): the same with :math:`1 + \mathrm{Beta}(\beta, \beta)` in (1, 2) for
+    ``"extrapolate"`` (likewise): the same formula with :math:`1 + \mathrm{Beta}(\beta, \beta)` in (1, 2) for
     :math:`\mu`: beyond a, away from b, by at most the distance between the two.
-    ``"both"``: interpolated and extrapolated in turn, interpolated first.
+    ``"both"``: alternates between the two, starting with an interpolated class.
 
-    The last three read ``beta`` > 0: 1 is uniform, a smaller one favors the ends of the range.
+    The last three read ``beta`` > 0: 1 is uniform, smaller values favor the ends of the range.
     Raises UserError for an unknown mode, fewer than two classes, or a beta of 0 or below.
     """
 
@@ -54,10 +54,10 @@ class ClassGenerator:
     def __call__(self, centers: Tensor, classes: Tensor, rng: Generator | None = None) -> tuple[Tensor, Tensor]:
         """Mix ``centers`` and ``classes``, (C, D) each, to ``(theta, z)``, (U, D) each.
 
-        The lengths of the inputs do not matter; the outputs are not normalized. ``rng`` is a CPU
-        torch.Generator: the draw is the same on every device and in every precision. Gradients
-        flow into both arguments. Time and memory are linear in C for fixed U. Raises ValueError
-        where shapes do not fit or there are fewer than two classes.
+        The inputs may have any length; the outputs are not normalized. ``rng`` is a CPU
+        torch.Generator, so draws are the same on every device and in every precision. Gradients flow
+        into both arguments. Time and memory are linear in C for fixed U. Raises ValueError where
+        shapes do not fit or there are fewer than two classes.
 
         >>> theta, z = ClassGenerator("both", num_classes=6)(torch.eye(3), torch.eye(3))
         >>> z.shape, z.sum(dim=1).allclose(torch.ones(6)), (z.min(dim=1).values < 0).tolist()

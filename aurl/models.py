@@ -1,9 +1,8 @@
 """The two encoders that AURL trains together.
 
-Videos go through a backbone (`aurl.backbones`), R(2+1)D-18 in the paper, and a projection. Class names, as word
-vectors, go through one linear layer and a projection of the same shape. Sizes are those of the released code at
-width 64, depth 2, hidden 2048, dim 2048, word_hidden 512. ``build`` makes such a pair from the ``model`` section of
-params.yaml.
+A video goes through a backbone (`aurl.backbones`), R(2+1)D-18 in the paper, and a projection. A class name, as a word
+vector, goes through one linear layer and a projection of the same shape. The released code has width 64, depth 2,
+hidden 2048, dim 2048 and word_hidden 512. ``build`` makes both from the ``model`` section of params.yaml.
 """
 
 from collections.abc import Callable
@@ -12,12 +11,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from aurl import UserError, backbones
+from aurl import UserError, backbones, rivals
 from aurl.losses import unit
 
 
 class Settings(Protocol):
-    """The ``model`` section of params.yaml, as far as `build` reads it."""
+    """The part of params.yaml's ``model`` section that `build` reads."""
 
     backbone: str  # one of `aurl.backbones.NAMES`
     width: int  # channels of the first stage of r2plus1d; later ones have 2, 4 and 8 times as many
@@ -33,80 +32,25 @@ class Settings(Protocol):
 
 
 class BatchDropout(nn.Dropout):
-    """Dropout whose mask is drawn for ``whole`` rows, of which the input's are those from row ``first`` on.
+    """Dropout that draws one mask for a whole batch and applies the rows of the part at hand.
 
-    So processes that share a batch, or passes over its parts, drop the same as one pass would, given the same random
-    numbers. While ``whole`` is ``None``, the input is everything.
+    Processes and micro-batches that share a batch then drop what a single pass would, given the same random numbers.
+    ``batch_rows`` is the number of rows of the batch, and the input's first row is number ``first_row`` of it. While
+    ``batch_rows`` is ``None``, the input is the whole batch.
     """
 
-    whole: int | None = None
-    first = 0
+    batch_rows: int | None = None
+    first_row = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.whole is None:
+        if not self.training or self.batch_rows is None:
             return super().forward(x)
-        mask = super().forward(x.new_ones(self.whole, *x.shape[1:]))
-        return x * mask[self.first : self.first + len(x)]
-
-
-class Attention(nn.Module):
-    """Soft attention over the K clips of a video: features (N, K, F) -> their weighted mean (N, 1, F).
-
-    The weights of a video's clips are the softmax of what two small layers say of each.
-    """
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.score = nn.Sequential(nn.Linear(features, features // 2), nn.Tanh(), nn.Linear(features // 2, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        weights: Tensor = self.score(x).softmax(dim=1)  # (N, K, 1)
-        return (weights * x).sum(dim=1, keepdim=True)
-
-
-class Recurrent(nn.Module):
-    """Two LSTM layers over the K clips in their order, then soft attention: features (N, K, F) -> (N, 1, F).
-
-    After Action2Vec's encoder, whose second layer and attention also follow a first one.
-    """
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(features, features, num_layers=2, batch_first=True)
-        self.attention = Attention(features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # which would mix bfloat16 features and float32 weights
-            attended: Tensor = self.attention(self.lstm(x.to(torch.promote_types(x.dtype, torch.float32)))[0])
-        return attended
-
-
-class Instances(nn.Module):
-    """A video as a bag of its K clips: features (N, K, F) -> how much of each learned part is in it, (N, 1, F).
-
-    A part is in a video as far as it is in the clip that has most of it, which is the rule of multiple instances.
-    """
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.parts = nn.Linear(features, features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        parts: Tensor = self.parts(x).relu()
-        return parts.amax(dim=1, keepdim=True)
-
-
-# "mean" leaves the clips apart, as `AURL.project` averages their projections.
-POOLINGS: dict[str, Callable[[int], nn.Module]] = {
-    "mean": nn.Identity,
-    "attention": Attention,
-    "recurrent": Recurrent,
-    "instances": Instances,
-}
+        mask = super().forward(x.new_ones(self.batch_rows, *x.shape[1:]))
+        return x * mask[self.first_row : self.first_row + len(x)]
 
 
 def mlp(before: int, hidden: int, after: int) -> nn.Sequential:
-    """Three linear layers, BatchNorm after each, ReLU after the first two: (N, before) -> (N, after)."""
+    """Three linear layers with BatchNorm after each and ReLU after the first two: (N, before) -> (N, after)."""
     return nn.Sequential(
         nn.Linear(before, hidden),
         nn.BatchNorm1d(hidden),
@@ -119,52 +63,12 @@ def mlp(before: int, hidden: int, after: int) -> nn.Sequential:
     )
 
 
-class Attributes(nn.Module):
-    """A video as the words that are seen in it: features (N, F) -> the weighted mean of V words' vectors (N, W).
-
-    The weights of a video are scores, a softmax over the words. Their ``vectors`` (V, W) are no parameters; they are
-    zero until they are set, and are kept with the weights.
-    """
-
-    vectors: Tensor
-
-    def __init__(self, features: int, words: int, word_dim: int) -> None:
-        super().__init__()
-        self.scores = nn.Linear(features, words)
-        self.register_buffer("vectors", torch.zeros(words, word_dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.scores(x).softmax(dim=1)  # (N, V)
-        return scores @ self.vectors.to(scores.dtype)
-
-
-class Relation(nn.Module):
-    """How well a video fits a class, learned in place of their cosine: (N, K, D), (C, D) -> scores (N, C) in [-1, 1].
-
-    A class attends to those of the video's K segments that are most like it. Two layers then judge the product of what
-    it attends to and the class itself, component by component. After TARN, in our reading (docs/rivals.md).
-    """
-
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.judge = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Tanh())
-
-    def forward(self, segments: Tensor, classes: Tensor) -> Tensor:
-        with torch.autocast(segments.device.type, enabled=False):  # as for cosines
-            segments, classes = unit(segments), unit(classes)
-            weights = (10 * segments @ classes.T).softmax(dim=1)  # (N, K, C)
-            attended = weights.transpose(1, 2) @ segments  # (N, C, D)
-            products = attended * classes * classes.shape[1]  # whose mean is a cosine
-            scores: Tensor = self.judge(products).squeeze(-1)
-        return scores
-
-
 class AURL(nn.Module):
     """Video encoder, class encoder and visual centers; made by `build`.
 
-    In train mode BatchNorm normalizes videos over the batch and word vectors over the classes, as
-    released. In eval mode both use their running statistics, so a class does not depend on the others.
-    The model works under ``torch.autocast`` and in ``channels_last_3d``; features come out in float32.
+    In train mode BatchNorm normalizes videos over the batch and word vectors over the classes, as in the released code.
+    In eval mode both use running statistics, so the feature of a class does not depend on the other classes. The model
+    works under ``torch.autocast`` and in ``channels_last_3d``; features come out in float32.
     """
 
     def __init__(
@@ -174,16 +78,16 @@ class AURL(nn.Module):
         _check(model, num_classes, word_dim, words)
         learned = model.semantic == "learned"
         self.features, self.dim = features, model.dim if learned else word_dim
-        if features:  # computed elsewhere
+        if features:  # precomputed, so there is no backbone
             self.backbone: nn.Module = nn.Identity()
         else:
             self.backbone, features = backbones.build(model.backbone, model.width, model.depth)
         self.dropout = BatchDropout(model.dropout)
-        self.pooling = POOLINGS[model.pooling](features)
+        self.pooling = rivals.POOLINGS[model.pooling](features)
         heads: dict[str, Callable[[], nn.Module]] = {
             "mlp": lambda: mlp(features, model.hidden, self.dim),
             "linear": lambda: nn.Linear(features, self.dim),
-            "attributes": lambda: Attributes(features, words, self.dim),
+            "attributes": lambda: rivals.Attributes(features, words, self.dim),
         }
         self.projection = heads[model.projection]()
         self.class_encoder = (
@@ -191,34 +95,34 @@ class AURL(nn.Module):
             if learned
             else nn.Identity()
         )
-        self.centers = nn.Parameter(torch.rand(num_classes, self.dim))  # U[0, 1), as released
-        self.relation = Relation(self.dim, model.hidden) if model.score == "relation" else None
+        self.centers = nn.Parameter(torch.rand(num_classes, self.dim))  # U[0, 1), as in the released code
+        self.relation = rivals.Relation(self.dim, model.hidden) if model.score == "relation" else None
 
     def forward(self, clips: Tensor, word_vectors: Tensor) -> dict[str, Tensor]:
-        """What `aurl.losses.total` takes, in one call.
+        """Clips (N, K, 3, T, H, W) and word vectors (C, W) -> the inputs of `aurl.losses.total`, as a dict.
 
-        Clips (N, K, 3, T, H, W) and word vectors (C, W) -> ``projected`` videos (N, D), the features ``classes`` (C, D)
-        of names, the visual ``centers`` (C, D) and, where they are learned, the ``scores`` (N, C) of `Relation`.
+        ``projected`` (N, D) are the videos before normalization, ``classes`` (C, D) the features of the names,
+        ``centers`` (C, D) the visual centers and, with a learned relation, ``scores`` (N, C) those of
+        `aurl.rivals.Relation`.
         """
         segments, classes = self.segments(clips), self.encode_class(word_vectors)
         found = {"projected": segments.mean(dim=1), "classes": classes, "centers": self.centers}
         return found | ({"scores": self.relation(segments, classes)} if self.relation else {})
 
     def project(self, clips: Tensor) -> Tensor:
-        """Clips (N, K, 3, T, H, W) -> (N, D): `segments`, averaged.
+        """Clips (N, K, 3, T, H, W) -> (N, D): the mean of `segments` over a video's clips.
 
-        The average is over raw projections, as the released code normalizes only inside the cosine.
-        E2E averages the backbone's features before its regressor. This is the same here, as the
-        regressor (``projection: linear``) is affine.
+        The mean is over raw projections, because the released code normalizes only inside the cosine. E2E averages the
+        backbone's features before its regressor; the result is the same, because that regressor
+        (``projection: linear``) is affine.
         """
         return self.segments(clips).mean(dim=1)
 
     def segments(self, clips: Tensor) -> Tensor:
-        """Clips (N, K, 3, T, H, W) -> (N, K, D): projected clip by clip.
+        """Clips (N, K, 3, T, H, W) -> (N, K, D): the projection of every clip.
 
-        Any ``pooling`` but "mean" makes one feature of the K clips' before the projection, which then projects a video
-        once: (N, 1, D). A model of features takes (N, K, F), with a vector of F numbers in place of a clip. Raises
-        ValueError for other shapes.
+        Every ``pooling`` but "mean" merges the K clips' features before the projection, which gives (N, 1, D). A model
+        of precomputed features takes (N, K, F), one vector per clip. Raises ValueError for other shapes.
         """
         expected = (3, self.features, "(N, K, F)") if self.features else (6, 3, "(N, K, 3, T, H, W)")
         if (clips.ndim, *clips.shape[2:3]) != expected[:2] or not clips.shape[1]:
@@ -230,9 +134,9 @@ class AURL(nn.Module):
         return x.reshape(len(clips), -1, self.dim)
 
     def encode_video(self, clips: Tensor) -> Tensor:
-        """Clips (N, K, 3, T, H, W) -> unit-length features (N, D): `project`, normalized.
+        """Clips (N, K, 3, T, H, W) -> unit-length features (N, D) of videos.
 
-        With ``score`` "relation", whose scores need every segment, they are (N, K, D): `segments`, normalized.
+        With ``score`` "relation", which scores every segment, they are (N, K, D).
         """
         return unit(self.segments(clips) if self.relation else self.project(clips))
 
@@ -244,14 +148,21 @@ class AURL(nn.Module):
 
 
 def build(model: Settings, num_classes: int, word_dim: int, words: int = 0, features: int | None = None) -> AURL:
-    """An AURL with fresh weights from torch's global random numbers.
+    """Build an AURL with fresh weights from torch's global random numbers.
 
-    ``features`` is F, the dimension of features that were computed elsewhere. The model then takes these in place of
-    clips and has no video backbone; ``backbone``, ``width`` and ``depth`` are not read.
-    With ``model.semantic`` "fixed", D is ``word_dim``, and ``dim`` and ``word_hidden`` are not read. With
-    ``model.projection`` "attributes", which needs these fixed word vectors, a video is told by ``words`` words, whose
-    vectors are then set (`Attributes`). Raises UserError for a size below 1 and for an unknown ``backbone``,
-    ``projection``, ``semantic``, ``pooling`` or ``score``.
+    Args:
+        model: the ``model`` section of params.yaml. With ``semantic`` "fixed", D is ``word_dim``, and ``dim`` and
+            ``word_hidden`` are not read.
+        num_classes: C, the number of training classes, 1 or more.
+        word_dim: W, the dimension of word vectors.
+        words: V, the vocabulary of the projection "attributes" (`aurl.rivals.Attributes`), which needs ``semantic``
+            "fixed"; others do not read it.
+        features: F, the dimension of precomputed features. The model then takes these in place of clips and has no
+            backbone; ``backbone``, ``width`` and ``depth`` are not read.
+
+    Raises:
+        UserError: for a size below 1, and for an unknown ``backbone``, ``projection``, ``semantic``, ``pooling`` or
+            ``score``.
 
     >>> from types import SimpleNamespace
     >>> tiny = SimpleNamespace(backbone="r2plus1d", width=4, depth=1, hidden=8, dim=6, word_hidden=5, dropout=0.0,
@@ -270,7 +181,7 @@ def _check(model: Settings, num_classes: int, word_dim: int, words: int) -> None
     choices = {
         "projection": ("mlp", "linear", "attributes"),
         "semantic": ("learned", "fixed"),
-        "pooling": tuple(POOLINGS),
+        "pooling": tuple(rivals.POOLINGS),
         "score": ("cosine", "relation"),
     }
     for name, known in choices.items():

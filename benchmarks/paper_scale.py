@@ -54,7 +54,7 @@ def measure(params, folder, steps):
     table = manifest(folder, params.train.steps * params.train.batch)
     clips, val = (Clips(part, names, params.clip, seed=seed) for part, seed in ((table, 0), (table[:32], None)))
     words = np.random.default_rng(1).normal(size=(CLASSES, WORD_DIM)).astype(np.float32)
-    times, take = [], training.Run.take
+    times, take = [], training.Run.take_step
 
     def timed(*arguments):
         begin = time.perf_counter()
@@ -65,13 +65,13 @@ def measure(params, folder, steps):
             raise Enough
         return found
 
-    training.Run.take = timed
+    training.Run.take_step = timed
     try:
         training.train(params, clips, val, names, words, Path(folder, "run"), Path(folder, "scratch"))
     except Enough:
         pass
     finally:
-        training.Run.take = take
+        training.Run.take_step = take
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return times, peak * 1024 / 1e9
 

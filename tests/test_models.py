@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from aurl import UserError, losses, models
+from aurl import UserError, losses, models, rivals
 
 HEADS = dict(dropout=0.05, projection="mlp", semantic="learned", pooling="mean", score="cosine")
 PAPER = dict(backbone="r2plus1d", width=64, depth=2, hidden=2048, dim=2048, word_hidden=512) | HEADS
@@ -107,7 +107,7 @@ def pooled(pooling, **changes):
 
 def test_attention_is_a_weighted_mean_by_hand():
     model, features, one = pooled("attention")
-    assert isinstance(model.pooling, models.Attention)
+    assert isinstance(model.pooling, rivals.Attention)
     first, _, second = model.pooling.score
     for video, found in zip(features, one, strict=True):
         said = torch.stack(
@@ -121,7 +121,7 @@ def test_attention_is_a_weighted_mean_by_hand():
 
 def test_recurrence_is_two_cells_and_attention_by_hand():
     model, features, one = pooled("recurrent")
-    assert isinstance(model.pooling, models.Recurrent)
+    assert isinstance(model.pooling, rivals.Recurrent)
     lstm, size = model.pooling.lstm, features.shape[2]
     for video, found in zip(features, one, strict=True):
         states = [(torch.zeros(size), torch.zeros(size))] * 2
@@ -144,7 +144,7 @@ def test_recurrence_is_two_cells_and_attention_by_hand():
 
 def test_instances_are_the_most_of_each_part_by_hand():
     model, features, one = pooled("instances")
-    assert isinstance(model.pooling, models.Instances)
+    assert isinstance(model.pooling, rivals.Instances)
     weight, bias = model.pooling.parts.weight, model.pooling.parts.bias
     for video, found in zip(features, one, strict=True):
         parts = torch.stack([(weight @ clip + bias).clamp(min=0) for clip in video])
@@ -159,7 +159,7 @@ def test_a_relation_attends_and_judges_by_hand():
         segments, classes = model.encode_video(video), model.encode_class(names)
         assert segments.shape == (3, 2, 10) and torch.allclose(segments.norm(dim=2), torch.ones(3, 2))
         found = model(video, names)
-        assert isinstance(model.relation, models.Relation)
+        assert isinstance(model.relation, rivals.Relation)
         first, _, second, _ = model.relation.judge
         for i, c in itertools.product(range(3), range(4)):
             weights = torch.tensor([10 * float(own @ classes[c]) for own in segments[i]]).exp()
@@ -175,7 +175,7 @@ def test_a_relation_attends_and_judges_by_hand():
     assert tiny().relation is None and "scores" not in tiny()(video, names)
 
 
-@pytest.mark.parametrize("pooling", [name for name in models.POOLINGS if name != "mean"])
+@pytest.mark.parametrize("pooling", [name for name in rivals.POOLINGS if name != "mean"])
 def test_a_pooling_learns_and_works_in_rough_arithmetic(pooling):
     model = tiny(pooling=pooling)
     model.project(clips(4, 2)).square().sum().backward()
@@ -195,7 +195,7 @@ def test_the_mean_of_clips_adds_no_weights():
 
 def test_attributes_are_scored_words_by_hand():
     model = tiny(projection="attributes", semantic="fixed", vocabulary=9).eval()
-    assert isinstance(model.projection, models.Attributes)
+    assert isinstance(model.projection, rivals.Attributes)
     spoken = F.normalize(words(9), dim=1)
     model.projection.vectors.copy_(spoken)
     video, scores = clips(2, 3), model.projection.scores

@@ -9,11 +9,11 @@ import pandas as pd
 import torch
 
 from aurl import UserError, metrics
-from aurl.models import Relation
 from aurl.project import code
 from aurl.project.files import forget_key, is_made_from, key_of, note_key, npz, to_csv, write_bytes
+from aurl.rivals import Relation
 from aurl.training import devices, processes
-from aurl.training.inference import encode, encode_classes, rank, similarity, whole
+from aurl.training.inference import encode, encode_classes, mean_over_segments, rank, similarity
 
 ARRAYS = {"video", "classes", "labels"}
 RELATION = "relation."
@@ -31,9 +31,9 @@ def features(model, clips, word_vectors, params, desc=None, kept=None):
     from there if model, videos, clips and arithmetic are the same.
 
     Of a model with a learned relation, ``video`` is (N, K, D), the segments one by one, and the weights of its
-    `aurl.models.Relation` are there, too, under their names after `RELATION`.
+    `aurl.rivals.Relation` are there, too, under their names after `RELATION`.
     """
-    return processes.together(
+    return processes.run_in_processes(
         _features,
         model,
         clips,
@@ -76,7 +76,8 @@ def key(model, clips, batch, compute):
     return key_of(
         code=code.digest("aurl.training.inference", "aurl.models", "aurl.data.clips"),
         versions={name: version(name) for name in ("av", "numpy", "torch", "torchvision")},
-        arithmetic=devices.settle(model, clips.clip, batch, compute).facts() | {"processes": processes.count()},
+        arithmetic=devices.choose_arithmetic(model, clips.clip, batch, compute).facts()
+        | {"processes": processes.count()},
         batch=batch,
         weights={name: hashlib.sha256(weight.cpu().numpy().tobytes()).hexdigest() for name, weight in weights.items()},
         clips=clips.facts(),
@@ -164,9 +165,9 @@ def geometry(features):
     ``closeness`` (smaller is better aligned) and ``dispersion`` (larger is more uniform), as cosine distances and, with
     ``_euclidean``, as Euclidean.
     """
-    figures = {}
+    figures, video = {}, mean_over_segments(features["video"])
     for distance, suffix in (("cosine", ""), ("euclidean", "_euclidean")):
-        closeness = metrics.closeness(whole(features["video"]), features["classes"], features["labels"], distance)
+        closeness = metrics.closeness(video, features["classes"], features["labels"], distance)
         figures[f"closeness{suffix}"] = closeness
         figures[f"dispersion{suffix}"] = metrics.dispersion(features["classes"], distance)
     return rounded(figures)

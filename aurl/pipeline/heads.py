@@ -14,7 +14,6 @@ What a training came to is kept, so that a killed run goes on and a further vari
 import argparse
 import hashlib
 import json
-import math
 import sys
 import time
 from functools import partial
@@ -22,8 +21,8 @@ from importlib.metadata import version
 from itertools import product
 
 import joblib
+import numpy as np
 import pandas as pd
-import torch
 
 from aurl import UserError, metrics, text
 from aurl.data.clips import open_set
@@ -35,8 +34,8 @@ from aurl.project.config.heads import SECTIONS, sweeps, trainable
 from aurl.project.files import forget_key, is_made_from, key_of, note_key, write_bytes
 from aurl.project.progress import bar, say
 from aurl.training import checkpoints, devices
-from aurl.training.inference import to_device
-from aurl.training.loop import NEUTRAL, Order, Run, validate
+from aurl.training.inference import backbone_features
+from aurl.training.loop import IGNORED, NotFinite, train_in_memory
 
 JUDGES = 2  # seeds, the first ones, over which a learning rate is chosen
 CLASSES = ["set", "variant", "seed", "class", "videos", "top1", "top5"]
@@ -140,12 +139,13 @@ def keep_features(params, folder):
         if not is_made_from(file, protocols.sealed(key, file)):
             values, labels, ids, kinds = [], [], [], []
             for clips, (_, split) in zip(opened, parts, strict=True):
-                values.append(backbone_features(model, clips, params, f"features of {name}, {split}"))
+                desc = f"features of {name}, {split}"
+                values.append(backbone_features(model, clips, _batch(params, clips), params.compute, desc))
                 labels += [classes[place] for place in clips.labels]
                 ids += clips.ids
                 kinds += [split] * len(clips)
             forget_key(file)
-            features.save(file, torch.cat(values).numpy(), labels, ids, kinds)
+            features.save(file, np.concatenate(values), labels, ids, kinds)
             note_key(file, protocols.sealed(key, file))
         write_bytes(paths.heads(name), file.read_bytes())
 
@@ -155,25 +155,10 @@ def _batch(params, clips):
     return max(1, params.evaluate.batch // clips.count)
 
 
-@devices.fits("evaluate.batch")
-@torch.no_grad()
-def backbone_features(model, clips, params, desc=None):
-    """The backbone's features (N, K, F), float32, of the K clips of each video, before any pooling or projection."""
-    batch = _batch(params, clips)
-    arithmetic = devices.settle(model, clips.clip, batch, params.compute)
-    model.eval().to(memory_format=arithmetic.memory_format)
-    found = []
-    for video, _, mirrored in bar(clips.batches(batch, None, params.compute), desc=desc, unit="batch"):
-        with arithmetic.autocast():
-            own = model.backbone(to_device(video, mirrored, arithmetic).flatten(0, 1))  # (n * K, F)
-        found.append(own.float().cpu().unflatten(0, video.shape[:2]))
-    return torch.cat(found)
-
-
 def kept(inputs, params, rate, seed):
     """`train`, or what it came to when it was done before; ``inputs`` are all that it depends on but its arguments."""
     sections = {name: getattr(params, name).model_dump() for name in SECTIONS if name not in ("run", "heads")}
-    sections["train"] = {name: value for name, value in sections["train"].items() if name not in NEUTRAL}
+    sections["train"] = {name: value for name, value in sections["train"].items() if name not in IGNORED}
     sections["evaluate"] = {"batch": params.evaluate.batch}
     key = key_of(inputs=inputs, params=sections, variant=params.variant, rate=rate, seed=seed)
     path = paths.TRAININGS / "heads" / f"{key}.json"
@@ -200,8 +185,16 @@ def train(params, rate, seed):
     table = features.read(paths.heads(seen))
     clips = FixedFeatures(table[table["split"] == "train"], known[0], params.clip.segments, seed)
     val = FixedFeatures(table[table["split"] == "val"], known[0], clips.segments)
-    best = fit(params, clips, val, *known)
-    model, classes, runs = best.judged, [], []
+    attributes = params.model.projection == "attributes"
+    vocabulary = text.load_classes(paths.CLASS_VECTORS, paths.WORDS) if attributes else None
+    try:
+        trained = train_in_memory(params, clips, val, *known, vocabulary)
+    except NotFinite:
+        raise UserError(
+            f"the loss is not finite in the training of {variant} seed {seed} on fixed features, with the learning "
+            f"rate {rate:g}: leave that out of heads.rates."
+        ) from None
+    model, classes, runs = trained.judged, [], []
     seen_features = protocols.features(model, val, known[1], params)
     for name in params.data.test:
         tested = text.load_classes(paths.CLASS_VECTORS, name, params.model.describe)
@@ -216,30 +209,7 @@ def train(params, rate, seed):
         key = {"set": name, "variant": variant, "seed": seed}
         runs.append(key | {"lr": rate} | protocols.rounded(found))
         classes.append(protocols.per_class(own, tested[0]).sort_values("class").assign(**key)[CLASSES])
-    return best.best["val_top1"], pd.concat(classes), pd.DataFrame(runs)
-
-
-def fit(params, clips, val, names, word_vectors):
-    """The `Run` that `aurl.training.loop.train` would have made, with the weights of its best epoch on ``val``, and
-    nothing
-    on the disk."""
-    vocabulary = (
-        text.load_classes(paths.CLASS_VECTORS, paths.WORDS) if params.model.projection == "attributes" else None
-    )
-    run = Run(params, clips, names, word_vectors, vocabulary=vocabulary)
-    order = Order(len(clips), params.train, params.seed)
-    for batch in clips.batches(params.train.batch, order):
-        means, _ = run.take(batch, order)
-        if not math.isfinite(means["total"] + means["grad_norm"]):
-            raise UserError(
-                f"the loss is not finite in the {run.name} on fixed features, with the learning rate "
-                f"{params.train.lr:g}: leave that out of heads.rates."
-            )
-        run.count(means)
-        if run.step % order.steps == 0:
-            run.close_epoch(validate(run.judged, val, run.word_vectors, params))
-    run.judged.load_state_dict(run.best["weights"])
-    return run
+    return trained.best["val_top1"], pd.concat(classes), pd.DataFrame(runs)
 
 
 def _at_once(compute):

@@ -97,7 +97,7 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25)):
             unseen = [place for place, label in enumerate(classes) if label in unseen]
             sizes = {"set": name, "clips": count, "videos": len(labels), "classes": len(classes)}
             rows.append(sizes | _figures(features, unseen, params.evaluate.bootstrap))
-            table, arithmetic = pd.DataFrame(rows), devices.settle(model, CLIP, batch, params.compute)
+            table, arithmetic = pd.DataFrame(rows), devices.choose_arithmetic(model, CLIP, batch, params.compute)
             facts = f"Word vectors: {Path(params.text.vectors).name}. Arithmetic: {arithmetic.precision}. {LOGS}"
             write_bytes(f"{stem}.csv", table.to_csv(index=False).encode())
             write_bytes(f"{stem}.md", f"# {Path(checkpoint).name}\n\n{markdown(table)}\n{facts}\n".encode())

@@ -1,4 +1,4 @@
-"""Models on disk: the checkpoint that later stages load, and the state of a training that a kill must not lose."""
+"""Models on disk: the checkpoint that later stages load, and the states from which a killed training resumes."""
 
 import contextlib
 import hashlib
@@ -20,17 +20,22 @@ from aurl.project.files import locked, write_bytes
 from aurl.project.progress import say
 from aurl.training import devices
 
-# What checkpoints are that were written before these could be chosen.
-BEFORE = {"backbone": "r2plus1d", "weights": None, "pooling": "mean", "describe": False, "score": "cosine"}
+# Defaults for model options missing from old checkpoints.
+OLD_DEFAULTS = {"backbone": "r2plus1d", "weights": None, "pooling": "mean", "describe": False, "score": "cosine"}
 WEIGHTS, ABOUT, FINISHED = "model.safetensors", "model.json", "finished.json"
 
 
 def save(folder, weights, model, names, word_dim, **facts):
-    """Write ``model.safetensors`` and ``model.json`` (what is needed to build the model again, and ``facts``).
+    """Write ``model.safetensors`` and ``model.json``, which together rebuild the model.
 
-    ``weights`` is a state dict on the CPU, ``model`` the section of that name, ``names`` the C class names,
-    ``word_dim`` W. A model of features has their dimension F as the fact ``features``, one that tells words in a video
-    these as ``vocabulary``.
+    Args:
+        folder: receives both files.
+        weights: a state dict on the CPU.
+        model: the ``model`` section of params.yaml.
+        names: C class names.
+        word_dim: W, the dimension of word vectors.
+        facts: further entries of ``model.json``. `load` needs ``features``, the dimension F, for a model of precomputed
+            features, and ``vocabulary``, a list of words, for the projection "attributes".
     """
     about = {"model": model.model_dump(), "word_dim": word_dim, "classes": list(names)} | facts
     write_bytes(Path(folder, WEIGHTS), safetensors.torch.save(weights))
@@ -38,13 +43,13 @@ def save(folder, weights, model, names, word_dim, **facts):
 
 
 def load(folder):
-    """The model that `save` wrote to ``folder``, in eval mode on the best device there is, and its facts.
+    """The model that `save` wrote to ``folder``, in eval mode on the best device, and the contents of ``model.json``.
 
-    Raises UserError if there is none, or if it is not one of ours.
+    Raises UserError for a checkpoint that is missing or not of this project.
     """
     try:
         about = json.loads(Path(folder, ABOUT).read_text())
-        about["model"] = BEFORE | about["model"]
+        about["model"] = OLD_DEFAULTS | about["model"]
         sizes = len(about["classes"]), about["word_dim"], len(about.get("vocabulary", [])), about.get("features")
         model = aurl.models.build(Model(**about["model"]), *sizes)
         model.load_state_dict(safetensors.torch.load_file(Path(folder, WEIGHTS)))
@@ -58,11 +63,11 @@ def load(folder):
 
 
 def load_backbone(backbone, path):
-    """Give ``backbone``, a network of `aurl.backbones`, the weights of a file.
+    """Load the weights of a file into ``backbone``, a network of `aurl.backbones`.
 
-    The file is a state dict as torchvision's network of that name has it: ``.safetensors``, or what `torch.save` wrote,
-    of which nothing is executed. The classifier's weights are passed over. Raises UserError for a file that is missing
-    or is no state dict, and for a weight that is missing, foreign, of another shape or not finite.
+    The file holds the state dict of torchvision's network of that name, as ``.safetensors`` or as `torch.save` writes
+    it; no code in it is executed. The classifier's weights are ignored. Raises UserError for a file that is missing or
+    no state dict, and for a weight that is missing, unknown, of another shape or not finite.
     """
     try:
         found = (
@@ -74,7 +79,7 @@ def load_backbone(backbone, path):
         shapes = {name: tuple(weight.shape) for name, weight in found.items()}
     except FileNotFoundError:
         raise UserError(f"model.weights: there is no file {path}: write the path of one, or null.") from None
-    except Exception as error:  # torch and safetensors have many ways to say that a file is not their own
+    except Exception as error:  # torch and safetensors raise many kinds for a foreign file
         raise UserError(
             f"model.weights: {path} is no state dict ({type(error).__name__}): save `network.state_dict()` alone."
         ) from error
@@ -94,29 +99,32 @@ def load_backbone(backbone, path):
 
 
 def copy_of(model):
-    """The model's weights as `save` takes them, which further training does not change."""
+    """A copy of the model's weights on the CPU, for `save`."""
     return {name: weight.detach().cpu().contiguous().clone() for name, weight in model.state_dict().items()}
 
 
 class Progress:
-    """How far one training has come, in a folder of its own: its last two states, or the finished result.
+    """The progress of one training in a folder of its own: its last two states, or the finished result.
 
-    The folder's name ends in the ``key``, which holds all that the result depends on; the files hold all of the key. A
-    state's name ends in the digest of its bytes, so one that is not whole is passed over for the one before it.
-    ``train`` is that section of ``params.yaml``, which says how often a state is due. Of several processes, one
-    ``writes``.
+    Args:
+        folder: the folder's path; the start of ``key`` is appended to its name.
+        key: a text for everything that the result depends on. All files hold it.
+        train: the section of ``params.yaml`` that says how often states are written.
+        writes: whether this process writes; of several, one does.
+
+    The name of a state ends in the digest of its bytes, so a damaged state is skipped for the one before it.
     """
 
     def __init__(self, folder, key, train, writes=True):
         self.folder, self.key, self.train, self.writes = Path(f"{folder}-{key[:16]}"), key, train, writes
-        self.kept = (time.monotonic(), 0)  # when, and after which step
+        self.kept = (time.monotonic(), 0)  # time and step of the last state
         self.begun = time.monotonic()
 
     @contextlib.contextmanager
-    def alone(self, name, target):
-        """Keep other trainings out of ``target`` and of this folder. Raises UserError if one is in the former.
+    def locked(self, name, target):
+        """Lock ``target`` and this folder. Raises UserError if another training has locked ``target``.
 
-        One in the latter is the same training, for another target: this one waits, and can then take it over.
+        A training that has locked this folder is the same one for another target: this one waits and reuses its result.
         """
         with contextlib.ExitStack() as stack:
             if self.writes:
@@ -126,7 +134,7 @@ class Progress:
             yield
 
     def finished(self, target):
-        """The history of this training if it was finished before, else ``None``; its checkpoint goes to ``target``."""
+        """The history of this training if it is finished, else ``None``. Copies its checkpoint to ``target``."""
         try:
             about = json.loads((self.folder / FINISHED).read_text())
             files = {name: (self.folder / name).read_bytes() for name in (WEIGHTS, ABOUT)}
@@ -140,7 +148,7 @@ class Progress:
         return about["history"]
 
     def finish(self, target, history):
-        """Keep the checkpoint that `save` wrote to ``target``, and ``history``, in place of the states."""
+        """Replace the states by the result: the checkpoint that `save` wrote to ``target``, and ``history``."""
         files = {name: Path(target, name).read_bytes() for name in (WEIGHTS, ABOUT)}
         for name, data in files.items():
             write_bytes(self.folder / name, data)
@@ -150,8 +158,8 @@ class Progress:
         for path in self._states():
             path.unlink()
 
-    def state(self):
-        """The last state that `keep` kept whole, with tensors on the CPU, or ``None``."""
+    def last_state(self):
+        """The last undamaged state that `keep` wrote, with tensors on the CPU, or ``None``."""
         for path in self._states():
             try:
                 data = path.read_bytes()
@@ -159,22 +167,22 @@ class Progress:
                 if (state["key"], _digest(data)) == (self.key, path.stem.rpartition("-")[2]):
                     self.begun -= state["seconds"]
                     return state
-            except Exception:  # torch has many ways to say that a file is not its own
+            except Exception:  # torch raises many kinds for a foreign file
                 continue
         return None
 
-    def due(self, step):
-        """Whether the state after ``step`` steps should be kept."""
+    def should_keep(self, step):
+        """Whether the state after ``step`` steps should be written."""
         when, last = self.kept
         minutes, steps = self.train.save_minutes, self.train.save_steps
         late = minutes is not None and time.monotonic() - when >= 60 * minutes
         return late or (steps is not None and step - last >= steps)
 
     def keep(self, step, state, needed=False):
-        """Keep ``state``, a dict of what `torch.save` can hold, as that after ``step`` steps.
+        """Write ``state``, a dict for `torch.save`, after ``step`` steps.
 
-        If it cannot be written, those kept before are still there; the reader is told, and UserError raised if there
-        are none or this one is ``needed``.
+        If this fails, earlier states remain and a warning is printed. Raises UserError if there is no earlier state or
+        this one is ``needed``.
         """
         self.kept = (time.monotonic(), step)
         if not self.writes:
@@ -195,22 +203,22 @@ class Progress:
             path.unlink()
 
     def _seconds(self):
-        """How long the training has taken, up to the states that it went on from."""
+        """Seconds that the training has taken, including those before the state that it resumed from."""
         return round(time.monotonic() - self.begun, 1)
 
     def _states(self):
-        """The files of states, the last one first."""
+        """The files of states, the latest first."""
         return sorted(self.folder.glob("state-*.pt"), reverse=True)
 
 
 def seconds(folder, scratch):
-    """How long the finished training took whose checkpoint is in ``folder``; NaN if that is not known.
+    """Seconds that the training of the checkpoint in ``folder`` took; NaN if unknown.
 
-    ``scratch`` is what `aurl.training.loop.train` was given.
+    ``scratch`` is the argument of `aurl.training.loop.train`.
     """
     digest = hashlib.sha256(Path(folder, WEIGHTS).read_bytes()).hexdigest()
     for path in Path(scratch).glob(f"{Path(folder).name}-*/{FINISHED}"):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # one that is damaged is not this one
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # a damaged file is of another training
             about = json.loads(path.read_text())
             if about["digests"][WEIGHTS] == digest:
                 return about.get("seconds", math.nan)
@@ -222,14 +230,16 @@ def _digest(data):
 
 
 class Interruption:
-    """Ctrl-C and SIGTERM while it lasts: both are noted in ``asked`` rather than obeyed, for the training to end with a
-    whole step. A second Ctrl-C, two seconds later or more, is obeyed."""
+    """Defers SIGINT and SIGTERM: sets ``asked``, so that the loop stops after the current step.
+
+    A second SIGINT, two seconds later or more, raises KeyboardInterrupt at once.
+    """
 
     asked = False
 
     def __enter__(self):
         self.since, self.before = 0, {}
-        if threading.current_thread() is threading.main_thread():  # no other thread may
+        if threading.current_thread() is threading.main_thread():  # only it may set handlers
             self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 

@@ -1,10 +1,9 @@
 """Where and how a model computes: device, threads, precision, memory layout and compilation.
 
 ``compute.precision: auto`` and ``compute.channels_last: auto`` are decided by timing a few training steps of the model
-at hand, never by a guess: which layout is faster depends on the processor, the clip's size and the network's width. On
-an accelerator ``compute.compile: auto`` is timed, too; on a processor it stands for no.
-What was measured is kept in ``build/arithmetic``, so a later run on the same machine computes alike; the decision
-stands in every checkpoint's ``model.json``.
+at hand, because the faster layout depends on the processor, the size of clips and the width of the network. On an
+accelerator ``compute.compile: auto`` is timed, too; on a CPU it means no. Decisions are kept in ``build/arithmetic``,
+so that later runs on the same machine compute alike, and recorded in every checkpoint's ``model.json``.
 """
 
 import copy
@@ -27,15 +26,13 @@ from aurl.project.files import key_of, locked, write_bytes
 from aurl.project.progress import local_processes
 
 LAYOUTS = {False: torch.contiguous_format, True: torch.channels_last_3d}
-PATIENCE = 1.0  # seconds that one measured step may take, about
-REPEATS = 3  # timed steps of each candidate, of which the fastest counts
-TIE = (
-    1.1  # candidates within this factor of the fastest are equal: the first of them is taken, so noise decides nothing
-)
+STEP_SECONDS = 1.0  # target duration of a timed step
+REPEATS = 3  # timed steps per candidate; the fastest counts
+TIE = 1.1  # the first candidate within this factor of the fastest wins, so that noise decides nothing
 
 
 class Arithmetic(NamedTuple):
-    """How a model computes on ``device``: ``precision`` is "bf16" or "float32"."""
+    """How a model computes on ``device``; ``precision`` is "bf16" or "float32"."""
 
     device: torch.device
     precision: str
@@ -47,11 +44,11 @@ class Arithmetic(NamedTuple):
         return LAYOUTS[self.channels_last]
 
     def autocast(self):
-        """The context in which forward passes run."""
+        """The context for forward passes."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def facts(self):
-        """What decides the last digits of a result, as JSON can hold it."""
+        """The settings that change the last digits of a result, as JSON values."""
         return {
             "device": self.device.type,
             "precision": self.precision,
@@ -62,7 +59,7 @@ class Arithmetic(NamedTuple):
 
 
 def best_device():
-    """CUDA's GPU if there is one, else Apple's (mps), else the CPU."""
+    """CUDA's GPU, else Apple's (mps), else the CPU."""
     for name, there in (("cuda", torch.cuda.is_available), ("mps", torch.backends.mps.is_available)):
         if there():
             return torch.device(name)
@@ -70,30 +67,29 @@ def best_device():
 
 
 def limit_threads(compute):
-    """Use ``compute.threads`` of the processor's cores; if ``None``, all of them, or this process's share.
+    """Use ``compute.threads`` CPU cores; if ``None``, all of them, or this process's share.
 
     The number of threads changes the last digits of sums, and training amplifies them. One thread gives the same result
-    on any number of cores, and two trainings side by side finish sooner than one after the other on two cores each.
+    on any number of cores. Two trainings at once on one core each finish sooner than in sequence on two cores.
     """
     torch.set_num_threads(compute.threads or max(1, joblib.cpu_count() // local_processes()))
 
 
 def keep_memory():
-    """Ask glibc to keep the memory that a training step frees for the next step, which makes steps about a third
-    faster.
+    """Make glibc reuse the memory that a training step frees, which makes steps about a third faster.
 
-    By default glibc returns large blocks to the system, and every step gets them anew, page by page.
+    By default glibc returns large blocks to the system, and every step requests them again, page by page.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.libc_ver()[0] == "glibc" else None
     if mallopt:
-        mallopt(-4, 0)  # M_MMAP_MAX: no block apart from the heap
+        mallopt(-4, 0)  # M_MMAP_MAX: all blocks come from the heap
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes
         mallopt(-2, 2**30)  # M_TOP_PAD, bytes
 
 
 @contextmanager
-def fits(parameter):
-    """Where an accelerator has too little memory, raise UserError that says which ``parameter`` to lower."""
+def explain_out_of_memory(parameter):
+    """Turn an accelerator's out-of-memory error into a UserError that names the ``parameter`` to lower."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -101,24 +97,28 @@ def fits(parameter):
         raise UserError(f"the memory of {device} is too small: set {parameter} to fewer videos at a time.") from None
 
 
-def settle(model, clip, batch, compute):
-    """The `Arithmetic` for ``model`` (an `AURL`) on clips of ``clip.frames`` x ``clip.size`` x ``clip.size``, ``batch``
-    at a time.
+def choose_arithmetic(model, clip, batch, compute):
+    """The fastest `Arithmetic` that ``compute`` allows for a model.
 
-    ``compute`` is that section of ``params.yaml``. Where it says "auto", training steps of the video encoder are timed
-    in every combination that is left open, unless this machine has done so before. A backbone without weights is
-    not timed: "auto" then stands for float32. Where memory suffices for none, the last is taken and nothing noted, as
-    only the work itself will tell. On Apple's GPU "auto" stands for float32 and the usual layout,
-    as nothing else was tried there.
+    For "auto", training steps of the backbone are timed in every allowed combination, unless this machine has done so
+    before. If memory suffices for none, the last combination is returned and not recorded. Without timing, "auto" means
+    float32 for a model of precomputed features, and float32 in the contiguous layout on Apple's GPU.
 
-    Raises UserError for bf16 on Apple's GPU, and where a compiler that was asked for does not work.
+    Args:
+        model: an `aurl.models.AURL`.
+        clip: the ``clip`` section; clips have ``clip.frames`` x ``clip.size`` x ``clip.size`` pixels.
+        batch: videos at a time.
+        compute: the ``compute`` section.
+
+    Raises:
+        UserError: for bf16 on Apple's GPU, and for ``compile: always`` where the compiler fails.
     """
     limit_threads(compute)
     keep_memory()
     device = next(model.parameters()).device
     if device.type == "mps" and compute.precision == "bf16":
         raise UserError("compute.precision bf16 is not for Apple's GPU (mps): set it to float32 or auto.")
-    if next(model.backbone.parameters(), None) is None:  # of features: nothing to measure
+    if next(model.backbone.parameters(), None) is None:  # a model of precomputed features
         return Arithmetic(device, compute.precision.replace("auto", "float32"), False, False)
     precisions = _precisions(device) if compute.precision == "auto" else [compute.precision]
     layouts = [True, False] if compute.channels_last == "auto" else [compute.channels_last == "always"]
@@ -138,7 +138,7 @@ def settle(model, clip, batch, compute):
         "clip": [clip.frames, clip.size],
     }
     record = paths.ARITHMETIC / f"{key_of(**inputs)[:16]}.json"
-    with locked(record.parent):  # a run beside this one waits and goes by the same decision
+    with locked(record.parent):  # a concurrent run waits and uses the same decision
         chosen = _chosen(record, options)
         if chosen is None:
             seconds = _measure(model.backbone, clip, batch, options)
@@ -157,7 +157,7 @@ def settle(model, clip, batch, compute):
 
 
 def _chosen(record, options):
-    """The one of ``options`` that was decided on before; None if there is no record of it, or a damaged one."""
+    """The recorded choice among ``options``; None for a missing or damaged record."""
     try:
         chosen = Arithmetic(options[0].device, *json.loads(record.read_text())["chosen"])
     except (OSError, ValueError, TypeError, KeyError):
@@ -166,7 +166,7 @@ def _chosen(record, options):
 
 
 def processor(device=None):
-    """Kind of processor, number of its cores and the instructions that torch uses, in words."""
+    """The kind of processor, its number of cores and the instructions that torch uses, as text."""
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device is not None and device.type == "mps":
@@ -183,7 +183,7 @@ def processor(device=None):
 
 
 def _precisions(device):
-    """The candidates: bf16 only where there are instructions for it, as its emulation is far slower."""
+    """The candidates: bf16 only with hardware instructions, because emulation is far slower."""
     has_bf16 = {
         "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
         "cpu": lambda: torch.cpu._is_avx512_bf16_supported() and "AVX512" in torch.backends.cpu.get_cpu_capability(),
@@ -192,12 +192,12 @@ def _precisions(device):
 
 
 def _measure(backbone, clip, batch, options):
-    """Seconds of a training step in each of ``options``, infinite where memory does not suffice."""
+    """Seconds of a training step with each of ``options``; infinite if memory does not suffice."""
     device = options[0].device
     size = (3, clip.frames, clip.size, clip.size)
     few = min(batch, 2)
     share = min(_time(backbone, torch.zeros(few, *size, device=device), options[0], 1) / few for _ in range(2))
-    clips = torch.zeros(max(few, min(batch, round(PATIENCE / share))), *size, device=device)
+    clips = torch.zeros(max(few, min(batch, round(STEP_SECONDS / share))), *size, device=device)
     return [_time(backbone, clips, option, REPEATS) for option in options]
 
 
@@ -209,7 +209,7 @@ def _time(backbone, clips, option, repeats):
     try:
         if option.compiled:
             network.compile()
-        for _ in range(1 + repeats):  # the first one prepares kernels
+        for _ in range(1 + repeats):  # the first prepares kernels
             start = time.perf_counter()
             with option.autocast():
                 loss = network(clips).square().mean()
@@ -219,7 +219,7 @@ def _time(backbone, clips, option, repeats):
     except torch.OutOfMemoryError:
         return float("inf")
     except Exception:
-        if option.compiled:  # a compiler may be missing, or not know an operation
+        if option.compiled:  # it may be missing, or not support an operation
             return float("inf")
         raise
     return min(seconds[1:])

@@ -1,4 +1,4 @@
-"""From clips and class names to features, and from features to ranked labels."""
+"""Features of clips and class names, and ranked labels from features."""
 
 import numpy as np
 import torch
@@ -6,47 +6,66 @@ import torch
 from aurl.project.progress import bar
 from aurl.training import devices, processes
 
-# Kinetics' mean and standard deviation of red, green and blue in [0, 1] (torchvision's video models).
+# Mean and standard deviation of Kinetics' red, green and blue in [0, 1], as for torchvision's video models.
 MEAN = (0.43216, 0.394666, 0.37645)
 STD = (0.22803, 0.22145, 0.216989)
-PAIRS = 2**24  # numbers at a time in `similarity`, of which every pair of a video and a class has D
+PAIRS = 2**24  # numbers at a time in `similarity`; a pair of a video and a class has D
 
 
-@devices.fits("evaluate.batch")
-@torch.no_grad()
 def encode(model, clips, batch, compute, desc=None):
-    """Features float32 of unit length, (N, D) or (N, K, D) (`aurl.models.AURL.encode_video`), and labels (N,) of all
-    clips, in their order.
+    """Unit-length float32 features (N, D) or (N, K, D) of all videos (`aurl.models.AURL.encode_video`), labels (N,).
 
-    ``clips`` are `aurl.data.clips.Clips`, encoded ``batch`` videos at a time; ``compute`` is that section of
-    ``params.yaml``. Processes that share the work (`aurl.training.processes`) encode a part each, and all get the
-    whole. With
-    ``desc`` a progress bar of that name is drawn. Raises UserError where an accelerator has too little memory.
+    Processes that share the work (`aurl.training.processes`) encode a part each, and all of them get all rows.
+
+    Args:
+        model: an `aurl.models.AURL`.
+        clips: `aurl.data.clips.Clips`; rows keep their order.
+        batch: videos at a time.
+        compute: the section of ``params.yaml``.
+        desc: the name of a progress bar; without it, none is drawn.
+
+    Raises:
+        UserError: for an accelerator with too little memory.
     """
-    arithmetic = devices.settle(model, clips.clip, batch, compute)
+    return _encode(model, model.encode_video, clips, batch, compute, desc)
+
+
+def backbone_features(model, clips, batch, compute, desc=None):
+    """The backbone's float32 features (N, K, F) of all clips, before pooling and projection; see `encode`."""
+
+    def features(video):
+        return model.backbone(video.flatten(0, 1)).float().unflatten(0, video.shape[:2])
+
+    return _encode(model, features, clips, batch, compute, desc)[0]
+
+
+@devices.explain_out_of_memory("evaluate.batch")
+@torch.no_grad()
+def _encode(model, forward, clips, batch, compute, desc):
+    arithmetic = devices.choose_arithmetic(model, clips.clip, batch, compute)
     model.eval().to(memory_format=arithmetic.memory_format)
     features, labels = [torch.empty(0)], [torch.empty(0, dtype=torch.int64)]  # a process may have no video
-    mine = range(len(clips))[processes.share(len(clips), processes.rank(), processes.count())]
+    mine = range(len(clips))[processes.own_rows(len(clips), processes.rank(), processes.count())]
     order = [[(0, i) for i in mine[start : start + batch]] for start in range(0, len(mine), batch)]
     batches = clips.batches(batch, order, compute)
     for video, label, mirrored in bar(batches, desc=desc, unit="batch", disable=desc is None or processes.rank() > 0):
         with arithmetic.autocast():
-            features.append(model.encode_video(to_device(video, mirrored, arithmetic)).cpu())
+            features.append(forward(to_device(video, mirrored, arithmetic)).cpu())
         labels.append(label)
-    return processes.gathered(torch.cat(features).numpy()), processes.gathered(torch.cat(labels).numpy())
+    return processes.gather(torch.cat(features).numpy()), processes.gather(torch.cat(labels).numpy())
 
 
 @torch.no_grad()
 def encode_classes(model, word_vectors):
-    """Features (C, D) float32 of unit length of classes with the word vectors (C, W)."""
+    """Unit-length float32 features (C, D) of classes with the word vectors (C, W)."""
     word_vectors = torch.as_tensor(word_vectors, dtype=torch.float32).to(next(model.parameters()).device)
     return model.eval().encode_class(word_vectors).cpu().numpy()
 
 
 def similarity(video, classes, relation=None):
-    """How well every video fits every class, in [-1, 1], (N, C): the cosine of features (N, D) and (C, D).
+    """Scores (N, C) in [-1, 1] of every video and class: the cosine of unit features (N, D) and (C, D).
 
-    With a ``relation`` (`aurl.models.Relation`), it is what that makes of features (N, K, D) and (C, D).
+    With a ``relation`` (`aurl.rivals.Relation`), its scores of features (N, K, D) and (C, D).
     """
     if relation is None:
         return video @ classes.T
@@ -59,16 +78,16 @@ def similarity(video, classes, relation=None):
     return torch.cat(parts).numpy()
 
 
-def whole(video):
-    """One direction for each video, (N, D): features (N, D), or the means of (N, K, D)."""
+def mean_over_segments(video):
+    """One feature per video, (N, D), from features (N, D) or (N, K, D)."""
     return video if video.ndim == 2 else video.mean(axis=1)
 
 
 def rank(scores, names, k=5):
-    """The ``k`` best of C class names for every video, best first, or all of them if there are fewer.
+    """The ``k`` best of C class names for every video, best first, or all names if C < k.
 
-    ``scores`` (N, C) are those of `similarity`. Returns labels (N, k), an array of names, and their scores (N, k).
-    Equal scores keep the order of ``names``.
+    ``scores`` (N, C) come from `similarity`. Returns names (N, k) and their scores (N, k). Equal scores keep the order
+    of ``names``.
 
     >>> labels, scores = rank(np.array([[0.6, 1.0], [0.8, 0.0]]), ["run", "walk"])
     >>> labels.tolist(), scores.tolist()
@@ -81,14 +100,14 @@ def rank(scores, names, k=5):
 def to_device(video, mirrored, arithmetic):
     """uint8 ``(N, K, T, H, W, 3)`` -> normalized floats ``(N, K, 3, T, H, W)`` on the device, in its memory layout.
 
-    Bytes travel to the device. There, clips for which the bool ``mirrored`` (N, K) holds are mirrored left to right.
-    Features ``(N, K, F)`` stay as they are.
+    Bytes are copied to the device and converted there, where clips with ``mirrored`` (N, K) True are flipped left to
+    right. Features ``(N, K, F)`` are only copied.
     """
-    # Bytes are pinned for CUDA alone. Elsewhere (mps) a copy that is not waited for may read memory that was freed.
-    device, beside = arithmetic.device, arithmetic.device.type == "cuda"
+    # Only CUDA has pinned bytes. Elsewhere (mps) an asynchronous copy may read memory that was freed.
+    device, pinned = arithmetic.device, arithmetic.device.type == "cuda"
     if video.ndim == 3:
-        return video.to(device, non_blocking=beside)
-    flat, mirrored = (values.flatten(0, 1).to(device, non_blocking=beside) for values in (video, mirrored))
+        return video.to(device, non_blocking=pinned)
+    flat, mirrored = (values.flatten(0, 1).to(device, non_blocking=pinned) for values in (video, mirrored))
     if mirrored.any():
         flat = torch.where(mirrored[:, None, None, None, None], flat.flip(-2), flat)
     return to_input(flat).contiguous(memory_format=arithmetic.memory_format).unflatten(0, video.shape[:2])
@@ -97,7 +116,7 @@ def to_device(video, mirrored, arithmetic):
 def to_input(clips: np.ndarray | torch.Tensor, mean: tuple = MEAN, std: tuple = STD) -> torch.Tensor:
     """(..., T, H, W, 3) uint8 RGB -> (..., 3, T, H, W) float32: (clips / 255 - mean) / std, contiguous.
 
-    On the device of ``clips``, which is left as it is.
+    The result is on the device of ``clips``, which does not change.
     """
     clips = torch.as_tensor(clips)
     mean, std = (torch.tensor(v, device=clips.device)[:, None, None, None] for v in (mean, std))

@@ -1,8 +1,8 @@
-"""One training or evaluation shared by several processes, one for each accelerator.
+"""One training or evaluation shared by several processes, one per accelerator.
 
-`together` starts them with PyTorch's elastic launcher, which is behind ``torchrun`` too: when one dies, all are started
-again, and the training goes on from its last state. What they exchange is here as well. Alone, a process exchanges
-nothing, so the same code trains on one device.
+`run_in_processes` starts them with PyTorch's elastic launcher, like ``torchrun``: when one dies, all restart, and the
+training resumes from its last state. The other functions exchange data between processes; in a single process they
+return their argument.
 """
 
 import logging
@@ -18,28 +18,33 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import distributed, nn
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from aurl import UserError
 from aurl.project.files import write_bytes
 from aurl.project.progress import ENVIRONMENT, say
 
-RESTARTS = 3  # of all processes because one died, before the run is given up
-PATIENCE = 60  # seconds that processes have to save what they have done when they are asked to stop
-BEHIND = 2  # seconds that a process which lost the others is silent, so that the one that died is named, not this one
+RESTARTS = 3  # how often all processes restart because one died, before the run is given up
+SHUTDOWN_SECONDS = 60  # for processes to save their work after they are asked to stop
+FAILURE_DELAY = 2  # seconds that a process which lost the others waits, so that the launcher names the one that died
 
 
-def together(function, *arguments, processes=1, nodes=1, rendezvous=None, folder=None, name="this"):
-    """``function(*arguments)`` in ``processes`` processes at once, and what the first of them returns.
+def run_in_processes(function, *arguments, processes=1, nodes=1, rendezvous=None, folder=None, name="this"):
+    """Call ``function(*arguments)`` in several processes at once, and return the result of the first.
 
-    Both are pickled: a function of a module, and arguments that can be sent. On several machines (``nodes``), call this
-    on each of them, with ``rendezvous``, the address of one ("HOST:PORT"), and the same ``name``. In ``folder``,
-    which they share, one process tells the others of a mistake. In a process that ``torchrun`` started by hand, the
-    function is called there. Nothing is started for one process.
+    A single process, or one that ``torchrun`` started by hand, calls the function directly. On several machines, call
+    this on each of them.
 
-    Raises UserError as the function does, for a process that dies too often, and for an interruption.
+    Args:
+        function: must be importable.
+        arguments: must be picklable.
+        processes: their number on this machine.
+        nodes: the number of machines.
+        rendezvous: the address of one machine, "HOST:PORT"; needed for several.
+        folder: a folder that all machines share, through which one process tells the others of a UserError.
+        name: the name of the run in messages, the same on every machine.
+
+    Raises:
+        UserError: as the function does, for a process that dies too often, and for an interruption.
     """
     world = processes * nodes
     if distributed.is_torchelastic_launched():
@@ -50,28 +55,32 @@ def together(function, *arguments, processes=1, nodes=1, rendezvous=None, folder
         return _called(function, arguments)
     if world == 1:
         return function(*arguments)
-    if torch.backends.mps.is_available():  # and gloo moves nothing from there
+    if torch.backends.mps.is_available():  # gloo does not support it
         raise UserError(f"{name} is to have {world} processes, but Apple's GPU (mps) serves one: ask for one.")
     if torch.cuda.is_available() and processes > torch.cuda.device_count():
         raise UserError(
             f"{name} is to have {processes} processes and there are {torch.cuda.device_count()} GPUs: ask for fewer."
         )
-    with tempfile.TemporaryDirectory() as logs, _quiet(name):
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    with tempfile.TemporaryDirectory() as logs, _quiet_launcher(name):
         config = LaunchConfig(
             min_nodes=nodes, max_nodes=nodes, nproc_per_node=processes, run_id=name.replace(" ", "-"),
             rdzv_backend="c10d", rdzv_endpoint=rendezvous or "localhost:0",
             local_addr=None if rendezvous else "localhost", max_restarts=RESTARTS, start_method="forkserver",
-            shutdown_timeout=PATIENCE,
+            shutdown_timeout=SHUTDOWN_SECONDS,
             logs_specs=DefaultLogsSpecs(logs, redirects=Std.ALL if ENVIRONMENT in os.environ else Std.NONE),
         )  # fmt: skip
         mistake = Path(folder or logs, f"{name.replace(' ', '-')}.mistake")
         mistake.unlink(missing_ok=True)
-        multiprocessing.set_forkserver_preload([function.__module__])  # a restart then takes no seconds to import torch
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # without advice on how to set up what is set up here
+        multiprocessing.set_forkserver_preload([function.__module__])  # so that a restart does not import torch again
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no advice on settings that are made here
         try:
             found = elastic_launch(config, _worker)(pickle.dumps((function, arguments)), str(mistake))
         except ChildFailedError as error:
-            raise UserError(f"{name} was given up after {RESTARTS} restarts: {_of(error, world)}") from None
+            raise UserError(f"{name} was given up after {RESTARTS} restarts: {_describe(error, world)}") from None
         except SignalException:
             raise UserError(f"{name} was interrupted; the same command goes on where it was.") from None
     result = found[min(found)]
@@ -82,33 +91,33 @@ def together(function, *arguments, processes=1, nodes=1, rendezvous=None, folder
 
 
 def rank():
-    """The number of this process, of `count`."""
+    """The number of this process, in [0, `count`)."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def count():
-    """How many processes share the work, on all machines."""
+    """The number of processes that share the work, on all machines."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def share(rows, rank, count):
-    """This process's part of ``rows`` rows: slices of all processes are disjoint, complete and in order.
+def own_rows(rows, rank, count):
+    """The slice of ``rows`` rows that process ``rank`` of ``count`` has: disjoint, complete and in order.
 
-    >>> [share(5, rank, 2) for rank in range(2)]
+    >>> [own_rows(5, rank, 2) for rank in range(2)]
     [slice(0, 2, None), slice(2, 5, None)]
     """
     return slice(rows * rank // count, rows * (rank + 1) // count)
 
 
-def summed(values):
+def sum_over_processes(values):
     """The sum of a tensor over all processes, in place."""
     if count() > 1:
         distributed.all_reduce(values)
     return values
 
 
-def gathered(rows):
-    """The arrays (n, ...) of all processes, one after the other."""
+def gather(rows):
+    """The arrays (n, ...) of all processes, concatenated in order of rank."""
     if count() == 1:
         return rows
     parts = [None] * count()
@@ -116,24 +125,22 @@ def gathered(rows):
     return np.concatenate([part for part in parts if len(part)] or parts)
 
 
-def watched(objective):
-    """``objective`` (an `aurl.training.loop.Objective`) so that a backward pass averages gradients over all
-    processes, and
-    BatchNorm sees the videos of all of them.
+def synchronize(objective):
+    """Wrap an `aurl.training.loop.Objective`: gradients and BatchNorm cover the videos of all processes.
 
-    The model's own modules are changed. The class encoder is left as it is: all processes give it the same classes.
+    This changes the model's own modules. The class encoder stays, because all processes give it the same classes.
     """
     if count() == 1:
         return objective
     model = objective.model
-    model.backbone, model.projection = _synchronized(model.backbone), _synchronized(model.projection)
-    # A loss without visual centers leaves them unused. To say so also keeps gradients in the same buckets in every
-    # step, so that a run which goes on from a state adds them up in the same order.
+    model.backbone, model.projection = _synchronize_norms(model.backbone), _synchronize_norms(model.projection)
+    # A loss without visual centers leaves them unused. The flag also keeps gradients in the same buckets in every step,
+    # so that a resumed run adds them up in the same order.
     return nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True, forward_sync_buffers=False)
 
 
-def _synchronized(module):
-    if any(weight.is_cuda for weight in module.parameters()):  # of features there are none
+def _synchronize_norms(module):
+    if any(weight.is_cuda for weight in module.parameters()):  # a model of features has none
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
@@ -142,7 +149,7 @@ def _synchronized(module):
 
 
 class _SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """BatchNorm over the videos of all processes; PyTorch's own one is for accelerators only."""
+    """BatchNorm over the videos of all processes on CPUs; PyTorch's own supports accelerators only."""
 
     def _check_input_dim(self, x):
         pass
@@ -152,7 +159,7 @@ class _SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         wide, around = x.float(), (1, -1, *[1] * (x.ndim - 2))
         over = [0, *range(2, x.ndim)]
-        rows = summed(torch.tensor(float(x.numel() // x.shape[1])))  # values of each channel
+        rows = sum_over_processes(torch.tensor(float(x.numel() // x.shape[1])))  # values per channel
         mean = _Sum.apply(wide.sum(over)) / rows
         centered = wide - mean.view(around)
         variance = _Sum.apply(centered.square().sum(over)) / rows
@@ -165,20 +172,25 @@ class _SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 class _Sum(torch.autograd.Function):
-    """`summed` for values that have a gradient, which is the sum of all processes' gradients."""
+    """`sum_over_processes` with a gradient, the sum of all processes' gradients."""
 
     @staticmethod
     def forward(ctx, values):
-        return summed(values.clone())
+        return sum_over_processes(values.clone())
 
     @staticmethod
     def backward(ctx, gradient):
-        return summed(gradient.clone())
+        return sum_over_processes(gradient.clone())
 
 
-@record  # lets the launcher know what an exception said
 def _worker(job, mistake):
-    """One of the processes; a mistake that the user can fix ends all of them, and no restart repeats it."""
+    """One of the processes. A UserError ends all of them without a restart."""
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    return record(_work)(job, mistake)  # tells the launcher the message of an exception
+
+
+def _work(job, mistake):
     mistake = Path(mistake)
     if mistake.exists():
         return pickle.loads(mistake.read_bytes())
@@ -193,22 +205,21 @@ def _called(function, arguments):
     if cuda := torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     store, rank_, world = next(distributed.rendezvous("env://"))
-    # The launcher keeps this store between restarts. Without names of its own, a new process would find the address of
-    # one that has died.
+    # The launcher keeps this store between restarts. The prefix hides the addresses of processes that have died.
     store = distributed.PrefixStore(f"restart-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
     distributed.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank_, world_size=world)
     try:
         result = function(*arguments)
         return result if rank() == 0 else None
     except RuntimeError:
-        time.sleep(BEHIND)
+        time.sleep(FAILURE_DELAY)
         raise
     finally:
         distributed.destroy_process_group()
 
 
-def _of(error, world):
-    """Which process died first, and how."""
+def _describe(error, world):
+    """The process that died first, and how, as the end of a sentence."""
     number, failure = error.get_first_failure()
     if failure.exitcode < 0:
         how = f"was killed by {signal.Signals(-failure.exitcode).name}"
@@ -219,25 +230,26 @@ def _of(error, world):
 
 
 @contextmanager
-def _quiet(name):
-    """The launcher's own messages reach the terminal and no notebook; its handlers of signals go when it ends."""
+def _quiet_launcher(name):
+    """Shows the launcher's failures on the terminal but in no notebook, and restores signal handlers at the end."""
 
-    class Said(logging.Handler):
+    class Failures(logging.Handler):
         def emit(self, message):
             if message.levelno >= logging.ERROR and "failed" in message.getMessage():
                 say(f"{name}: a process {message.getMessage()}; all begin again, {RESTARTS} times at most")
 
-    loggers, said = [logging.getLogger(f"torch.{name}") for name in ("distributed.elastic", "multiprocessing")], Said()
+    loggers = [logging.getLogger(f"torch.{name}") for name in ("distributed.elastic", "multiprocessing")]
+    failures = Failures()
     numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
     before = {number: signal.getsignal(number) for number in numbers}
     for logger in loggers:
-        logger.addHandler(said)
+        logger.addHandler(failures)
         logger.propagate = False
     try:
         yield
     finally:
         for logger in loggers:
-            logger.removeHandler(said)
+            logger.removeHandler(failures)
             logger.propagate = True
         for number, handler in before.items():
             if signal.getsignal(number) is not handler and handler is not None:

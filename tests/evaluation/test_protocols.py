@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from aurl import UserError, metrics
 from aurl.evaluation import protocols
-from aurl.models import Relation
+from aurl.rivals import Relation
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from aurl.data.features import FixedFeatures
 from aurl.data.readers import features
 from aurl.pipeline import heads
 from aurl.project import config, files, paths
-from aurl.training import checkpoints
+from aurl.training import checkpoints, devices, inference, loop
 
 ROOT = Path(__file__).parents[2]
 UNSEEN = ["pink", "cyan", "gray"]
@@ -90,8 +90,8 @@ def test_heads_learn_the_seen_classes(project):
     table = features.read(paths.heads("verbs-seen"))
     parts = [heads.FixedFeatures(table[table["split"] == split], NAMES) for split in ("train", "val")]
     params = params.replace(train={"epochs": 20})
-    model = heads.fit(params, *parts, NAMES, WORDS).judged
-    assert heads.validate(model, parts[1], torch.as_tensor(WORDS), params)["val_top1"] >= 0.75
+    model = loop.train_in_memory(params, *parts, NAMES, WORDS).judged
+    assert loop.validate(model, parts[1], torch.as_tensor(WORDS), params)["val_top1"] >= 0.75
 
 
 def test_variants_with_other_clips_or_backbones_are_left_out(project):
@@ -222,11 +222,11 @@ def test_features_are_kept_in_the_readers_layout(project, tmp_path, monkeypatch)
         heads.keep_features(params, "run")
     assert paths.heads("verbs-seen").read_bytes() == whole
     loaded, _ = checkpoints.load("run")
-    found = heads.backbone_features(loaded, sets["test"], params)
-    assert torch.equal(found, torch.from_numpy(features.load(paths.heads("verbs-unseen")).features))
-    projected = loaded.projection(found[:, 0])
+    found = inference.backbone_features(loaded, sets["test"], 64, params.compute)
+    assert np.array_equal(found, features.load(paths.heads("verbs-unseen")).features)
+    projected = loaded.projection(torch.from_numpy(found[:, 0]))
     clips, _, mirrored = next(iter(sets["test"].batches(64)))
-    arithmetic = heads.devices.settle(loaded, sets["test"].clip, 64, params.compute)
+    arithmetic = devices.choose_arithmetic(loaded, sets["test"].clip, 64, params.compute)
     torch.testing.assert_close(
-        projected, loaded.project(heads.to_device(clips, mirrored, arithmetic)), atol=0.02, rtol=0.02
+        projected, loaded.project(inference.to_device(clips, mirrored, arithmetic)), atol=0.02, rtol=0.02
     )

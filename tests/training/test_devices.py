@@ -37,9 +37,9 @@ def model(seed=0, **changes):
     return models.build(config.Model(**MODEL | changes), 4, 6)
 
 
-def settle(precision="auto", channels_last="auto", network=None, clip=CLIP):
+def choose(precision="auto", channels_last="auto", network=None, clip=CLIP):
     asked = compute(precision).model_copy(update={"channels_last": channels_last})
-    return devices.settle(network or model(), clip, 4, asked)
+    return devices.choose_arithmetic(network or model(), clip, 4, asked)
 
 
 def test_threads_are_limited_to_the_parameter(one_thread):
@@ -54,7 +54,7 @@ def test_threads_are_limited_to_the_parameter(one_thread):
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("channels_last", ["always", "never"])
 def test_what_the_parameters_say_is_not_measured(records, precision, channels_last):
-    found = settle(precision, channels_last)
+    found = choose(precision, channels_last)
     assert found[1:] == (precision, channels_last == "always", False) and records() == []
 
 
@@ -62,7 +62,7 @@ def test_what_the_parameters_say_is_not_measured(records, precision, channels_la
 def test_auto_takes_the_fastest_and_records_every_time(records, monkeypatch, fastest):
     monkeypatch.setattr(devices, "_precisions", lambda device: ["bf16", "float32"])
     monkeypatch.setattr(devices, "_measure", lambda *_: [0.1 if i == fastest else 0.3 for i in range(4)])
-    found = settle()
+    found = choose()
     assert found[1:] == OPTIONS[fastest]
     (record,) = records()
     assert record["chosen"] == list(found[1:]) and sorted(record["seconds"].values()) == [0.1, 0.3, 0.3, 0.3]
@@ -72,19 +72,19 @@ def test_auto_takes_the_fastest_and_records_every_time(records, monkeypatch, fas
 def test_noise_does_not_decide(monkeypatch, seconds, chosen):
     monkeypatch.setattr(devices, "_precisions", lambda device: ["float32"])
     monkeypatch.setattr(devices, "_measure", lambda *_: list(seconds))
-    assert settle().channels_last == chosen
+    assert choose().channels_last == chosen
 
 
 def test_a_decision_is_kept_whatever_later_measurements_say(records, monkeypatch):
     monkeypatch.setattr(devices, "_precisions", lambda device: ["float32"])
     monkeypatch.setattr(devices, "_measure", lambda *_: [2.0, 1.0])
-    first = settle()
+    first = choose()
     monkeypatch.setattr(devices, "_measure", lambda *_: [1.0, 2.0])
-    assert settle() == first and not first.channels_last
-    assert settle(network=model(seed=1)) == first  # other weights, same shapes
-    assert settle(network=model(width=8)) != first  # another network
-    assert settle(clip=CLIP.model_copy(update={"size": 32})).channels_last  # another clip
-    assert settle(clip=CLIP.model_copy(update={"frames": 4})).channels_last
+    assert choose() == first and not first.channels_last
+    assert choose(network=model(seed=1)) == first  # other weights, same shapes
+    assert choose(network=model(width=8)) != first  # another network
+    assert choose(clip=CLIP.model_copy(update={"size": 32})).channels_last  # another clip
+    assert choose(clip=CLIP.model_copy(update={"frames": 4})).channels_last
     assert len(records()) == 4
 
 
@@ -92,10 +92,10 @@ def test_a_decision_is_kept_whatever_later_measurements_say(records, monkeypatch
 def test_a_damaged_record_is_measured_again(records, monkeypatch, content):
     monkeypatch.setattr(devices, "_precisions", lambda device: ["bf16", "float32"])
     monkeypatch.setattr(devices, "_measure", lambda *_: [0.3, 0.3, 0.1, 0.3])
-    first = settle()
+    first = choose()
     (path,), (whole,) = paths.ARITHMETIC.glob("*.json"), records()
     path.write_text(content)
-    assert settle() == first and records() == [whole]
+    assert choose() == first and records() == [whole]
 
 
 def test_runs_side_by_side_measure_once(monkeypatch):
@@ -109,7 +109,7 @@ def test_runs_side_by_side_measure_once(monkeypatch):
     monkeypatch.setattr(devices, "_precisions", lambda device: ["float32"])
     monkeypatch.setattr(devices, "_measure", slow)
     with ThreadPoolExecutor(3) as pool:
-        found = [run.result() for run in [pool.submit(settle) for _ in range(3)]]
+        found = [run.result() for run in [pool.submit(choose) for _ in range(3)]]
     assert len(measured) == 1 and len(set(found)) == 1
 
 
@@ -118,7 +118,7 @@ def test_measuring_times_every_option_and_leaves_no_trace():
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     state = torch.get_rng_state()
     with torch.no_grad():  # as inside `encode`
-        found = settle(network=network)
+        found = choose(network=network)
     assert found.precision in ("float32", "bf16")
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
@@ -137,13 +137,13 @@ def test_an_option_that_does_not_fit_in_memory_is_not_chosen(records, monkeypatc
 
     monkeypatch.setattr(devices, "_precisions", lambda device: ["bf16", "float32"])
     monkeypatch.setattr(type(network.backbone), "forward", short)
-    chosen = settle(network=network)
+    chosen = choose(network=network)
     assert chosen.precision == (fitting or "float32") and len(records()) == bool(fitting)
 
 
 def test_what_does_not_fit_in_memory_is_said():
     said = r"^the memory of .+ is too small: set evaluate\.batch to fewer videos at a time\.$"
-    with pytest.raises(UserError, match=said), devices.fits("evaluate.batch"):
+    with pytest.raises(UserError, match=said), devices.explain_out_of_memory("evaluate.batch"):
         raise torch.OutOfMemoryError
 
 
@@ -151,9 +151,9 @@ def test_compiling_is_tried_only_on_an_accelerator_unless_asked_for(monkeypatch)
     tried = []
     monkeypatch.setattr(devices, "_precisions", lambda device: ["float32"])
     monkeypatch.setattr(devices, "_time", lambda backbone, clips, option, repeats: tried.append(option) or 1.0)
-    assert not settle().compiled and not any(option.compiled for option in tried)
+    assert not choose().compiled and not any(option.compiled for option in tried)
     asked = compute("float32").model_copy(update={"compile": "always"})
-    assert devices.settle(model(), CLIP, 4, asked).compiled and tried[-1].compiled
+    assert devices.choose_arithmetic(model(), CLIP, 4, asked).compiled and tried[-1].compiled
 
 
 def test_a_compiler_that_fails_is_said(monkeypatch):
@@ -163,7 +163,7 @@ def test_a_compiler_that_fails_is_said(monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", broken)
     asked = compute("float32").model_copy(update={"compile": "always"})
     with pytest.raises(UserError, match=r"^torch\.compile does not work here: set compute\.compile to never\.$"):
-        devices.settle(model(), CLIP, 4, asked)
+        devices.choose_arithmetic(model(), CLIP, 4, asked)
 
 
 def test_emulated_bf16_is_no_candidate(monkeypatch):
@@ -185,7 +185,7 @@ def test_memory_is_kept_from_step_to_step():
 
 
 def test_facts_are_what_json_can_hold():
-    facts = settle("bf16", "always").facts()
+    facts = choose("bf16", "always").facts()
     assert json.loads(json.dumps(facts)) == {
         "device": "cpu", "precision": "bf16", "channels_last": True, "compiled": False, "threads": 1
     }  # fmt: skip
@@ -193,8 +193,8 @@ def test_facts_are_what_json_can_hold():
 
 def test_a_model_of_features_has_nothing_to_measure(records):
     network = models.build(config.Model(**MODEL), 4, 6, features=5)
-    assert settle(network=network, clip=None)[1:] == ("float32", False, False)
-    assert settle("bf16", network=network, clip=None)[1:] == ("bf16", False, False)
+    assert choose(network=network, clip=None)[1:] == ("float32", False, False)
+    assert choose("bf16", network=network, clip=None)[1:] == ("bf16", False, False)
     assert records() == []
 
 
@@ -202,7 +202,7 @@ def test_a_model_of_features_has_nothing_to_measure(records):
 
 
 class OnApple:
-    """As much of a model on Apple's GPU as `settle` asks for."""
+    """As much of a model on Apple's GPU as `choose_arithmetic` asks for."""
 
     backbone = model().backbone
 
@@ -221,14 +221,14 @@ def test_the_best_device(monkeypatch, cuda, mps, best):
 
 
 def test_apple_computes_in_float32_and_measures_nothing(records):
-    found = settle(network=OnApple())
+    found = choose(network=OnApple())
     assert (found.device.type, *found[1:]) == ("mps", "float32", False, False) and records() == []
     assert found.facts()["threads"] is None and "Apple" in devices.processor(found.device)
 
 
 def test_apple_refuses_bf16():
     with pytest.raises(UserError, match=r"^compute\.precision bf16 is not for Apple's GPU \(mps\): set it to float32"):
-        settle("bf16", network=OnApple())
+        choose("bf16", network=OnApple())
 
 
 def test_apple_serves_one_process(monkeypatch):
@@ -236,8 +236,8 @@ def test_apple_serves_one_process(monkeypatch):
     with pytest.raises(
         UserError, match=r"^this is to have 2 processes, but Apple's GPU \(mps\) serves one: ask for one\.$"
     ):
-        processes.together(min, 1, 2, processes=2)
-    assert processes.together(min, 1, 2) == 1
+        processes.run_in_processes(min, 1, 2, processes=2)
+    assert processes.run_in_processes(min, 1, 2) == 1
 
 
 class Doubles(TorchDispatchMode):

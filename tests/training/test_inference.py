@@ -7,8 +7,8 @@ import torch
 from colored import NAMES, WORDS, compute, settings, videos
 
 from aurl.data.clips import Clips
-from aurl.models import Relation
 from aurl.project import config
+from aurl.rivals import Relation
 from aurl.training import checkpoints, devices, inference
 from aurl.training import loop as training
 

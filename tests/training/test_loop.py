@@ -513,7 +513,7 @@ def test_a_killed_run_does_not_resume_from_another_start(run, written, monkeypat
 
 
 def test_the_key_holds_the_code_that_matters_and_no_other():
-    used = code.used_by("import aurl.training.loop, aurl.data.clips", without=training.HARMLESS)
+    used = code.used_by("import aurl.training.loop, aurl.data.clips", without=training.IGNORED_CODE)
     assert {"aurl.losses", "aurl.generator", "aurl.models", "aurl.metrics", "aurl.training.loop"} <= set(used)
     assert {
         "aurl.training.devices",

@@ -326,7 +326,7 @@ class Apart(Clips):
 
     def facts(self):
         if os.environ.get("RANK") == "1":
-            checkpoints.Progress.state = lambda self: None
+            checkpoints.Progress.last_state = lambda self: None
         return super().facts()
 
 
@@ -358,7 +358,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(data, monkeypatch):
         order = training.Order(64, params.train, 0)
         items = [data[0].item(*place) for place in order.places(0)]
         batch = [torch.from_numpy(np.stack(values)) for values in zip(*items, strict=True)]
-        means, _ = run.take(batch, order)
+        means, _ = run.take_step(batch, order)
         gradients.append((means, {name: weight.grad for name, weight in run.model.named_parameters()}))
     torch.use_deterministic_algorithms(False)
     (means, whole), *others = gradients
@@ -391,7 +391,7 @@ def test_features_are_the_same_however_many_processes_share_them(data):
     params = settings()
     model = training.aurl.models.build(params.model, 4, 6)
     one = inference.encode(model, data[1], 3, params.compute)
-    two = processes.together(inference.encode, model, data[1], 3, params.compute, processes=2, name="encoding")
+    two = processes.run_in_processes(inference.encode, model, data[1], 3, params.compute, processes=2, name="encoding")
     np.testing.assert_allclose(two[0], one[0], atol=1e-6)
     np.testing.assert_array_equal(two[1], one[1])
 
@@ -458,7 +458,7 @@ def test_optimizers(data, name, kind, decay_norms):
 
 def test_a_moving_average_of_the_weights_is_judged_and_kept(run, data, tmp_path):
     params = settings(epochs=1, ema=0.75)
-    weights, take = [], training.Run.take
+    weights, take = [], training.Run.take_step
 
     def watching(self, *arguments):
         if not weights:
@@ -467,11 +467,11 @@ def test_a_moving_average_of_the_weights_is_judged_and_kept(run, data, tmp_path)
         weights.append(self.model.centers.detach().clone())
         return found
 
-    training.Run.take = watching
+    training.Run.take_step = watching
     try:
         run(params)
     finally:
-        training.Run.take = take
+        training.Run.take_step = take
     _, first, *later = weights
     expected = first  # the average begins with the weights after the first step
     for weight in later:
