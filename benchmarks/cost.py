@@ -23,6 +23,8 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
+from aurl.project.markdown import markdown_table
+
 N, D, U = 256, 128, 512
 CLASSES = [100, 300, 1_000, 3_000, 10_000, 30_000, 100_000]
 LARGE = 3_000  # from here on, time and memory depend on the number of classes alone
@@ -79,15 +81,15 @@ def markdown(table):
         [(unit, name) for name in SETTINGS for unit in ("ms", "mb")]
     ]
     titles = [f"{name}: {'ms' if unit == 'ms' else 'MB'}" for unit, name in wide.columns]
-    lines = ["| classes C | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
-    for classes, row in wide.iterrows():
-        cells = ["–" if np.isnan(value) else f"{value:,.0f}" for value in row]
-        lines.append(f"| {classes:,} | " + " | ".join(cells) + " |")
+    rows = [
+        [f"{classes:,}", *("–" if np.isnan(value) else f"{value:,.0f}" for value in row)]
+        for classes, row in wide.iterrows()
+    ]
     grown = [
         f"{name}: time as C^{exponent(rows, 'ms'):.2f}, memory as C^{exponent(rows, 'mb'):.2f}"
         for name, rows in table.groupby("setting", sort=False)
     ]
-    return "\n".join(lines) + f"\n\nFrom {LARGE:,} classes on, " + "; ".join(grown) + ".\n"
+    return markdown_table(["classes C", *titles], rows) + f"\nFrom {LARGE:,} classes on, " + "; ".join(grown) + ".\n"
 
 
 def draw(table):

@@ -39,6 +39,7 @@ from aurl import figures
 from aurl.data import proxies
 from aurl.data.video import read_clips
 from aurl.project.files import write_bytes
+from aurl.project.markdown import markdown_table
 
 FRAMES, SIZE, FPS, SECONDS, CLIPS = 16, 112, 25, 10, 40
 TOTAL = FPS * SECONDS
@@ -187,16 +188,13 @@ def compared(table):
 
 
 def markdown(table):
-    lines = [
-        "| video of 10 s | clips from | clips / s | ms / clip | times the released code | times E2E's "
-        "| times the original | kB on disk | s to make, once |",
-        "|---|---" + "|---:" * 7 + "|",
-    ]
+    columns = ["video of 10 s", "clips from", "clips / s", "ms / clip", "times the released code", "times E2E's"]
+    columns += ["times the original", "kB on disk", "s to make, once"]
+    lines = []
     for row in table.itertuples():
         made = f"{row.seconds_to_make:.1f}" if row.seconds_to_make else "–"
         speeds = (row.clips_per_second, row.ms_per_clip, row.times_released, row.times_opencv, row.times_original)
-        cells = [row.video, WAYS[row.way], *(f"{speed:.1f}" for speed in speeds), f"{row.kilobytes:,.0f}", made]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append([row.video, WAYS[row.way], *(f"{speed:.1f}" for speed in speeds), f"{row.kilobytes:,.0f}", made])
     paid = []
     for kind, rows in table.groupby("video", sort=False):
         ms = rows.set_index("way")["ms_per_clip"]
@@ -206,7 +204,7 @@ def markdown(table):
             f"{ms['original'] / ms['proxy']:.1f} times as fast as the original, paid for after {made / saved:.0f} clips"
         )
         paid.append(f"{kind}: {gain if saved > 0 else 'no gain'}")
-    return "\n".join(lines) + "\n\nA random clip from a proxy. " + "; ".join(paid) + ".\n"
+    return markdown_table(columns, lines, left=2) + "\nA random clip from a proxy. " + "; ".join(paid) + ".\n"
 
 
 def draw(table):

@@ -19,6 +19,7 @@ import pandas as pd
 
 from aurl.evaluation import protocols
 from aurl.project.files import write_bytes
+from aurl.project.markdown import markdown_table
 from aurl.training import devices
 
 SETS = {"ucf101": (13_320, 101, 31), "hmdb51": (6_766, 51, 22)}  # videos, classes, those that TruZe tests
@@ -70,10 +71,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         seconds = measure(folder)
     table = pd.DataFrame({"step": list(seconds), "seconds": list(seconds.values())})
-    lines = ["| step | seconds |", "|---|---|", *(f"| {step} | {took:.2f} |" for step, took in seconds.items())]
+    text = markdown_table(["step", "seconds"], [[step, f"{took:.2f}"] for step, took in seconds.items()])
     write_bytes(TABLE, table.assign(processor=devices.processor()).to_csv(index=False, float_format="%.2f").encode())
-    write_bytes(TABLE.with_suffix(".md"), ("\n".join(lines) + "\n").encode())
-    print("\n".join(lines))
+    write_bytes(TABLE.with_suffix(".md"), text.encode())
+    print(text, end="")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from aurl.data.readers import features
 from aurl.pipeline import heads
 from aurl.project import config
 from aurl.project.files import write_bytes
+from aurl.project.markdown import markdown_table
 from aurl.training import devices
 from aurl.training.loop import train_in_memory
 
@@ -69,11 +70,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         seconds = measure(params, folder)
     table = pd.DataFrame({"step": list(seconds), "minutes": [took / 60 for took in seconds.values()]})
-    lines = ["| step | minutes |", "|---|---|"]
-    lines += [f"| {row.step} | {row.minutes:.1f} |" for row in table.itertuples()]
+    text = markdown_table(["step", "minutes"], [[row.step, f"{row.minutes:.1f}"] for row in table.itertuples()])
     write_bytes(TABLE, table.assign(processor=devices.processor()).to_csv(index=False, float_format="%.2f").encode())
-    write_bytes(TABLE.with_suffix(".md"), ("\n".join(lines) + "\n").encode())
-    print("\n".join(lines))
+    write_bytes(TABLE.with_suffix(".md"), text.encode())
+    print(text, end="")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from aurl import UserError, text
 from aurl.data.clips import open_set
 from aurl.project import config, paths
 from aurl.project.files import write_bytes
+from aurl.project.markdown import markdown_table
 from aurl.training import loop as training
 
 GRID = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]
@@ -84,17 +85,17 @@ def outward(rows):
 def markdown(table):
     """Top-1 in percent on validation videos: one row per variant, one column per learning rate, the best in bold."""
     wide = table.pivot(index="variant", columns="lr", values="val_top1")
-    lines = [
-        "| variant | " + " | ".join(f"lr {lr:g}" for lr in wide.columns) + " |",
-        "|---" * (len(wide.columns) + 1) + "|",
-    ]
-    for variant, row in wide.iterrows():
-        cells = [
-            "–" if pd.isna(value) else f"**{100 * value:.1f}**" if lr == row.idxmax() else f"{100 * value:.1f}"
-            for lr, value in row.items()
+    rows = [
+        [
+            variant,
+            *(
+                "–" if pd.isna(value) else f"**{100 * value:.1f}**" if lr == row.idxmax() else f"{100 * value:.1f}"
+                for lr, value in row.items()
+            ),
         ]
-        lines.append(f"| {variant} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        for variant, row in wide.iterrows()
+    ]
+    return markdown_table(["variant", *(f"lr {lr:g}" for lr in wide.columns)], rows)
 
 
 if __name__ == "__main__":

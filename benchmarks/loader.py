@@ -29,6 +29,7 @@ from aurl.data.clips import Clips
 from aurl.data.probing import probe_files
 from aurl.project import config
 from aurl.project.files import write_bytes
+from aurl.project.markdown import markdown_table
 from aurl.project.progress import bar, parallel
 from aurl.training.devices import keep_memory
 
@@ -116,19 +117,17 @@ def fed(table, video="proxy"):
 
 
 def markdown(table):
-    lines = [
-        "| clips from | clip.crop | worker processes | clips / s | lowest to highest | clips / s, per process "
-        "| times the original | kB per video |",
-        "|---|---" + "|---:" * 6 + "|",
-    ]
+    columns = ["clips from", "clip.crop", "worker processes", "clips / s", "lowest to highest"]
+    columns += ["clips / s, per process", "times the original", "kB per video"]
+    lines = []
     for row in table.itertuples():
         cells = [row.video, row.crop, str(row.workers), f"{row.clips_per_second:.1f}"]
         cells += [f"{row.lowest:.1f} to {row.highest:.1f}", f"{row.per_core:.1f}", f"{row.times_original:.1f}"]
-        lines.append("| " + " | ".join([*cells, f"{row.kilobytes:,.0f}"]) + " |")
+        lines.append([*cells, f"{row.kilobytes:,.0f}"])
     proxy, original = (math.ceil(TARGET / fed(table, video)) for video in ("proxy", "original"))
     return (
-        "\n".join(lines)
-        + f"\n\n{TARGET:,} clips a second, squashed, need {proxy} cores from proxies and {original} from originals.\n"
+        markdown_table(columns, lines, left=2)
+        + f"\n{TARGET:,} clips a second, squashed, need {proxy} cores from proxies and {original} from originals.\n"
     )
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from aurl.project.files import write_bytes
+from aurl.project.markdown import markdown_table
 
 TABLE = Path("reports/tables/durations.csv")
 ONLY_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
@@ -65,11 +66,8 @@ def markdown(rows):
     """A row per job and a column per kind; jobs in the order of `make reproduce`, the whole last."""
     wide = rows.pivot(index="job", columns="kind", values="minutes")
     order = [job for job in dict.fromkeys(rows["job"]) if job != WHOLE]
-    lines = [f"| minutes | {' | '.join(wide.columns)} |", "|---" * (len(wide.columns) + 1) + "|"]
-    for job in [*order, WHOLE]:
-        cells = ("–" if pd.isna(value) else f"{value:.1f}" for value in wide.loc[job])
-        lines.append(f"| {job} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    cells = [[job, *("–" if pd.isna(value) else f"{value:.1f}" for value in wide.loc[job])] for job in [*order, WHOLE]]
+    return markdown_table(["minutes", *wide.columns], cells)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from scipy import stats
 
 from aurl.evaluation import folds
 from aurl.losses import NAMELESS
+from aurl.project.markdown import markdown_table
 
 PARTS = [  # what is claimed, the variant that has it, and the one that lacks it
     ("uniformity helps", "contrastive", "alignment"),
@@ -105,11 +106,10 @@ def _correlated(means, own, claim, metric, sign, resamples, seed):
 
 
 def markdown(table):
-    """What `decide` returns in Markdown: how many claims end in which way, and a table."""
-    lines = [_count(table), ""] if len(table) else []
-    lines += ["| claim | evidence | p | verdict |", "|---|---|---|---|"]
-    lines += [f"| {row.claim} | {row.evidence} | {row.p:.3f} | **{row.verdict}** |" for row in table.itertuples()]
-    return "\n".join(lines) + "\n"
+    """The claims of `decide` in Markdown: a sentence with the number of each verdict, and a table."""
+    rows = [[row.claim, row.evidence, f"{row.p:.3f}", f"**{row.verdict}**"] for row in table.itertuples()]
+    counted = f"{_count(table)}\n\n" if len(table) else ""
+    return counted + markdown_table(["claim", "evidence", "p", "verdict"], rows)
 
 
 def _count(table):

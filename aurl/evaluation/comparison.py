@@ -9,6 +9,7 @@ import pandas as pd
 from aurl import UserError, metrics
 from aurl.evaluation import protocols
 from aurl.project import paths
+from aurl.project.markdown import markdown_table
 
 
 def changes(variants):
@@ -71,11 +72,11 @@ def summary(runs, bootstrap, seed=0):
 
 
 def markdown(table):
-    """What `summary` returns as a Markdown table, accuracies in percent."""
-    head = "test set | variant | top-1 % (95 % interval) | ± over seeds | times chance | seen and unseen, harmonic %"
-    lines = [f"| {head} | closeness ↓ | dispersion ↑ |", "|---" * 8 + "|"]
-    for row in table.itertuples():
-        cells = [
+    """A `summary` as a Markdown table, with accuracies in percent."""
+    columns = ["test set", "variant", "top-1 % (95 % interval)", "± over seeds", "times chance"]
+    columns += ["seen and unseen, harmonic %", "closeness ↓", "dispersion ↑"]
+    rows = [
+        [
             row.set,
             row.variant,
             f"{100 * row.top1:.1f} ({100 * row.top1_low:.1f}–{100 * row.top1_high:.1f})",
@@ -85,8 +86,9 @@ def markdown(table):
             _number(row.closeness, 3),
             _number(row.dispersion, 3),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        for row in table.itertuples()
+    ]
+    return markdown_table(columns, rows)
 
 
 def _number(value, digits):

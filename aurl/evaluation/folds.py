@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
+from aurl.project.markdown import markdown_table
 
 RUN = ["variant", "seed"]
 SURE = 0.05  # a p-value below this decides
@@ -132,10 +133,10 @@ def markdown(table, method, minutes):
     """
     others = [name for name in table["variant"].unique() if name != method and comparable(table, method, name)]
     versus = paired(table, [(method, name) for name in others]).set_index("theirs")
-    head = "variant | seeds | top-1 % (95 % over classes) | times chance (95 %) | top-5 %"
     cost = ["minutes"] if len(minutes) else []
-    columns = [head, *cost, f"{method} against it, points (95 %)", "p", ""]
-    lines = [f"| {' | '.join(columns)} |", "|---" * (8 + len(cost)) + "|"]
+    columns = ["variant", "seeds", "top-1 % (95 % over classes)", "times chance (95 %)", "top-5 %", *cost]
+    columns += [f"{method} against it, points (95 %)", "p", ""]
+    rows = []
     for row in summary(table).itertuples():
         cells = [
             row.variant,
@@ -151,8 +152,8 @@ def markdown(table, method, minutes):
             cells += [f"{other.p:.3f}", other.verdict]
         else:
             cells += ["–", "–", ""]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return markdown_table(columns, rows)
 
 
 def _interval(values, resamples, seed):
