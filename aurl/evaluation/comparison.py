@@ -1,4 +1,4 @@
-"""The variants side by side: every run's figures, brought together over seeds."""
+"""Compare the variants: the metrics of every run, aggregated over seeds."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ from aurl.project.markdown import markdown_table
 
 
 def changes(variants):
-    """What each variant lays over the base, as a table with a row per variant; ``variants`` is that section."""
+    """The parameters that each of ``variants``, the section, overrides, as a table with a row per variant."""
     rows = {name: "; ".join(_lines(over)) or "nothing, it is the base" for name, over in variants.items()}
     return pd.DataFrame({"what it changes": rows}).rename_axis("variant")
 
@@ -28,10 +28,10 @@ def _lines(over, prefix=""):
 
 
 def collect(variants, seeds, sets):
-    """What `04_evaluate` left of every run, a row per set, variant and seed: its report and ``hits`` and ``labels``.
+    """The evaluation of every run, a row per set, variant and seed: its report, ``hits`` and ``labels``.
 
-    ``hits`` (N,) says which videos were named right, ``labels`` (N,) their classes. Raises UserError for a run that is
-    missing or not whole.
+    ``hits`` (N,) is True for correctly classified videos, and ``labels`` (N,) are their classes. Raises UserError for a
+    run that is missing or incomplete.
     """
     rows = []
     for name, variant, seed in itertools.product(sets, variants, seeds):
@@ -50,7 +50,7 @@ def collect(variants, seeds, sets):
 
 
 def summary(runs, bootstrap, seed=0):
-    """`collect`'s rows brought together over seeds: a row per set and variant.
+    """The rows of `collect` aggregated over seeds: a row per set and variant.
 
     Columns: ``set, variant, seeds`` (their number), ``chance``, ``top1`` in [0, 1] with ``top1_low, top1_high`` (95 %
     bootstrap interval over videos, of the mean over seeds), ``top1_classes_low, top1_classes_high`` (the same over
@@ -92,16 +92,15 @@ def markdown(table):
 
 
 def _number(value, digits):
-    """As text, without "-0.0" and "nan"."""
+    """The value as text, never "-0.0" or "nan"."""
     return f"{value:z.{digits}f}" if np.isfinite(value) else "–"
 
 
 def verdicts(runs, method="aurl"):
-    """How ``method`` compares with each other variant in `collect`'s rows, a sentence per test set and outcome.
+    """Compare ``method`` with every other variant in the rows of `collect`: a sentence per test set and outcome.
 
-    ``method`` counts as above or below another variant only if it is so in every pair of a run of each, and if the 95 %
-    interval of the difference, over classes, is on that side of zero. The first variant stands in for a ``method`` that
-    is not among them.
+    ``method`` is above or below another variant only if this holds for every pair of their runs, and if the 95 %
+    interval over classes of the difference excludes zero. If ``method`` is not among the variants, the first is used.
     """
     variants = [*runs["variant"].unique()]
     method = method if method in variants else variants[0]
@@ -117,7 +116,7 @@ def verdicts(runs, method="aurl"):
             points = round(100 * (ours.mean() - theirs.mean()), 1)
             pairs = np.subtract.outer(ours, theirs)
             agree = (np.sign(pairs) == np.sign(points)).all()
-            if points and agree and _apart(hits[method], hits[variant], rows["labels"].iloc[0]):
+            if points and agree and _excludes_zero(hits[method], hits[variant], rows["labels"].iloc[0]):
                 found["above" if points > 0 else "below"].append(f"`{variant}` ({abs(points):.1f} points)")
             else:
                 ahead = f", above in {(pairs > 0).sum()} of {pairs.size} pairs" if pairs.size > 1 else ""
@@ -131,8 +130,8 @@ def verdicts(runs, method="aurl"):
     return sentences
 
 
-def _apart(ours, theirs, labels):
-    """Whether the 95 % interval over classes of a difference in accuracy leaves zero out."""
+def _excludes_zero(ours, theirs, labels):
+    """Whether the 95 % interval over classes of a difference in accuracy excludes zero."""
     half = (1 + ours - theirs) / 2  # in [0, 1]
     low, high = metrics.bootstrap_interval(half, labels, np.random.default_rng(0), 2000, over="classes")
     return low > 0.5 or high < 0.5
@@ -143,10 +142,10 @@ def _list(texts):
 
 
 def gains(variants, sets):
-    """Top-1 of ``variants`` in chapter 5's table, a row per test set; ``gain`` is that of the last over the first.
+    """Top-1 of ``variants`` in chapter 5's table, a row per test set, and the relative gain of the last over the first.
 
-    The gain is relative to the first variant's top-1, as the paper states its own. It is NaN where that is 0, and left
-    out for a single variant. Raises UserError if the table is missing or lacks a variant or test set.
+    Like the paper's, the gain is relative to the first variant's top-1. It is NaN if that is 0, and missing for a
+    single variant. Raises UserError if the table is missing or lacks a variant or test set.
     """
     try:
         table = pd.read_csv(paths.SUMMARY, dtype={"set": str, "variant": str}, keep_default_na=False)

@@ -1,4 +1,4 @@
-"""Zero-shot evaluation: features once per data set and number of clips, every protocol from them."""
+"""Zero-shot evaluation: features once per data set and number of clips, and every protocol from these."""
 
 import hashlib
 from importlib.metadata import version
@@ -22,16 +22,19 @@ GENERALIZED = ["gzsl_seen", "gzsl_unseen", "gzsl_harmonic", "gzsl_area", *CALIBR
 
 
 def features(model, clips, word_vectors, params, desc=None, kept=None):
-    """A data set seen by a model: ``video`` (N, D) and ``classes`` (C, D), unit length, and ``labels`` (N,), as a dict.
+    """Encode a data set: unit-length ``video`` (N, D) and ``classes`` (C, D), and ``labels`` (N,), as a dict.
 
-    ``video`` is the average over a video's clips (`aurl.models.AURL.encode_video`), which is all that any protocol
-    needs: 25 clips of 20,086 videos would be 4 GB, their averages are 165 MB. ``word_vectors`` (C, W) are those of the
-    classes that the clips' labels are places in; ``params`` has the sections ``evaluate`` and ``compute``. With
-    ``desc`` a progress bar of that name is drawn. With ``kept``, a path, the videos' features are kept there, and taken
-    from there if model, videos, clips and arithmetic are the same.
+    ``video`` is the average over a video's clips (`aurl.models.AURL.encode_video`), which suffices for every protocol:
+    25 clips of 20,086 videos would take 4 GB, and their averages take 165 MB. With a learned relation, ``video`` is
+    (N, K, D), and the dict also has the weights of the `aurl.rivals.Relation`, with names that start with `RELATION`.
 
-    Of a model with a learned relation, ``video`` is (N, K, D), the segments one by one, and the weights of its
-    `aurl.rivals.Relation` are there, too, under their names after `RELATION`.
+    Args:
+        model: an `aurl.models.AURL`.
+        clips: `aurl.data.clips.Clips`.
+        word_vectors: (C, W) of the classes that the labels of ``clips`` index.
+        params: the sections ``evaluate`` and ``compute``.
+        desc: the name of a progress bar; without it, none is drawn.
+        kept: a path where the videos' features are kept, and reused for the same model, videos, clips and arithmetic.
     """
     return processes.run_in_processes(
         _features,
@@ -47,8 +50,8 @@ def features(model, clips, word_vectors, params, desc=None, kept=None):
 
 
 def _features(model, clips, word_vectors, params, desc, kept):
-    model.to(devices.best_device())  # each process has its own
-    batch = max(1, params.evaluate.batch // clips.count)  # as many clips at a time, however many a video has
+    model.to(devices.best_device())  # each process has its own device
+    batch = max(1, params.evaluate.batch // clips.count)  # the same number of clips at a time for any K
     classes = encode_classes(model, word_vectors)
     about = kept and key(model, clips, batch, params.compute)
     if kept and is_made_from(kept, sealed(about, kept)):
@@ -71,7 +74,7 @@ def sealed(about, path):
 
 
 def key(model, clips, batch, compute):
-    """Everything that the videos' features depend on."""
+    """The key of everything that the videos' features depend on."""
     weights = model.state_dict()
     return key_of(
         code=code.digest("aurl.training.inference", "aurl.models", "aurl.data.clips"),
@@ -85,12 +88,12 @@ def key(model, clips, batch, compute):
 
 
 def save(path, features):
-    """Keep what `features` returns as ``.npz``."""
+    """Write `features` as ``.npz``."""
     write_bytes(path, npz(features))
 
 
 def load(path):
-    """What `save` kept. Raises UserError if it is missing, cut short or something else."""
+    """The features that `save` wrote. Raises UserError for a file that is missing, truncated or of another kind."""
     try:
         with np.load(Path(path)) as arrays:
             found = dict(arrays)
@@ -99,7 +102,7 @@ def load(path):
         return found
     except FileNotFoundError:
         raise UserError(f"{path} is missing: evaluate the variant first, with `dvc repro`.") from None
-    except Exception as error:  # a file that is cut short fails in many ways, and so does one of another kind
+    except Exception as error:  # truncated and foreign files fail in many ways
         raise UserError(
             f"{path} holds no features of this project, or not all of them ({type(error).__name__}): "
             "delete it and run `dvc repro`."
@@ -107,11 +110,11 @@ def load(path):
 
 
 def scores(features, classes=None, exact=False):
-    """How well every video fits every one of its set's classes, or other ``classes`` (C, D), (N, C).
+    """Scores (N, C) of every video with the classes of its set, or with other ``classes`` (C, D).
 
-    It is the cosine, or the learned relation (`aurl.training.inference.similarity`); the prediction is the highest.
-    ``exact``
-    cosines are summed in float64, which is slower: no digit of those that are shown depends on the library that sums.
+    A score is the cosine or the learned relation (`aurl.training.inference.similarity`); the highest is the prediction.
+    ``exact`` cosines are summed in float64, which is slower; the digits that are shown then do not depend on the
+    library that sums.
     """
     weights = {name: torch.from_numpy(value) for name, value in features.items() if name.startswith(RELATION)}
     relation = None
@@ -125,10 +128,10 @@ def scores(features, classes=None, exact=False):
 
 
 def predictions(features, ids, names, k=5):
-    """What the model says of every video, one row each: ``id``, its class ``label``, ``top1`` ... and ``score1`` ....
+    """The model's predictions, one row per video: ``id``, its class ``label``, ``top1`` ... and ``score1`` ....
 
-    ``ids`` (N,) and ``names`` (C,) belong to ``features``. ``top1`` to ``top5`` are the ``k`` best of the classes, best
-    first, fewer where there are fewer classes; ``score1`` to ``score5`` are their `scores`, of four digits.
+    ``ids`` (N,) and ``names`` (C,) belong to ``features``. ``top1`` to ``top5`` are the ``k`` best classes, best first,
+    or all classes if C < k; ``score1`` to ``score5`` are their `scores`, rounded to four digits.
     """
     best, found = rank(scores(features, exact=True), names, k)
     columns = {"id": list(ids), "label": np.array(names)[features["labels"]]}
@@ -144,10 +147,10 @@ def save_predictions(path, table):
 
 
 def examples(features, table, count=3):
-    """The best and worst rows of `predictions` of ``count`` classes each, best first, indexed by "best" and "worst".
+    """The best and the worst `predictions` of ``count`` different classes each, indexed by "best" and "worst".
 
-    A prediction is the better the further the right class's score lies above the best of the others. Two columns are
-    about the right class: ``place``, 1 if it is the prediction, and ``score``.
+    Predictions are sorted by the score of the right class minus the best other score. Two columns describe the right
+    class: ``place``, which is 1 if it is the prediction, and ``score``.
     """
     score, labels = scores(features, exact=True), features["labels"]
     right = np.take_along_axis(score, labels[:, None], axis=1)[:, 0]
@@ -160,10 +163,9 @@ def examples(features, table, count=3):
 
 
 def geometry(features):
-    """How aligned and how uniform the features are, as a dict of floats.
+    """Closeness (smaller is better aligned) and dispersion (larger is more uniform), as a dict of floats.
 
-    ``closeness`` (smaller is better aligned) and ``dispersion`` (larger is more uniform), as cosine distances and, with
-    ``_euclidean``, as Euclidean.
+    ``closeness`` and ``dispersion`` are cosine distances; the same with ``_euclidean`` are Euclidean.
     """
     figures, video = {}, mean_over_segments(features["video"])
     for distance, suffix in (("cosine", ""), ("euclidean", "_euclidean")):
@@ -174,7 +176,7 @@ def geometry(features):
 
 
 def report(features, bootstrap, seed=0, truze=()):
-    """Every figure of one data set where only its own classes compete, as a dict of floats in [0, 1].
+    """All accuracies of one data set whose own classes compete, as a dict of floats in [0, 1].
 
     - All classes: ``chance``, ``top1``, ``top5``, ``mean_per_class``, and the 95 % intervals of ``top1``, of
       ``bootstrap`` resamples: ``top1_low, top1_high`` over videos, ``top1_classes_low, top1_classes_high`` over
@@ -210,10 +212,10 @@ def report(features, bootstrap, seed=0, truze=()):
 
 
 def per_class(features, names):
-    """How well each of the classes ``names`` is told apart, a row each, best first.
+    """The accuracy of each of the classes ``names``, a row per class, best first.
 
-    ``videos``, their number; ``top1`` and ``top5``, NaN without videos; ``mistaken for``, the wrong name that most of
-    its videos were given, empty if there are none, and ``share``, that of the videos which were.
+    Columns: ``videos``, their number; ``top1`` and ``top5``, NaN without videos; ``mistaken for``, the most frequent
+    wrong prediction, empty if there is none; ``share``, the share of the class's videos with that prediction.
     """
     score, labels = scores(features), features["labels"]
     count, k = len(names), min(5, score.shape[1])
@@ -236,7 +238,7 @@ def per_class(features, names):
 
 
 def shared(seen, unseen):
-    """Which classes of a test set are no unseen ones, as a dict from their places to those of the same seen classes.
+    """The classes of a test set that training has seen, as a dict from their index to that of the same seen class.
 
     ``seen`` and ``unseen`` are names and word vectors (C, W), as `aurl.text.load_classes` returns them. Classes are the
     same if their names are, or if their word vectors are: HMDB51 writes "ride_bike" and Kinetics "riding a bike".
@@ -249,9 +251,9 @@ def shared(seen, unseen):
 
 
 def semantic_distance(features, seen, unseen):
-    """How far each unseen class of a test set lies from the seen ones in language, and how well it is recognized.
+    """The distance of each unseen class from the seen ones in language, and its accuracy.
 
-    ``features`` are the test set's. Returns what `nearest_seen` does with ``top1``, but no classes without videos.
+    ``features`` are the test set's. Returns `nearest_seen` with a column ``top1``, without classes that have no videos.
     """
     top1 = metrics.per_class_accuracy(scores(features), features["labels"])
     table = nearest_seen(seen, unseen)
@@ -260,11 +262,11 @@ def semantic_distance(features, seen, unseen):
 
 
 def nearest_seen(seen, unseen):
-    """How far each unseen class of a test set lies from the seen ones in language.
+    """The distance of each unseen class of a test set from the seen ones in language.
 
     ``seen`` and ``unseen`` are names and word vectors (C, W), as for `shared`, whose classes are left out. Returns a
-    row per class: ``class``; ``nearest``, the seen class whose word vector is nearest to its own; ``distance`` in
-    [0, 2], the cosine distance between these.
+    row per class: ``class``; ``nearest``, the seen class with the nearest word vector; ``distance`` in [0, 2],
+    the cosine distance between the two.
     """
     (names, vectors), (other_names, other_vectors) = seen, unseen
     cosines = _unit(other_vectors) @ _unit(vectors).T
@@ -274,9 +276,9 @@ def nearest_seen(seen, unseen):
 
 
 def generalized(seen, unseen, same):
-    """Generalized zero-shot accuracies, where seen and unseen classes compete for every video, as a dict of floats.
+    """Generalized zero-shot accuracies: seen and unseen classes compete for every video. Returns a dict of floats.
 
-    ``seen`` are the features of held-back videos of training classes, ``unseen`` those of a test set. ``same`` is what
+    ``seen`` are the features of held-out videos of training classes, ``unseen`` those of a test set. ``same`` is what
     `shared` returns: both names of such a class count as one class, and the unseen side is measured without it.
 
     - ``gzsl_seen`` and ``gzsl_unseen`` in [0, 1] are means over the classes of each side, ``gzsl_harmonic`` is their
@@ -318,7 +320,7 @@ def generalized(seen, unseen, same):
 
 
 def rounded(figures):
-    """As floats of four digits, which is what files keep; adding 0 turns -0 into 0."""
+    """Round to four digits for files; adding 0 turns -0 into 0."""
     return {name: round(float(value), 4) + 0 for name, value in figures.items()}
 
 

@@ -1,4 +1,4 @@
-"""What the class generator makes of a trained model's classes, measured as cosines for the fifth chapter."""
+"""The class generator applied to a trained model's classes, measured as cosines for chapter 5."""
 
 import pandas as pd
 import torch
@@ -6,7 +6,7 @@ import torch
 from aurl.generator import MODES, ClassGenerator
 from aurl.losses import cosines, unit
 
-STEPS = 20  # training steps whose synthetic classes are looked at
+STEPS = 20  # training steps whose synthetic classes are measured
 
 
 def mixes(features, generator, seed, steps=STEPS):
@@ -45,10 +45,10 @@ def panels(seen, unseen, generator, seed):
 
 
 def mean_cosines(features, generator, seed):
-    """Mean cosine between two seen classes with ``features`` (C, D), and between two of what each mode makes of them.
+    """The mean cosine between two seen classes with ``features`` (C, D), and between two synthetic ones of each mode.
 
-    The table's columns are ``length of the classes' mean`` (0 for classes spread evenly about the sphere, 1 for classes
-    all in one place), ``seen`` and every mode. A second row has as many orthogonal classes in place of the seen ones.
+    Columns: ``length of the classes' mean`` (0 for classes spread evenly over the sphere, 1 for collapsed classes),
+    ``seen`` and every mode. A second row replaces the seen classes by as many orthogonal ones.
     """
     seen = torch.as_tensor(features)
     rows = {"the trained model's classes": seen, "as many orthogonal classes": torch.eye(len(seen))}

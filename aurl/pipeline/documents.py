@@ -38,7 +38,7 @@ def settings(read):
 
 def cost(read):
     """What one training at the paper's size costs, and what comes before and after it."""
-    from aurl.pipeline.heads import JUDGES  # PyTorch, which takes a while to import
+    from aurl.pipeline.heads import RATE_SEEDS  # PyTorch, which takes a while to import
 
     params = yaml.safe_load(read(PAPER))
     train, tested = params["train"], params["evaluate"]["clips"]
@@ -59,7 +59,7 @@ def cost(read):
     making = VIDEOS["kinetics700"] * float(made["seconds_to_make"]) / 3600
     disk = VIDEOS["kinetics700"] * float(made["kilobytes"]) / 1e6
     rates, seeds = len(params["heads"]["rates"]), params["heads"]["seeds"]
-    trainings = rates * JUDGES + seeds - JUDGES
+    trainings = rates * RATE_SEEDS + seeds - RATE_SEEDS
     rows = [
         ("one training", f"{steps:,} steps, {clips:,} clips", f"`{PAPER}`"),
         (

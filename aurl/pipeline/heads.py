@@ -1,14 +1,13 @@
-"""Every loss with many seeds at little cost: the heads of all variants, trained on one backbone's features.
+"""Compare losses with many seeds at little cost: train the heads of all variants on one backbone's features.
 
     python -m aurl.pipeline.heads
 
 The backbone is that of the run ``heads.backbone`` with the first seed. Its features of all videos are computed once and
-kept in ``build/heads``, in the layout of `aurl.data.readers.features`, which also reads them here. Then the
-projection, the
-class encoder and the centers of every variant are trained anew with each seed, in memory, and evaluated on every test
-set. As all start from the same features, variants differ in their heads and losses alone. Each gets the learning rate
-of ``heads.rates`` that is best on validation videos. ``heads.sweeps`` does the same with other values of one parameter.
-What a training came to is kept, so that a killed run goes on and a further variant costs its own trainings only.
+kept in ``build/heads``, in the layout of `aurl.data.readers.features`. The projection, class encoder and centers of
+every variant are then trained with each seed, in memory, and evaluated on every test set. All start from the same
+features, so variants differ only in their heads and losses. Each variant gets the learning rate of ``heads.rates`` with
+the best accuracy on validation videos. ``heads.sweeps`` repeats this with other values of one parameter. Results of
+trainings are kept, so a killed run resumes, and a new variant costs only its own trainings.
 """
 
 import argparse
@@ -37,16 +36,16 @@ from aurl.training import checkpoints, devices
 from aurl.training.inference import backbone_features
 from aurl.training.loop import IGNORED, NotFinite, train_in_memory
 
-JUDGES = 2  # seeds, the first ones, over which a learning rate is chosen
+RATE_SEEDS = 2  # the first seeds, which choose the learning rate
 CLASSES = ["set", "variant", "seed", "class", "videos", "top1", "top5"]
 
 
 def run():
-    """Train and evaluate all heads: every class's figures go to `paths.HEADS`, every training's to `paths.HEADS_RUNS`
-    and those of the sweeps to `paths.HEADS_SWEEPS`.
+    """Train and evaluate all heads, and write three tables.
 
-    Raises UserError for a variant of ``heads.variants`` whose clips or backbone are others than those of
-    ``heads.backbone``, and for a training that diverges.
+    `paths.HEADS` has a row per class, `paths.HEADS_RUNS` a row per training, and `paths.HEADS_SWEEPS` a row per
+    training of the sweeps. Raises UserError for a variant of ``heads.variants`` whose clips or backbone differ from
+    those of ``heads.backbone``, and for a training that diverges.
     """
     base = config.load(sections=["run", "heads"])
     variants, swept, first = trainable(), sweeps(), base.run.seeds[0]
@@ -63,10 +62,10 @@ def run():
         "classes": hashlib.sha256(paths.CLASS_VECTORS.read_bytes()).hexdigest(),
         "features": {name: hashlib.sha256(paths.heads(name).read_bytes()).hexdigest() for name in _sets(backbone)},
     }
-    begun, found = time.monotonic(), all_seeds(settings, seeds, partial(kept, inputs))
+    begun, found = time.monotonic(), all_seeds(settings, seeds, partial(train_cached, inputs))
     say(f"heads: {len(settings)} variants and swept values took {time.monotonic() - begun:.0f} s.")
     classes, runs = (pd.concat([found[settings.index(params)][place] for params in variants]) for place in (0, 1))
-    sets = pd.Categorical(classes["set"], backbone.data.test)  # rows are sorted as the studies' tables are
+    sets = pd.Categorical(classes["set"], backbone.data.test)  # the order of the studies' tables
     _write(paths.HEADS, classes.iloc[sets.codes.argsort(kind="stable")])
     _write(paths.HEADS_RUNS, runs)
     rows = [
@@ -87,15 +86,15 @@ def _write(path, table):
 
 
 def all_seeds(settings, seeds, train):
-    """Every one of ``settings`` with the first of its ``seeds``, at the best rate: pairs of `train`'s tables.
+    """Train each of ``settings`` with its number of ``seeds`` at its best rate; returns pairs of `train`'s tables.
 
-    The first `JUDGES` seeds are trained at every rate. The best has the highest top-1 on validation videos, in the mean
-    over them; of equals it is the first.
+    The first `RATE_SEEDS` seeds are trained at every rate. The best rate has the highest mean top-1 on validation
+    videos; of equal ones, it is the first.
     """
     heads, compute = settings[0].heads, settings[0].compute
-    judges = range(min(JUDGES, *seeds))
-    tried = list(product(range(len(settings)), heads.rates, judges))
-    rest = sum(count - len(judges) for count in seeds)
+    rate_seeds = range(min(RATE_SEEDS, *seeds))
+    tried = list(product(range(len(settings)), heads.rates, rate_seeds))
+    rest = sum(count - len(rate_seeds) for count in seeds)
     with bar(total=len(tried) + rest, desc=f"heads on {heads.backbone}", unit="run") as progress:
 
         def trained(keys):
@@ -109,10 +108,10 @@ def all_seeds(settings, seeds, train):
 
         found, best = trained(tried), []
         for place in range(len(settings)):
-            scores = {rate: sum(found[place, rate, seed][0] for seed in judges) for rate in heads.rates}
+            scores = {rate: sum(found[place, rate, seed][0] for seed in rate_seeds) for rate in heads.rates}
             best.append(max(scores, key=scores.get))
         found |= trained(
-            [(place, best[place], seed) for place, n in enumerate(seeds) for seed in range(len(judges), n)]
+            [(place, best[place], seed) for place, n in enumerate(seeds) for seed in range(len(rate_seeds), n)]
         )
     return [
         tuple(pd.concat([found[place, best[place], seed][kind] for seed in range(n)]) for kind in (1, 2))
@@ -121,9 +120,9 @@ def all_seeds(settings, seeds, train):
 
 
 def keep_features(params, folder):
-    """Keep the features of all videos by the backbone of the checkpoint in ``folder``, a file per set in build/heads.
+    """Encode all videos with the backbone of the checkpoint in ``folder``; writes a file per set to build/heads.
 
-    The training sets are one file, with both their splits. A set is taken from build/encoded if model, videos, clips
+    The training sets share one file with both their splits. A set is taken from build/encoded if model, videos, clips
     and arithmetic are those that it was encoded with.
     """
     model, _ = checkpoints.load(folder)
@@ -151,12 +150,12 @@ def keep_features(params, folder):
 
 
 def _batch(params, clips):
-    """Videos at a time: as many clips, however many a video has."""
+    """Videos at a time, for the same number of clips with any number per video."""
     return max(1, params.evaluate.batch // clips.count)
 
 
-def kept(inputs, params, rate, seed):
-    """`train`, or what it came to when it was done before; ``inputs`` are all that it depends on but its arguments."""
+def train_cached(inputs, params, rate, seed):
+    """Cached `train`. ``inputs``: every dependency other than the arguments."""
     sections = {name: getattr(params, name).model_dump() for name in SECTIONS if name not in ("run", "heads")}
     sections["train"] = {name: value for name, value in sections["train"].items() if name not in IGNORED}
     sections["evaluate"] = {"batch": params.evaluate.batch}
@@ -176,11 +175,13 @@ def kept(inputs, params, rate, seed):
 
 
 def train(params, rate, seed):
-    """The heads of one variant and seed: top-1 on validation videos, and the rows of both tables, each class's and the
-    training's own."""
+    """Train and evaluate the heads of one variant and seed.
+
+    Returns top-1 on validation videos, and the rows of `paths.HEADS` and `paths.HEADS_RUNS`.
+    """
     params = params.replace(train={"lr": rate}, evaluate={"processes": 1}).model_copy(update={"seed": seed})
     seen, variant = paths.merged(params.data.train), params.variant
-    part = params.text.share / config.load(sections=["text"]).text.share  # of what chapter 2 has kept
+    part = params.text.share / config.load(sections=["text"]).text.share  # of the classes that chapter 2 kept
     known = text.share(*text.load_classes(paths.CLASS_VECTORS, seen, params.model.describe), part)
     table = features.read(paths.heads(seen))
     clips = FixedFeatures(table[table["split"] == "train"], known[0], params.clip.segments, seed)
@@ -213,7 +214,7 @@ def train(params, rate, seed):
 
 
 def _at_once(compute):
-    """Trainings side by side: one on an accelerator, else as many as ``compute.threads`` leaves cores for."""
+    """The number of concurrent trainings: one on an accelerator, else as ``compute.threads`` leaves cores for."""
     if devices.best_device().type != "cpu" or compute.threads is None:
         return 1
     return max(1, joblib.cpu_count() // compute.threads)

@@ -2,8 +2,8 @@
 
     python -m aurl.pipeline.sphere VARIANT
 
-A model of many dimensions cannot be drawn without distortion. So a variant is trained anew with three, end to end, on
-the classes of ``sphere.classes``, from the video backbone of its trained checkpoint. Fixed word vectors become their
+Features of many dimensions cannot be drawn without distortion. A variant is therefore trained again with three, end to
+end, on ``sphere.classes``, starting from the video backbone of its checkpoint. Fixed word vectors are replaced by their
 first three principal components.
 """
 
@@ -21,7 +21,7 @@ SECTIONS = ["run", "data", "clip", "compute", "model", "loss", "generator", "tra
 
 
 def run(variant):
-    """Train the variant's three-dimensional model; it and the features of held-back videos go to `paths.sphere`."""
+    """Train the variant's three-dimensional model; write it and features of held-out videos to `paths.sphere`."""
     base = config.load(sections=["run"])
     seed = base.run.seeds[0]
     params = config.load(variant=variant, seed=seed, sections=SECTIONS)
@@ -32,19 +32,11 @@ def run(variant):
     word_vectors = text.select(names, word_vectors, params.sphere.classes)
     if params.model.semantic == "fixed":
         word_vectors = text.principal(word_vectors, 3)
-    clips = open_set(params, params.data.train, "train", params.sphere.classes, seed=seed)
-    val = open_set(params, params.data.train, "val", params.sphere.classes)
-    folder = paths.sphere(variant)
-    train(
-        params,
-        clips,
-        val,
-        params.sphere.classes,
-        word_vectors,
-        folder,
-        paths.TRAININGS / "sphere",
-        start=paths.run(variant, seed),
-    )
+    classes, folder = params.sphere.classes, paths.sphere(variant)
+    clips = open_set(params, params.data.train, "train", classes, seed=seed)
+    val = open_set(params, params.data.train, "val", classes)
+    start, scratch = paths.run(variant, seed), paths.TRAININGS / "sphere"
+    train(params, clips, val, classes, word_vectors, folder, scratch, start=start)
     model, _ = checkpoints.load(folder)
     protocols.save(folder / "features.npz", protocols.features(model, val, word_vectors, params))
 

@@ -1,8 +1,7 @@
-"""Curves of a training that can be watched while it runs: DVCLive's files, and TensorBoard's if asked for.
+"""Live curves of a training: DVCLive's files, and TensorBoard's on request.
 
-``dvc plots show``, ``dvc exp show`` and editors that know DVC draw the former, from the folders under ``plots`` and
-``metrics`` in ``dvc.yaml``. They hold speeds, which are never the same twice, so they are no output of a stage; the
-history of epochs is.
+``dvc plots show``, ``dvc exp show`` and editors with DVC support draw DVCLive's files from the folders under ``plots``
+and ``metrics`` in ``dvc.yaml``. They contain timings, so they are not tracked as outputs; the history of epochs is.
 """
 
 import os
@@ -17,16 +16,16 @@ from aurl.project.progress import say
 
 
 class Watch:
-    """Where the curves of one training go; a context.
+    """Writes the curves of one training; a context.
 
     Args:
         place: ``FOLDER/NAME``: curves go to ``FOLDER/plots/NAME``, the latest values to ``FOLDER/metrics/NAME.json``,
-            TensorBoard's log to ``FOLDER/tensorboard/NAME``. Nothing is written if ``None``.
-        step: how many steps were taken before. Later points of an earlier run are cut away, all of them at 0.
+            TensorBoard's log to ``FOLDER/tensorboard/NAME``. With ``None``, nothing is written.
+        step: the number of steps taken before. Later points of an earlier run are removed.
         tensorboard: whether to write TensorBoard's log, too.
 
-    Raises UserError if TensorBoard is asked for and not installed. All else that goes wrong is said once, and no
-    training ends for it.
+    Raises UserError if TensorBoard is requested and not installed. Any other error is reported once and never stops
+    training.
     """
 
     def __init__(self, place, step=0, tensorboard=False):
@@ -47,7 +46,7 @@ class Watch:
         self._each("log", step, values)
 
     def close(self):
-        """Write no more; what was logged is in the files already."""
+        """Stop writing; logged points are already in the files."""
         self._writers = []
 
     def __enter__(self):
@@ -60,29 +59,29 @@ class Watch:
         try:
             for writer in self._writers:
                 getattr(writer, method)(*arguments)
-        except Exception as error:  # whatever it is, the training is worth more
+        except Exception as error:  # no error may stop the training
             self.close()
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
             _tell(f"the curves in {self._place} cannot be written ({reason}); the training goes on without them.")
 
 
 def _tell(sentence):
-    with suppress(OSError):  # the disk that is full may be the one that `say` writes to
+    with suppress(OSError):  # `say` may write to the same full disk
         say(f"aurl: {sentence}")
 
 
 class _Curves:
     """DVCLive's files: ``plots/metrics/train/total.tsv`` with a line per point, and ``metrics`` with the latest values.
 
-    Of DVCLive only the writer of these files is used: it otherwise opens DVC's and Git's folders, says so on the
-    terminal when it leaves them open, and reports to a server if there is a token for one.
+    Only DVCLive's writer is used. The rest of it opens DVC's and Git's folders, reports on the terminal that it leaves
+    them open, and sends data to a server if a token is set.
     """
 
     def __init__(self, plots, metrics):
         from dvclive import Live
 
         class Writer(Live):
-            # DVC reads plots and metrics from folders that hold nothing else, DVCLive has both in one.
+            # DVC needs a folder for plots and another for metrics; DVCLive uses one for both.
             plots_dir, metrics_file = str(plots), str(metrics)
 
             def _init_dvc(self):
@@ -96,7 +95,7 @@ class _Curves:
     def begin(self, step):
         if not step and self._plots.exists():
             shutil.rmtree(self._plots)
-        self._metrics.unlink(missing_ok=True)  # a kill may have left half of it, which DVCLive would stumble over
+        self._metrics.unlink(missing_ok=True)  # a kill may leave half of it, on which DVCLive fails
         self._metrics.parent.mkdir(parents=True, exist_ok=True)
         self._live = self._writer(str(self._plots), resume=True, save_dvc_exp=False, dvcyaml=None)
         for path in sorted(self._plots.rglob("*.tsv")):
@@ -115,9 +114,9 @@ class _Curves:
 
 
 def _cut(path, step):
-    """Cut points after ``step`` out of a file of DVCLive's, and what a crash left of a line.
+    """Remove points after ``step`` and incomplete lines from one of DVCLive's files.
 
-    Returns step and value of the last point; without one there is no file any more.
+    Returns step and value of the last point, or removes a file without points and returns ``None``.
     """
     header, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
     kept = list(takewhile(lambda line: _point(line)[0] <= step, lines))
@@ -128,7 +127,7 @@ def _cut(path, step):
 
 
 def _point(line):
-    """Step and value of a line, or a step after all others if the line is not whole."""
+    """Step and value of a line; an incomplete line has an infinite step."""
     try:
         step, value = line.split(b"\t")
         if value.endswith(b"\n"):
@@ -139,9 +138,9 @@ def _point(line):
 
 
 class _Board:
-    """TensorBoard's log, written at once: its own writers do so in a thread, which a full disk ends with a traceback.
+    """TensorBoard's log, written synchronously. Raises UserError if TensorBoard is missing.
 
-    Raises UserError if TensorBoard is missing.
+    TensorBoard's own writers use a thread, which prints a traceback on a full disk.
     """
 
     def __init__(self, folder):
@@ -158,7 +157,7 @@ class _Board:
         if not step and self._folder.exists():
             shutil.rmtree(self._folder)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._path = self._folder / f"events.out.tfevents.{time.time_ns()}"  # read in the order of names
+        self._path = self._folder / f"events.out.tfevents.{time.time_ns()}"  # logs are read in the order of their names
         self._add(file_version="brain.Event:2")
         self._add(step=step + 1, session_log={"status": "START"})  # hides points from this step on in earlier files
 

@@ -12,10 +12,10 @@ from aurl import UserError
 from aurl.models import build
 from aurl.project import config
 
-# What the checkpoints take: frames as they come, resized, neither cropped nor flipped.
+# The checkpoints' input: consecutive frames, resized, neither cropped nor flipped.
 CLIP = config.Clip(frames=16, segments=1, stride=1, size=112, crop="squash")
-# What the authors' training script saves beside the weights: its options, and an accuracy or learning rates
-# as NumPy scalars, whose type NumPy 1 and 2 pickle under two names.
+# The authors' training script saves options, an accuracy and learning rates beside the weights. These include NumPy
+# scalars, whose type NumPy 1 and 2 pickle under different names.
 _SAVED_BESIDE = [
     argparse.Namespace,
     np.dtype,
@@ -24,20 +24,20 @@ _SAVED_BESIDE = [
     (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
     (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
 ]
-# The released network has every part a second time, in the sequence of a backbone and its projection.
+# The released network saves every part twice: again within a sequence of backbone and projection.
 _TWIN = re.compile(r"^encode(_words)?\.([01])\.")
 _STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
-_UNUSED = re.compile(r"(backbone\.)?regressor\.|classifier_txts\.")  # saved, but no feature depends on it
+_UNUSED = re.compile(r"(backbone\.)?regressor\.|classifier_txts\.")  # no feature depends on it
 
 
 def load_released(path):
-    """The authors' checkpoint as an `AURL` in eval mode.
+    """Load the authors' checkpoint as an `aurl.models.AURL` in eval mode.
 
     ``path`` is ``AURL662_checkpoint.pth.tar``, ``AURL700_checkpoint.pth.tar``, or a ``checkpoint.pth.tar`` or
-    ``last_checkpoint.pth.tar`` of their training script. All sizes and the number of classes are read off the weights,
-    so other files of that layout load too. Nothing in the file is executed: beside tensors and plain values it may hold
-    only an ``argparse.Namespace`` and NumPy float scalars. Raises UserError for a file that is missing or of another
-    layout, and for weights that are not finite or are saved with two values.
+    ``last_checkpoint.pth.tar`` of their training script. Sizes follow from the weights, so other files of that layout
+    load, too. No code in the file is executed: besides tensors and plain values it may hold only an
+    ``argparse.Namespace`` and NumPy float scalars. Raises UserError for a file that is missing or of another layout,
+    and for weights that are not finite or saved with two values.
     """
     try:
         with torch.serialization.safe_globals(_SAVED_BESIDE):
@@ -52,7 +52,7 @@ def load_released(path):
         raise UserError(
             f"{path} is not plain weights and was not read, as it could run code; use the authors' own file."
         ) from error
-    except Exception as error:  # torch has many ways to say that a file is cut short or of another kind
+    except Exception as error:  # truncated and foreign files fail in many ways
         raise UserError(
             f"{path} is no released AURL checkpoint; use AURL662_checkpoint.pth.tar or AURL700's."
         ) from error
@@ -62,7 +62,7 @@ def load_released(path):
 
 
 def _merged(saved):
-    """Every weight once, under the name of its part, and what is wrong with their values."""
+    """Every weight once, under the name of its part, and a list of faults in their values."""
     weights, faults = {}, []
     for name, weight in saved.items():
         name = name.removeprefix("module.")  # left by DistributedDataParallel
