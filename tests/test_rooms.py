@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-METHOD = ["losses", "generator", "metrics", "models", "backbones"]
+METHOD = ["losses", "generator", "metrics", "models", "backbones", "rivals"]
 ROOMS = ["project", "text", "data", "rendered", "training", "evaluation", "figures", "classify", "pipeline"]  # upward
 
 
