@@ -10,6 +10,7 @@ from IPython.display import display
 
 from aurl import UserError, figures
 from aurl.classify.classifier import plain
+from aurl.figures.classify import ranking
 
 
 def show(classifier, path, classes, title, clips=1, top=5):
@@ -24,7 +25,7 @@ def show(classifier, path, classes, title, clips=1, top=5):
         raise UserError(broken[0])
     for note in notes:
         _say(note)
-    display(figures.picture(figures.ranking(path, table.assign(**{"class": table["class"].map(plain)}), plain(title))))
+    display(figures.picture(ranking(path, table.assign(**{"class": table["class"].map(plain)}), plain(title))))
 
 
 class Drop(anywidget.AnyWidget):

@@ -1,138 +1,163 @@
-"""The figures of chapter 5, which compare variants: their accuracy, their closeness and dispersion, their classes."""
+"""The figures of chapter 5, which compare variants: accuracy, closeness and dispersion, sweeps, synthetic classes."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
-from aurl.figures import label_points
+from aurl.figures import CHANCE, chance_line, grid, label_points, percent_axis
+
+AXES = {
+    "top1": "zero-shot top-1",
+    "dispersion": "dispersion, cosine distance of\na class name to the nearest other\n(larger: more uniform)",
+    "closeness": "closeness, cosine distance of\na video to its class name\n(smaller: better aligned)",
+}
 
 
-def comparison(runs, table):
-    """Top-1 of every variant on every test set: mean over seeds, 95 % interval, every run as a dot, and chance.
+def variant_accuracies(runs, table):
+    """Top-1 of every variant on every test set: mean over seeds, 95 % interval, every training as a dot, and chance.
 
-    ``runs`` and ``table`` are what `aurl.evaluation.comparison.collect` and `summary` return.
+    Args:
+        runs: `aurl.evaluation.comparison.collect`'s table, a row per set, variant and seed.
+        table: `aurl.evaluation.comparison.summary` of it.
     """
-    sets, variants = table["set"].unique(), list(table["variant"].unique())
-    figure, axes = plt.subplots(
-        1,
-        len(sets),
-        figsize=(5.2 * len(sets), 0.42 * len(variants) + 1.6),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for ax, name in zip(axes[0], sets):
+    sets, count = table["set"].unique(), table["variant"].nunique()
+    figure, axes = grid(len(sets), 2, 6.4 if len(sets) == 1 else 5, 0.38 * count + 1.6, sharey=True)
+    for ax, name in zip(axes, sets):
         rows, dots = table[table["set"] == name], runs[runs["set"] == name]
         ax.barh(rows["variant"], rows["top1"], color="C0", alpha=0.55, height=0.7)
-        ax.errorbar(
-            rows["top1"],
-            rows["variant"],
-            xerr=[(rows["top1"] - rows["top1_low"]).clip(0), (rows["top1_high"] - rows["top1"]).clip(0)],
-            fmt="none",
-            color="black",
-            capsize=3,
-            label="95 % interval over videos",
-        )
-        ax.scatter(
-            dots["top1"],
-            dots["variant"],
-            color="C1",
-            edgecolor="black",
-            linewidth=0.5,
-            s=22,
-            zorder=3,
-            label="one training run",
-        )
+        ends = [(rows["top1"] - rows["top1_low"]).clip(0), (rows["top1_high"] - rows["top1"]).clip(0)]
+        ax.errorbar(rows["top1"], rows["variant"], xerr=ends, fmt="none", color="black", capsize=3,
+                    label="95 % interval over videos")  # fmt: skip
+        ax.scatter(dots["top1"], dots["variant"], color="C1", edgecolor="black", linewidth=0.5, s=22, zorder=3,
+                   label="one training")  # fmt: skip
         chance = rows["chance"].iloc[0]
-        ax.axvline(chance, color="0.3", linestyle="--")
-        ax.annotate(f"chance, {chance:.1%}", (chance, 0), (3, 3), xycoords=("data", "axes fraction"),
-                    textcoords="offset points", color="0.3")  # fmt: skip
         highest = max(rows["top1_high"].max(), dots["top1"].max(), chance)
-        ax.set(title=name, xlim=(0, min(1, 1.15 * highest)), ylim=(len(variants), -0.6))
-        ax.set(xlabel="zero-shot top-1 accuracy")
-        ax.locator_params(axis="x", nbins=5)
-        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        ax.set(xlim=(0, min(1, 1.1 * highest)), ylim=(count - 0.4, -0.6), xlabel=AXES["top1"])
+        ax.set_title(f"{name}, {_seeds(dots.groupby('variant'))}", pad=16, parse_math=False)
+        percent_axis(ax.xaxis)
+        chance_line(ax, chance)
         ax.grid(axis="y", visible=False)
-    figure.get_layout_engine().set(w_pad=0.25)
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncol=3, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=3)
     return figure
 
 
-def tradeoff(runs):
-    """Closeness against dispersion per test set: a dot per variant, which is named, and pale ones for its trainings.
+def closeness_dispersion(runs):
+    """Closeness against dispersion per test set: a dot per variant, named, and small, pale ones for its trainings.
 
-    ``runs`` is what `aurl.evaluation.comparison.collect` returns.
+    ``runs`` is `aurl.evaluation.comparison.collect`'s table.
     """
     sets = runs["set"].unique()
-    figure, axes = plt.subplots(
-        1, len(sets), figsize=(6 * len(sets), 5.6), sharex=True, sharey=True, squeeze=False, layout="constrained"
-    )
-    for ax, name in zip(axes[0], sets):
-        _joined(ax, runs[runs["set"] == name], ["closeness", "dispersion"])
-        ax.set(title=name, xlabel="closeness: video to its class name\n(cosine distance, smaller is better aligned)")
+    figure, axes = grid(len(sets), 2, 7 if len(sets) == 1 else 5.2, 5.6, sharex=True, sharey=True)
+    columns = ["closeness", "dispersion"]
+    for ax, name in zip(axes, sets):
+        own = runs[runs["set"] == name].groupby("variant", sort=False)
+        for _, rows in own[columns]:
+            for point in rows.to_numpy():
+                ax.plot(*np.stack([point, rows.mean()]).T, color="C0", linewidth=0.8, alpha=0.25, zorder=2)
+            ax.scatter(*rows.to_numpy().T, color="C0", s=12, alpha=0.4, linewidth=0, zorder=2)
+            ax.scatter(*rows.mean(), color="C0", s=40, edgecolor="white", linewidth=0.6, zorder=3)
+        ax.set(xlabel=AXES["closeness"])
+        ax.set_title(f"{name}, {_seeds(own)}", parse_math=False)
         ax.margins(0.15)
-    axes[0][0].set_ylabel("dispersion: class name to the nearest other\n(cosine distance, larger is more uniform)")
+    axes[0].set_ylabel(AXES["dispersion"])
     figure.canvas.draw()
-    for ax, name in zip(axes[0], sets):
-        means = runs[runs["set"] == name].groupby("variant", sort=False)[["closeness", "dispersion"]].mean()
-        label_points(ax, means.to_numpy(), means.index, means.to_numpy())
+    for ax, name in zip(axes, sets):
+        means = runs[runs["set"] == name].groupby("variant", sort=False)[columns].mean()
+        label_points(ax, means.to_numpy(), means.index)
     return figure
 
 
-def metrics_and_accuracy(runs, chance, name):
-    """Accuracy against dispersion and against closeness: a dot per variant, and pale ones for its trainings.
+def accuracy_and_metrics(runs, chance, title):
+    """A row per variant, most accurate first: its trainings as dots and their mean as a line, a panel per measure.
 
-    ``runs`` has a row per training: ``variant``, ``top1``, ``dispersion`` and ``closeness``.
+    Args:
+        runs: a row per training, with ``variant``, ``top1``, ``dispersion`` and ``closeness``.
+        chance: chance level of ``top1``.
+        title: the test set.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(14, 7), sharey=True, layout="constrained")
-    labels = {
-        "dispersion": "dispersion: class name to the nearest other\n(cosine distance, larger is more uniform)",
-        "closeness": "closeness: video to its class name\n(cosine distance, smaller is better aligned)",
-    }
-    for ax, (metric, label) in zip(axes, labels.items()):
-        _joined(ax, runs, [metric, "top1"])
-        ax.axhline(chance, color="0.3", linestyle="--")
-        ax.annotate(f"chance, {chance:.1%}", (0, chance), (3, -3), xycoords=("axes fraction", "data"), va="top",
-                    textcoords="offset points", color="0.3")  # fmt: skip
-        ax.set(xlabel=label)
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
-        ax.margins(0.08)
-    axes[0].set_ylabel(f"zero-shot top-1 on {name}")
-    figure.canvas.draw()
-    for ax, metric in zip(axes, labels):
-        means = runs.groupby("variant", sort=False)[[metric, "top1"]].mean()
-        label_points(ax, means.to_numpy(), means.index, means.to_numpy())
+    means = runs.groupby("variant", sort=False)[list(AXES)].mean()
+    means = means.sort_values("top1", ascending=False, kind="stable")
+    figure, axes = grid(len(AXES), 3, 3.5, 0.3 * len(means) + 1.6, sharey=True)
+    for ax, column in zip(axes, AXES):
+        for place, (variant, mean) in enumerate(means[column].items()):
+            own = runs.loc[runs["variant"] == variant, column]
+            ax.scatter(own, [place] * len(own), color="C0", alpha=0.4, s=18, linewidth=0)
+            ax.plot([mean, mean], [place - 0.32, place + 0.32], color="black", linewidth=2)
+        ax.set_xlabel(AXES[column], fontsize=9.5)
+        ax.set_ylim(len(means) - 0.4, -0.6)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        if column == "top1":
+            ax.set_xlim(0, max(runs["top1"].max(), chance) * 1.08)
+            percent_axis(ax.xaxis)
+            chance_line(ax, chance)
+    axes[0].set_yticks(range(len(means)), means.index)
+    figure.suptitle(f"{title}, {_seeds(runs.groupby('variant'))} (dots; line: mean)", parse_math=False)
     return figure
 
 
-def _joined(ax, runs, columns):
-    """A dot for the mean of every variant, and a small, pale one for each of its trainings, joined to it."""
-    for _, rows in runs.groupby("variant", sort=False):
-        points, mean = rows[columns].to_numpy(), rows[columns].mean()
-        for point in points:
-            ax.plot(*np.stack([point, mean]).T, color="C0", linewidth=0.8, alpha=0.2, zorder=2)
-        ax.scatter(*points.T, color="C0", s=12, alpha=0.4, linewidth=0, zorder=2)
-        ax.scatter(*mean, color="C0", s=40, edgecolor="white", linewidth=0.6, zorder=3)
+def parameter_sweeps(runs, chance, title):
+    """Top-1 against the values of each parameter: trainings as dots, means joined, a square at the variant's value.
 
+    Without any row the figure says so.
 
-def spread(panels, xlabel):
-    """Box plots side by side; ``panels`` maps a title to ``{name: values}``.
-
-    Boxes hold the middle half, whiskers nine tenths, a dot is the mean.
+    Args:
+        runs: a row per training, with ``parameter``, ``value``, ``chosen`` and ``top1``, values in the order to show.
+        chance: chance level.
+        title: the test set.
     """
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.8 * len(panels), 3.6), sharex=True, squeeze=False, layout="constrained"
-    )
+    parameters = list(runs["parameter"].unique())
+    figure, axes = grid(max(len(parameters), 1), 3, 6 if len(parameters) < 2 else 3.4, 2.9, sharey=True)
+    if not parameters:
+        axes[0].text(0.5, 0.5, "heads.sweeps names nothing to sweep.", ha="center", va="center")
+        return figure
+    for ax, parameter in zip(axes, parameters):
+        own = runs[runs["parameter"] == parameter]
+        values = own["value"].astype(str)
+        order = list(values.unique())
+        means = own.groupby(values, sort=False)["top1"].mean()
+        ax.plot(range(len(order)), means[order], color="black", marker=".", label="mean")
+        for value in values[own["chosen"].astype(bool)].unique():
+            ax.plot(order.index(value), means[value], color="black", marker="s", markersize=9, markerfacecolor="none",
+                    linestyle="none", label="the variant's value")  # fmt: skip
+        ax.scatter([order.index(value) for value in values], own["top1"], color="C0", alpha=0.6, s=18, linewidth=0,
+                   zorder=3, label="one training")  # fmt: skip
+        ax.axhline(chance, label=f"chance, {chance:.1%}", **CHANCE)
+        ax.set_xticks(range(len(order)), order)
+        ax.set(xlabel=parameter)
+        ax.grid(axis="x", visible=False)
+        ax.margins(x=0.1)
+    axes[0].set_ylim(0, max(runs["top1"].max(), chance) * 1.08)
+    percent_axis(axes[0].yaxis)
+    for ax in axes[::3]:
+        ax.set_ylabel(AXES["top1"])
+    figure.suptitle(f"{title}, {_seeds(runs.groupby(['parameter', 'value']), 'value')}", parse_math=False)
+    handles = {label: line for ax in axes for line, label in zip(*ax.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncol=4)
+    return figure
+
+
+def synthetic_class_cosines(panels):
+    """Box plots of cosines; ``panels`` is `aurl.evaluation.synthetic_classes.panels`' dict of them.
+
+    Boxes hold the middle half, whiskers nine tenths, and a dot is the mean.
+    """
+    figure, axes = grid(len(panels), 3, 3.5, 3.2, sharex=True)
     looks = {
         "boxprops": {"facecolor": "C0", "alpha": 0.5},
         "medianprops": {"color": "black"},
         "meanprops": {"marker": "o", "markerfacecolor": "C1", "markeredgecolor": "black"},
     }
-    for ax, (title, groups) in zip(axes[0], panels.items()):
+    for ax, (title, groups) in zip(axes, panels.items()):
         ax.boxplot(list(groups.values()), orientation="horizontal", tick_labels=list(groups), whis=(5, 95), widths=0.6,
                    showfliers=False, showmeans=True, patch_artist=True, **looks)  # fmt: skip
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
-        ax.set(title=title, xlabel=xlabel)
+        ax.set(title=title, xlabel="cosine similarity")
         ax.xaxis.set_major_locator(MaxNLocator(5))
     return figure
+
+
+def _seeds(groups, each="variant"):
+    """How many trainings the groups have, such as "1 seed" or "2 to 10 seeds per variant"."""
+    low, high = groups.size().min(), groups.size().max()
+    count = f"{high}" if low == high else f"{low} to {high}"
+    return f"{count} {'seeds' if high > 1 else 'seed'} per {each}"

@@ -31,9 +31,7 @@ import yaml
 
 from aurl import UserError, figures, text
 from aurl.evaluation import claims, folds, protocols
-from aurl.figures import ablations as comparison_figures
-from aurl.figures import evaluation as class_figures
-from aurl.figures import heads as heads_figures
+from aurl.figures import ablations, evaluation
 from aurl.pipeline.check import check, known_classes
 from aurl.pipeline.reproduce import Job, at_once, jobs_of, run_as_command, side_by_side
 from aurl.project import config, paths
@@ -154,7 +152,8 @@ def bring_together():
         write_bytes(RESULTS / f"{stem}.md", folds.markdown(table, method, cost).encode())
         write_bytes(RESULTS / f"{stem}-claims.md", claims.markdown(claims.decide(table, runs, learned)).encode())
         means = runs.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()
-        figure = comparison_figures.metrics_and_accuracy(means, table["chance"].mean(), test)
+        title = f"{test}, means over {len(studies)} studies"
+        figure = ablations.accuracy_and_metrics(means, table["chance"].mean(), title)
         figures.save(figure, f"../{RESULTS.name}/{stem}-metrics")
         if kind:
             kinds = {"set": str, "value": str}  # the values of different parameters are written differently
@@ -162,18 +161,18 @@ def bring_together():
             sweeps = sweeps[sweeps["set"] == test]
             sweeps = sweeps.groupby(["parameter", "value", "seed"], sort=False)[["chosen", "top1"]].mean().reset_index()
             if len(sweeps):
-                figure = heads_figures.sweeps(sweeps, table["chance"].mean(), test)
+                figure = ablations.parameter_sweeps(sweeps, table["chance"].mean(), title)
                 figures.save(figure, f"../{RESULTS.name}/{stem}-sweeps")
             continue
         accuracy = folds.per_class(table, method)
         title = f"{method} on {test}: {len(accuracy)} classes, each unseen in one of {len(files)} studies"
-        figure = figures.per_class(accuracy.to_numpy(), list(accuracy.index), table["chance"].mean(), title)
+        figure = evaluation.class_accuracies(accuracy.to_numpy(), list(accuracy.index), table["chance"].mean(), title)
         figures.save(figure, f"../{RESULTS.name}/{test}")
         near = [_nearest_seen(own[0].name, test) for own in studies]
         if all(own is not None for own in near):
             near = pd.concat(near).merge(accuracy.reset_index(), on="class")
             title = f"{method} on {test}"
-            figure = class_figures.semantic_distance({title: near}, {title: table["chance"].mean()})
+            figure = evaluation.semantic_distance({title: near}, {title: table["chance"].mean()})
             figures.save(figure, f"../{RESULTS.name}/{test}-distance")
 
 

@@ -12,6 +12,7 @@ from IPython.display import Image
 from aurl import UserError, figures
 from aurl.classify import page
 from aurl.classify.classifier import COLUMNS, Answer
+from aurl.figures.classify import ranking
 
 
 class Fake:
@@ -36,7 +37,7 @@ def video(tmp_path):
 
 def test_ranking_draws_a_strip_and_a_bar_for_each_class(video):
     table = pd.DataFrame({"class": ["$run$ <b>", "walk"], "score": [0.4, -0.1]})
-    figure = figures.ranking(video, table, "what $1 shows")
+    figure = ranking(video, table, "what $1 shows")
     strip, chart = figure.subfigs
     assert len(strip.axes) == 8 and len(chart.axes[0].patches) == 2
     assert [label.get_text() for label in chart.axes[0].get_yticklabels()] == ["$run$ <b>", "walk"]

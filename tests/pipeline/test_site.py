@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from aurl import UserError
-from aurl.figures import sphere_page
+from aurl.figures.paper import sphere_page
 from aurl.pipeline import front_page, mathml, site
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated")  # what Sphinx tells its extensions
@@ -77,7 +77,7 @@ def project(tmp_path_factory):
         "reports/tables/ablations.md": "| variant | top-1 % |\n|---|---|\n| aurl | 12.2 |\n",
         "reports/tables/durations.md": "| minutes | here |\n|---|---|\n| all | 7.6 |\n",
         "reports/tables/rows.csv": "a,b\n",
-        "reports/figures/figure1.html": sphere_page.page({"aurl": panel}, ["one", "two"]),
+        "reports/figures/figure1.html": sphere_page({"aurl": panel}, ["one", "two"]),
         "runs/aurl-0/model.json": json.dumps({"arithmetic": {"device": "cpu", "precision": "bf16"}}),
     }
     for name, text in texts.items():

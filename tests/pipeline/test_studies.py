@@ -246,9 +246,9 @@ def test_accuracy_is_set_against_the_distance_to_the_nearest_seen_class(project,
         pd.DataFrame(rows).to_csv(project / f"reports/ablations/{k}/classes.csv", index=False)
         run = rows[0] | {"gzsl_harmonic": 0.1, "closeness": 0.5, "dispersion": 0.2, "seconds": 90}
         pd.DataFrame([run]).to_csv(project / f"reports/ablations/{k}/runs.csv", index=False)
-    draw = ablations.class_figures.semantic_distance
+    draw = ablations.evaluation.semantic_distance
     monkeypatch.setattr(
-        ablations.class_figures, "semantic_distance", lambda *given: shown.append(given[0]) or draw(*given)
+        ablations.evaluation, "semantic_distance", lambda *given: shown.append(given[0]) or draw(*given)
     )
     ablations.bring_together()
     assert (project / "reports/ablations/verbs-unseen-distance.png").stat().st_size > 1000

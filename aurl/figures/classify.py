@@ -1,0 +1,27 @@
+"""The figure of chapter 7: a video and its best classes."""
+
+import matplotlib.pyplot as plt
+
+from aurl.data.video.decoding import frame_count
+from aurl.figures import score_bars
+from aurl.figures.data import film_strip
+
+
+def ranking(video, table, title):
+    """A film strip of a video, time running to the right, above bars with the scores of its best classes.
+
+    Args:
+        video: path of the file.
+        table: columns ``class`` and ``score``, best first.
+        title: plain text; a dollar sign is no formula.
+
+    Raises:
+        VideoError: if the file cannot be decoded.
+    """
+    figure = plt.figure(figsize=(9.6, 1.9 + 0.35 * len(table)), layout="constrained")
+    top, chart = figure.subfigures(2, 1, height_ratios=[1.3, 0.6 + 0.35 * len(table)])
+    top.suptitle(title, parse_math=False)
+    total = frame_count(video)
+    film_strip(top.subplots(1, 8), video, 0, total, total)
+    score_bars(chart.subplots(), table["class"], table["score"])
+    return figure
