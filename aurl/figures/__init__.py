@@ -16,7 +16,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import Bbox
 
-from aurl.project import paths
+from aurl.project import config, paths
 from aurl.project.files import write_bytes
 
 MAX_NAMES = 40  # classes whose names fit beside a figure of a page's height
@@ -77,7 +77,7 @@ def set_title(name, fold):
     >>> set_title("verbs-unseen", 3), set_title("ucf101", 3)
     ('verbs-unseen, fold 3', 'ucf101')
     """
-    return f"{name}, fold {fold}" if name.startswith("verbs-") else name
+    return f"{name}, fold {fold}" if name in config.VERBS else name
 
 
 def grid(count, across, width, height, **options):

@@ -1,89 +1,107 @@
-"""Figures that compare variants name them all, show every training, and have the same bytes every time."""
-
-import itertools
+"""Figures that compare variants name them all, show every training, and hide no text behind another or a line."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import boxes, colors
+from drawn import boxes, disjoint, tick_labels
+from matplotlib.text import Text
 
-from aurl import figures
-from aurl.figures import ablations as comparison_figures
-
-pytestmark = pytest.mark.usefixtures("folder")
+from aurl.figures import ablations
 
 
-def many_runs(count, seeds):
-    """Runs of ``count`` variants that crowd on two test sets."""
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def scattered(count, seeds, outlier=()):
+    """Trainings of ``count`` variants; one of them has a training at ``outlier``."""
     rng = np.random.default_rng(0)
-    rows = [(name, f"variant_{i:02d}", seed) for name in "st" for i in range(count) for seed in range(seeds)]
-    runs = pd.DataFrame(rows, columns=["set", "variant", "seed"])
-    middle = rng.random((2 * count, 3)).repeat(seeds, axis=0) * 0.5
-    values = middle + rng.normal(scale=0.02, size=middle.shape)
-    return runs.assign(**dict(zip(("closeness", "dispersion", "top1"), values.T)), chance=0.1)
+    rows = [("s", f"variant_{i:02d}", seed) for i in range(count) for seed in range(seeds)]
+    table = pd.DataFrame(rows, columns=["set", "variant", "seed"])
+    values = rng.random((count, 3)).repeat(seeds, axis=0) * 0.5 + rng.normal(scale=0.02, size=(len(rows), 3))
+    if len(outlier):
+        values[0] = outlier
+    return table.assign(**dict(zip(("closeness", "dispersion", "top1"), values.T)))
 
 
-def draw(name, runs):
-    if name == "spread":
-        rng = np.random.default_rng(0)
-        return comparison_figures.spread(
-            {"a": {"x": rng.random(9), "y": rng.random(9)}, "b": {"x": rng.random(9)}}, "cosine"
-        )
-    if name == "comparison":
-        table = runs.groupby(["set", "variant"], as_index=False).mean()
-        return comparison_figures.comparison(runs, table.assign(top1_low=table["top1"] - 0.1, top1_high=table["top1"]))
-    if name == "tradeoff":
-        return comparison_figures.tradeoff(runs)
-    return comparison_figures.metrics_and_accuracy(runs[runs["set"] == "s"], 0.1, "s")
+@pytest.mark.parametrize(("count", "seeds", "outlier"), [(3, 1, ()), (19, 3, ()), (6, 2, (1.6, 0.1, 0.1))])
+def test_every_variant_is_named_by_its_mean_and_no_line_goes_through_a_name(count, seeds, outlier):
+    figure = ablations.closeness_dispersion(scattered(count, seeds, outlier))
+    ((ax, texts),) = boxes(figure)
+    assert set(texts) == {f"variant_{i:02d}" for i in range(count)} and disjoint(texts.values())
+    assert all(ax.bbox.contains(*corner) for box in texts.values() for corner in (box.min, box.max))
+    lines = [line.get_path().transformed(line.get_transform()) for line in ax.lines]
+    assert len(lines) == count * seeds and sum(len(dots.get_offsets()) for dots in ax.collections) == count * (
+        seeds + 1
+    )
+    if count < 10:  # else there is no room for it
+        assert not any(line.intersects_bbox(box, filled=False) for line in lines for box in texts.values())
+    assert ax.get_title() == f"s, {seeds} seed{'s' * (seeds > 1)} per variant"
 
 
-ALL = ["comparison", "tradeoff", "metrics_and_accuracy", "spread"]
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_the_same_runs_give_the_same_bytes(name):
-    kept = figures.save(draw(name, many_runs(3, 2)), name).data
-    assert kept.startswith(b"\x89PNG") and figures.save(draw(name, many_runs(3, 2)), name).data == kept
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_at_most_seven_colors(name):
-    figure = draw(name, many_runs(9, 2))
-    assert len(colors(figure)) <= 7
-    plt.close(figure)
-
-
-@pytest.mark.parametrize("name", ["tradeoff", "metrics_and_accuracy"])
-@pytest.mark.parametrize(("count", "seeds"), [(3, 1), (19, 3)])
-def test_every_variant_is_named_beside_its_runs(name, count, seeds):
-    figure = draw(name, many_runs(count, seeds))
-    for ax, texts in boxes(figure):
-        texts.pop("chance, 10.0%", None)
-        assert set(texts) == {f"variant_{i:02d}" for i in range(count)}
-        for variant, box in texts.items():
-            assert ax.bbox.contains(*box.min) and ax.bbox.contains(*box.max)
-            assert not any(box.overlaps(other) for text, other in texts.items() if text != variant)
-        trainings = sum(len(points.get_offsets()) for points in ax.collections)
-        assert trainings == count * (seeds + 1)  # and a mean
-    plt.close(figure)
+def test_variants_stand_from_best_to_worst_with_every_training():
+    top1 = {"a": [0.3, 0.1], "b": [0.05, 0.1], "c": [0.5]}
+    rows = [(name, value, value / 2, 1 - value) for name, own in top1.items() for value in own]
+    runs = pd.DataFrame(rows, columns=["variant", "top1", "dispersion", "closeness"])
+    figure = ablations.accuracy_and_metrics(runs, 0.1, "$set_, fold 3")
+    assert tick_labels(figure.axes[0].yaxis)[0] == ["c", "a", "b"]
+    assert figure.get_suptitle() == "$set_, fold 3, 1 to 2 seeds per variant (dots: seeds, line: mean)"
+    for ax, value in zip(figure.axes, (lambda x: x, lambda x: x / 2, lambda x: 1 - x)):
+        drawn = [dots.get_offsets().tolist() for dots in ax.collections]
+        np.testing.assert_allclose(drawn[1], [[value(0.3), 1], [value(0.1), 1]])
+        means = [line.get_xdata()[0] for line in ax.lines][:3]
+        assert means == pytest.approx([value(0.5), value(0.2), value(0.075)])
+    assert figure.axes[0].lines[3].get_xdata()[0] == 0.1  # chance level
+    labels = [ax.xaxis.label.get_window_extent() for ax in figure.axes]
+    assert disjoint(labels)
 
 
 def test_every_panel_shows_its_own_chance():
     table = pd.DataFrame({"set": ["s", "t"], "variant": "aurl", "top1": 0.5, "top1_low": 0.4, "top1_high": 0.6})
     table = table.assign(chance=[0.01, 0.2])
-    figure = comparison_figures.comparison(table, table)
+    figure = ablations.variant_accuracies(table, table)
     assert [list(texts) for _, texts in boxes(figure)] == [["chance, 1.0%"], ["chance, 20.0%"]]
-    plt.close(figure)
+    assert [ax.get_title() for ax in figure.axes] == ["s, 1 seed per variant", "t, 1 seed per variant"]
+    for ax, texts in boxes(figure):  # outside, between the bars and the title
+        (chance,) = texts.values()
+        assert chance.y0 >= ax.bbox.y1 and not chance.overlaps(Text.get_window_extent(ax.title))
 
 
 @pytest.mark.parametrize("top", [0.014, 0.14, 0.9])
 def test_numbers_on_the_axis_of_accuracies_do_not_touch(top):
-    table = pd.DataFrame(
-        {"set": ["s"], "variant": "aurl", "top1": top, "top1_low": top, "top1_high": top, "chance": 0.01}
-    )
-    figure = comparison_figures.comparison(table, table)
+    row = {"set": ["s"], "variant": "aurl", "top1": top, "top1_low": top, "top1_high": top, "chance": 0.01}
+    figure = ablations.variant_accuracies(pd.DataFrame(row), pd.DataFrame(row))
+    texts, extents = tick_labels(figure.axes[0].xaxis)
+    assert len(texts) > 2 and disjoint(extents)
+
+
+def test_sweeps_join_means_and_mark_the_value_that_the_variant_has():
+    scale = [("loss.scale", value, value == 10, top1) for value in (5, 10) for top1 in (0.1 * value, 0.02 * value)]
+    share = [("text.share", 0.5, False, 0.2)]
+    runs = pd.DataFrame([*scale, *share], columns=["parameter", "value", "chosen", "top1"])
+    figure = ablations.parameter_sweeps(runs, 0.1, "set, fold 0")
+    first, second = figure.axes
+    assert [ax.get_xlabel() for ax in figure.axes] == ["loss.scale", "text.share"]
+    assert tick_labels(first.xaxis)[0] == ["5.0", "10.0"]
+    np.testing.assert_allclose(first.lines[0].get_ydata(), [0.3, 0.6])
+    np.testing.assert_allclose(first.lines[1].get_xydata(), [[1, 0.6]])
+    assert len(first.collections[0].get_offsets()) == 4 and len(second.lines) == 2  # means and chance, no square
+    assert figure.get_suptitle() == "set, fold 0, 1 to 2 seeds per value"
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_legend_of_sweeps_covers_no_label(count):
+    rows = [(f"loss.parameter_{i}", value, value == 1, 0.1 * value) for i in range(count) for value in (1, 2)]
+    figure = ablations.parameter_sweeps(pd.DataFrame(rows, columns=["parameter", "value", "chosen", "top1"]), 0.1, "s")
     figure.canvas.draw()
-    extents = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
-    assert len(extents) > 2 and all(one.x1 < other.x0 for one, other in itertools.pairwise(extents))
-    plt.close(figure)
+    legend = figure.legends[0].get_window_extent()
+    labels = [axis.label for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) if axis.label.get_text()]
+    assert len(labels) > count and not any(legend.overlaps(label.get_window_extent()) for label in labels)
+
+
+def test_no_sweeps_are_said():
+    figure = ablations.parameter_sweeps(pd.DataFrame(columns=["parameter", "value", "chosen", "top1"]), 0.1, "set")
+    assert figure.axes[0].texts[0].get_text() == "heads.sweeps names nothing to sweep."

@@ -5,11 +5,24 @@ from matplotlib.text import Text
 
 
 def boxes(figure):
-    """Each axes with the boxes of the texts written into it."""
+    """Each axes with the boxes of the texts written into it, without their leader lines."""
     figure.canvas.draw()
     for ax in figure.axes:
         notes = [text for text in ax.texts if text.get_text()]
-        yield ax, {note.get_text(): Text.get_window_extent(note) for note in notes}  # of the text without its line
+        yield ax, {note.get_text(): Text.get_window_extent(note) for note in notes}
+
+
+def disjoint(boxes):
+    """Whether no two of the boxes overlap."""
+    boxes = list(boxes)
+    return not any(box.count_overlaps(boxes[:number]) for number, box in enumerate(boxes))
+
+
+def tick_labels(axis):
+    """The texts along an axis, without empty ones, and their boxes."""
+    axis.figure.canvas.draw()
+    labels = [label for label in axis.get_ticklabels() if label.get_text()]
+    return [label.get_text() for label in labels], [label.get_window_extent() for label in labels]
 
 
 def colors(figure):
