@@ -112,7 +112,7 @@ def film_strips(videos, title, columns=6):
 def class_accuracies(accuracy, names, chance, title):
     """A bar per class, best first, beside chance level; a class without videos comes last and has no bar.
 
-    Of more than `MAX_NAMES` classes the figure names the `ENDS` best and worst, and shows all in a histogram.
+    Of more than `MAX_NAMES` classes, those with videos are shown: the `ENDS` best and worst, and all in a histogram.
 
     Args:
         accuracy: (C,), in [0, 1], NaN for a class without videos.
@@ -121,11 +121,12 @@ def class_accuracies(accuracy, names, chance, title):
         title: plain text.
     """
     order = np.argsort(-accuracy, kind="stable")
-    many, places = len(names) > MAX_NAMES, np.arange(len(names))
+    if len(names) > MAX_NAMES:
+        order = order[: np.isfinite(accuracy).sum()]
+    count, places = len(order), np.arange(len(order))
+    many = count > MAX_NAMES
     if many:
-        known = np.isfinite(accuracy).sum()
-        order = np.concatenate([order[:ENDS], order[known - ENDS : known]])
-        places = np.concatenate([np.arange(ENDS), ENDS + 1 + np.arange(ENDS)])
+        order, places = np.concatenate([order[:ENDS], order[-ENDS:]]), np.delete(np.arange(2 * ENDS + 1), ENDS)
     size = (9, 0.26 * (places[-1] + 1) + 1)
     figure, axes = plt.subplots(1, 1 + many, figsize=size, squeeze=False, layout="constrained")
     ax = axes[0, 0]
@@ -138,10 +139,10 @@ def class_accuracies(accuracy, names, chance, title):
     percent_axis(ax.xaxis)
     chance_line(ax, chance)
     if many:
-        ax.text(0.5, ENDS, f"{known - 2 * ENDS} classes between", transform=ax.get_yaxis_transform(), ha="center",
+        ax.text(0.5, ENDS, f"{count - 2 * ENDS} classes between", transform=ax.get_yaxis_transform(), ha="center",
                 va="center", color="0.3", fontsize=9)  # fmt: skip
         axes[0, 1].hist(accuracy[np.isfinite(accuracy)], np.linspace(0, highest, 21), color="C0", edgecolor="white")
-        axes[0, 1].set(xlabel="top-1 accuracy", ylabel=f"classes, of {known}")
+        axes[0, 1].set(xlabel="top-1 accuracy", ylabel=f"classes, of {count}")
         percent_axis(axes[0, 1].xaxis)
         chance_line(axes[0, 1], chance)
     figure.suptitle(title, parse_math=False)

@@ -141,6 +141,8 @@ def test_a_class_without_videos_comes_last_or_is_not_among_the_worst(count):
     accuracy = np.array([np.nan, *np.linspace(0, 0.5, count - 1)])
     figure = evaluation.class_accuracies(accuracy, [f"c{i}" for i in range(count)], 1 / 3, "title")
     assert tick_labels(figure.axes[0].yaxis)[0][-1] == ("c0" if count == 3 else "c1")
+    few = evaluation.class_accuracies(np.where(np.arange(count) < 5, accuracy, np.nan), ["c"] * count, 1 / 3, "title")
+    assert len(few.axes) == 1 and len(tick_labels(few.axes[0].yaxis)[0]) == min(count, 4)
     assert len(figure.axes) == 1 or figure.axes[1].get_ylabel() == "classes, of 49"
 
 
