@@ -16,7 +16,8 @@ from aurl.data.features import FixedFeatures
 from aurl.data.manifest import read_manifest
 from aurl.data.readers.features import CODEC
 from aurl.data.video.reading import RESIZE, check, clip_indices, read_clips, stamp
-from aurl.project.files import forget_key, is_made_from, key_of, locked, note_key
+from aurl.project import cache
+from aurl.project.files import locked
 from aurl.project.paths import FRAMES, merged
 from aurl.project.progress import SIDE_BY_SIDE, local_processes, parallel
 
@@ -228,18 +229,17 @@ def decode_once(manifest, size, name, limit_gb):
     if np.prod(shape, dtype=float) > limit_gb * 1e9:
         return None
     videos = manifest[["digest", "first", "frames"]].values.tolist()
-    key = key_of(videos=videos, size=size, resize=int(RESIZE), decoder=av.__version__)
+    key = cache.key_of(videos=videos, size=size, resize=int(RESIZE), decoder=av.__version__)
     # With the key in its name, a file never holds other frames than its note says, whoever writes at the same time.
     file = FRAMES / f"{name}-{size}-{key[:12]}.npy"
     try:
         with locked(file.parent):  # a run beside this one waits and takes the array over
-            if not is_made_from(file, key):
+            if not cache.holds(file, key):
                 files = f"{name}-{size}-{'[0-9a-f]' * 12}.npy"
                 for old in [*file.parent.glob(files), *file.parent.glob(f".{files}.*.part")]:  # which a kill left
-                    forget_key(old)
-                    old.unlink(missing_ok=True)
-                _decode(manifest, shape, file)
-                note_key(file, key)
+                    cache.remove(old)
+                with cache.filling(file, key):
+                    _decode(manifest, shape, file)
             return np.load(file, mmap_mode="r")
     except OSError as error:
         raise UserError(

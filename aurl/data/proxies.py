@@ -13,7 +13,7 @@ from aurl import UserError
 from aurl.data.probing import probe_files
 from aurl.data.video.decoding import VideoError, decode, frame_count, upright
 from aurl.data.video.reading import check
-from aurl.project.files import forget_key, is_made_from, key_of, note_key
+from aurl.project import cache
 from aurl.project.progress import parallel
 
 
@@ -41,14 +41,13 @@ def make_all(rows, folder, side, keyframe, crf, cache, scheduler=None):
 
 def _make(path, digest, target, side, keyframe, crf):
     """ "ok", or why there is no proxy."""
-    key = key_of(digest=digest, side=side, options=_options(keyframe, crf))
-    if is_made_from(target, key):
+    key = cache.key_of(digest=digest, side=side, options=_options(keyframe, crf))
+    if cache.holds(target, key):
         return "ok"
     try:
         check(path, digest)
-        forget_key(target)
-        transcode(path, target, side, keyframe, crf)
-        note_key(target, key)
+        with cache.filling(target, key):
+            transcode(path, target, side, keyframe, crf)
     except VideoError as error:
         return f"no proxy: {error.reason}"
     return "ok"

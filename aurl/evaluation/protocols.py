@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 
 from aurl import UserError, metrics
-from aurl.project import code
-from aurl.project.files import forget_key, is_made_from, key_of, note_key, npz, to_csv, write_bytes
+from aurl.project import cache
+from aurl.project.files import npz, to_csv, write_bytes
 from aurl.rivals import Relation
 from aurl.training import devices, processes
 from aurl.training.inference import encode, encode_classes, mean_over_segments, rank, similarity
@@ -54,30 +54,23 @@ def _features(model, clips, word_vectors, params, desc, kept):
     batch = max(1, params.evaluate.batch // clips.count)  # the same number of clips at a time for any K
     classes = encode_classes(model, word_vectors)
     about = kept and key(model, clips, batch, params.compute)
-    if kept and is_made_from(kept, sealed(about, kept)):
+    if kept and cache.holds(kept, about):
         return load(kept) | {"classes": classes}
     video, labels = encode(model, clips, batch, params.compute, desc)
     found = {"video": video, "classes": classes, "labels": labels}
     if model.relation is not None:
         found |= {RELATION + name: weight.cpu().numpy() for name, weight in model.relation.state_dict().items()}
     if kept and processes.rank() == 0:
-        forget_key(kept)
-        save(kept, found)
-        note_key(kept, sealed(about, kept))
+        with cache.filling(kept, about):
+            save(kept, found)
     return found
-
-
-def sealed(about, path):
-    """The key ``about`` with the digest of the file's bytes, so that no others of the same size are taken for these."""
-    path = Path(path)
-    return key_of(key=about, content=hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None)
 
 
 def key(model, clips, batch, compute):
     """The key of everything that the videos' features depend on."""
     weights = model.state_dict()
-    return key_of(
-        code=code.digest("aurl.training.inference", "aurl.models", "aurl.data.clips"),
+    return cache.key_of(
+        code=cache.code_digest("aurl.training.inference", "aurl.models", "aurl.data.clips"),
         versions={name: version(name) for name in ("av", "numpy", "torch", "torchvision")},
         arithmetic=devices.choose_arithmetic(model, clips.clip, batch, compute).facts()
         | {"processes": processes.count()},

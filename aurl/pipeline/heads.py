@@ -28,9 +28,9 @@ from aurl.data.clips import open_set
 from aurl.data.features import FixedFeatures
 from aurl.data.readers import features
 from aurl.evaluation import protocols
-from aurl.project import code, config, paths
+from aurl.project import cache, config, paths
 from aurl.project.config.heads import SECTIONS, sweeps, trainable
-from aurl.project.files import forget_key, is_made_from, key_of, note_key, write_bytes
+from aurl.project.files import write_bytes
 from aurl.project.progress import bar, say
 from aurl.training import checkpoints, devices
 from aurl.training.inference import backbone_features
@@ -56,7 +56,7 @@ def run():
     fewer = min(base.heads.seeds, base.heads.sweep_seeds)
     seeds = [base.heads.seeds] * len(variants) + [fewer] * (len(settings) - len(variants))
     inputs = {
-        "code": code.digest("aurl.pipeline.heads"),
+        "code": cache.code_digest("aurl.pipeline.heads"),
         "versions": {name: version(name) for name in ("numpy", "torch")},
         "processor": devices.processor(),
         "classes": hashlib.sha256(paths.CLASS_VECTORS.read_bytes()).hexdigest(),
@@ -122,7 +122,7 @@ def all_seeds(settings, seeds, train):
 def keep_features(params, folder):
     """Encode all videos with the backbone of the checkpoint in ``folder``; writes a file per set to build/heads.
 
-    The training sets share one file with both their splits. A set is taken from build/encoded if model, videos, clips
+    The training sets share one file with both their splits. A set is taken from the cache if model, videos, clips
     and arithmetic are those that it was encoded with.
     """
     model, _ = checkpoints.load(folder)
@@ -134,8 +134,8 @@ def keep_features(params, folder):
         opened = [open_set(params, sources, split, classes, count=params.heads.segments) for sources, split in parts]
         file = paths.ENCODED / "heads" / f"{name}.npz"
         encoded = [protocols.key(model, clips, _batch(params, clips), params.compute) for clips in opened]
-        key = key_of(code=code.digest("aurl.pipeline.heads"), encoded=encoded)
-        if not is_made_from(file, protocols.sealed(key, file)):
+        key = cache.key_of(code=cache.code_digest("aurl.pipeline.heads"), encoded=encoded)
+        if not cache.holds(file, key):
             values, labels, ids, kinds = [], [], [], []
             for clips, (_, split) in zip(opened, parts, strict=True):
                 desc = f"features of {name}, {split}"
@@ -143,9 +143,8 @@ def keep_features(params, folder):
                 labels += [classes[place] for place in clips.labels]
                 ids += clips.ids
                 kinds += [split] * len(clips)
-            forget_key(file)
-            features.save(file, np.concatenate(values), labels, ids, kinds)
-            note_key(file, protocols.sealed(key, file))
+            with cache.filling(file, key):
+                features.save(file, np.concatenate(values), labels, ids, kinds)
         write_bytes(paths.heads(name), file.read_bytes())
 
 
@@ -159,18 +158,14 @@ def train_cached(inputs, params, rate, seed):
     sections = {name: getattr(params, name).model_dump() for name in SECTIONS if name not in ("run", "heads")}
     sections["train"] = {name: value for name, value in sections["train"].items() if name not in IGNORED}
     sections["evaluate"] = {"batch": params.evaluate.batch}
-    key = key_of(inputs=inputs, params=sections, variant=params.variant, rate=rate, seed=seed)
-    path = paths.TRAININGS / "heads" / f"{key}.json"
-    try:
-        about = json.loads(path.read_text())
-        if (about["key"], about["digest"]) == (key, key_of(result=about["result"])):
-            score, *tables = about["result"]
-            return score, *map(pd.DataFrame, tables)
-    except (OSError, ValueError, TypeError, KeyError):  # there is none, or it is not whole
-        pass
+    key = cache.key_of(inputs=inputs, params=sections, variant=params.variant, rate=rate, seed=seed)
+    path = paths.HEADS_TRAINED / f"{key[:32]}.json"
+    if cache.holds(path, key):
+        score, *tables = json.loads(path.read_text())
+        return score, *map(pd.DataFrame, tables)
     score, *tables = train(params, rate, seed)
-    result = [score, *(table.to_dict("records") for table in tables)]
-    write_bytes(path, json.dumps({"key": key, "digest": key_of(result=result), "result": result}).encode())
+    with cache.filling(path, key):
+        write_bytes(path, json.dumps([score, *(table.to_dict("records") for table in tables)]).encode())
     return score, *tables
 
 

@@ -1,9 +1,7 @@
-"""Write a file whole or not at all, and tell whether a file was made from the same inputs."""
+"""Write a file completely or not at all, and make files that are the same on every computer."""
 
 import fcntl
-import hashlib
 import io
-import json
 import os
 import zipfile
 from contextlib import contextmanager, suppress
@@ -80,47 +78,6 @@ def npz(arrays):
             np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getbuffer())
     return buffer.getvalue()
-
-
-def key_of(**inputs):
-    """One text for everything that a file is made from: equal inputs give equal keys, on every machine.
-
-    ``inputs`` are whatever JSON can hold; name every input that changes the file's content.
-
-    >>> key_of(size=64, paths=["a"]) == key_of(paths=["a"], size=64) != key_of(size=48, paths=["a"])
-    True
-    """
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
-def is_made_from(path, key):
-    """Whether ``path`` is whole and was made from the inputs of ``key``, by the note that `note_key` left beside it."""
-    path = Path(path)
-    try:
-        return json.loads(_note(path).read_text()) == {"key": key, "bytes": path.stat().st_size}
-    except (OSError, ValueError):
-        return False
-
-
-def note_key(path, key):
-    """Note beside the finished file ``path`` that it was made from the inputs of ``key``; call this last."""
-    path = Path(path)
-    write_bytes(_note(path), json.dumps({"key": key, "bytes": path.stat().st_size}).encode())
-
-
-def forget_key(path):
-    """Take the note away before ``path`` is made anew, so that a file cut short is not taken for a whole one.
-
-    Raises UserError if it cannot be taken away.
-    """
-    try:
-        _note(Path(path)).unlink(missing_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from None
-
-
-def _note(path):
-    return path.with_name(f"{path.name}.key")
 
 
 def unwritable(path, error):

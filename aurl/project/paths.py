@@ -19,14 +19,15 @@ HEADS_SWEEPS = HEADS.with_name("heads_sweeps.csv")  # heads: the same of every v
 FIGURES = Path("reports/figures")
 SITE = Path("build/site")  # site: the report, to open in a browser
 
-# Kept between runs and made again where missing; no stage depends on them.
-RENDERED = Path("build/rendered")  # videos of the built-in benchmark, kept between runs
-FRAMES = Path("build/frames")  # decoded frames
-PROBED = Path("build/probed")  # what probing found
-TRAININGS = Path("build/trainings")  # unfinished trainings, and finished ones to take over
-ENCODED = Path("build/encoded")  # features of videos
 LIVE = Path("build/live")  # curves of trainings, drawn meanwhile
-ARITHMETIC = Path("build/arithmetic")  # measured precision and memory layout
+CACHE = Path("build/cache")  # kept between runs, and made again where missing; see `aurl.project.cache`
+RENDERED = CACHE / "rendered"  # videos of the built-in benchmark
+FRAMES = CACHE / "frames"  # decoded frames
+PROBED = CACHE / "probed"  # length, size and digest of every video
+TRAININGS = CACHE / "trainings"  # states of unfinished trainings, and finished ones
+ENCODED = CACHE / "features"  # features of videos
+HEADS_TRAINED = CACHE / "heads"  # trainings on fixed features
+ARITHMETIC = CACHE / "arithmetic"  # measured precision and memory layout
 
 
 def merged(names):

@@ -11,25 +11,14 @@ import pandas as pd
 
 from aurl.data.manifest import COLUMNS
 from aurl.data.video import probe, write_video
-from aurl.data.video.reading import digest
-from aurl.project import code
-from aurl.project.files import forget_key, is_made_from, key_of, note_key, write_bytes
+from aurl.project import cache
+from aurl.project.files import write_bytes
 from aurl.project.paths import RENDERED
 from aurl.project.progress import parallel
 from aurl.rendered import verbs
 from aurl.rendered.camera import Camera
 from aurl.rendered.motions import Performance
 from aurl.rendered.solids import cast, paint
-
-# Modules that no picture depends on: a change in them renders nothing again.
-IRRELEVANT = (
-    "aurl",
-    "aurl.project.code",
-    "aurl.project.config",
-    "aurl.project.files",
-    "aurl.project.paths",
-    "aurl.project.progress",
-)
 
 
 def build(folder, params):
@@ -49,19 +38,18 @@ def build(folder, params):
         shutil.rmtree(Path(folder, name), ignore_errors=True)
     settings = params.seed, params.size, params.frames, params.fps
     versions = {name: version(name) for name in ("av", "numpy")}
-    kept = RENDERED / key_of(code=code.digest(__name__, without=IRRELEVANT), settings=settings, versions=versions)
-    calls = [(Path(folder), video, kept, *settings) for video in verbs.videos(params)]
+    key = cache.key_of(code=cache.code_digest(__name__), settings=settings, versions=versions)
+    calls = [(Path(folder), video, key, *settings) for video in verbs.videos(params)]
     manifest = pd.DataFrame(parallel(_render_file, calls, "rendering", "video"), columns=COLUMNS)
     return manifest.sort_values("id", ignore_index=True)
 
 
-def _render_file(folder, video, kept, seed, size, frames, fps):
-    path, before = folder / f"{video.id}.mp4", kept / video.name / f"{video.index}.mp4"
-    if not (before.is_file() and is_made_from(before, digest(before))):
-        forget_key(before)
-        write_video(before, render(video, seed, size, frames), fps)
-        note_key(before, digest(before))
-    write_bytes(path, before.read_bytes())
+def _render_file(folder, video, key, seed, size, frames, fps):
+    path, kept = folder / f"{video.id}.mp4", RENDERED / key[:16] / video.name / f"{video.index}.mp4"
+    if not cache.holds(kept, key):
+        with cache.filling(kept, key):
+            write_video(kept, render(video, seed, size, frames), fps)
+    write_bytes(path, kept.read_bytes())
     about = {"id": video.id, "set": video.set, "split": video.split, "class": video.name, "words": video.name}
     return about | {"path": path.as_posix(), "first": 0} | probe(path)
 

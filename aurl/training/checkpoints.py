@@ -15,6 +15,7 @@ import torch
 
 import aurl.models
 from aurl import UserError, backbones
+from aurl.project import cache
 from aurl.project.config import Model
 from aurl.project.files import locked, write_bytes
 from aurl.project.progress import say
@@ -135,26 +136,20 @@ class Progress:
 
     def finished(self, target):
         """The history of this training if it is finished, else ``None``. Copies its checkpoint to ``target``."""
-        try:
-            about = json.loads((self.folder / FINISHED).read_text())
-            files = {name: (self.folder / name).read_bytes() for name in (WEIGHTS, ABOUT)}
-        except (OSError, ValueError):
+        files = {name: self.folder / name for name in (WEIGHTS, ABOUT, FINISHED)}
+        if not all(cache.holds(path, self.key) for path in files.values()):
             return None
-        digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        if not isinstance(about, dict) or (about.get("key"), about.get("digests")) != (self.key, digests):
-            return None
-        for name, data in files.items() if self.writes else ():
-            write_bytes(Path(target, name), data)
-        return about["history"]
+        for name in (WEIGHTS, ABOUT) if self.writes else ():
+            write_bytes(Path(target, name), files[name].read_bytes())
+        return json.loads(files[FINISHED].read_text())["history"]
 
     def finish(self, target, history):
         """Replace the states by the result: the checkpoint that `save` wrote to ``target``, and ``history``."""
         files = {name: Path(target, name).read_bytes() for name in (WEIGHTS, ABOUT)}
-        for name, data in files.items():
-            write_bytes(self.folder / name, data)
-        digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        about = {"key": self.key, "digests": digests, "history": history, "seconds": self._seconds()}
-        write_bytes(self.folder / FINISHED, json.dumps(about).encode())  # last: without it there is no result
+        about = {"weights": hashlib.sha256(files[WEIGHTS]).hexdigest(), "history": history, "seconds": self._seconds()}
+        for name, data in (files | {FINISHED: json.dumps(about).encode()}).items():
+            with cache.filling(self.folder / name, self.key):
+                write_bytes(self.folder / name, data)
         for path in self._states():
             path.unlink()
 
@@ -220,7 +215,7 @@ def seconds(folder, scratch):
     for path in Path(scratch).glob(f"{Path(folder).name}-*/{FINISHED}"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # a damaged file is of another training
             about = json.loads(path.read_text())
-            if about["digests"][WEIGHTS] == digest:
+            if about["weights"] == digest:
                 return about.get("seconds", math.nan)
     return math.nan
 

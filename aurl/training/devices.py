@@ -2,8 +2,8 @@
 
 ``compute.precision: auto`` and ``compute.channels_last: auto`` are decided by timing a few training steps of the model
 at hand, because the faster layout depends on the processor, the size of clips and the width of the network. On an
-accelerator ``compute.compile: auto`` is timed, too; on a CPU it means no. Decisions are kept in ``build/arithmetic``,
-so that later runs on the same machine compute alike, and recorded in every checkpoint's ``model.json``.
+accelerator ``compute.compile: auto`` is timed, too; on a CPU it means no. Decisions are kept in ``build/cache``, so
+that later runs on the same machine compute alike, and recorded in every checkpoint's ``model.json``.
 """
 
 import copy
@@ -21,8 +21,8 @@ import joblib
 import torch
 
 from aurl import UserError
-from aurl.project import paths
-from aurl.project.files import key_of, locked, write_bytes
+from aurl.project import cache, paths
+from aurl.project.files import locked, write_bytes
 from aurl.project.progress import local_processes
 
 LAYOUTS = {False: torch.contiguous_format, True: torch.channels_last_3d}
@@ -137,9 +137,10 @@ def choose_arithmetic(model, clip, batch, compute):
         "weights": [list(weight.shape) for weight in model.backbone.parameters()],
         "clip": [clip.frames, clip.size],
     }
-    record = paths.ARITHMETIC / f"{key_of(**inputs)[:16]}.json"
+    key = cache.key_of(**inputs)
+    record = paths.ARITHMETIC / f"{key[:16]}.json"
     with locked(record.parent):  # a concurrent run waits and uses the same decision
-        chosen = _chosen(record, options)
+        chosen = Arithmetic(device, *json.loads(record.read_text())["chosen"]) if cache.holds(record, key) else None
         if chosen is None:
             seconds = _measure(model.backbone, clip, batch, options)
             if compute.compile == "always" and min(seconds) == float("inf"):
@@ -151,18 +152,10 @@ def choose_arithmetic(model, clip, batch, compute):
                 "chosen": good[0][1:],
                 "seconds": {str(option[1:]): took for option, took in zip(options, seconds)},
             }
-            write_bytes(record, (json.dumps(found | inputs, indent=1) + "\n").encode())
+            with cache.filling(record, key):
+                write_bytes(record, (json.dumps(found | inputs, indent=1) + "\n").encode())
             chosen = good[0]
     return chosen
-
-
-def _chosen(record, options):
-    """The recorded choice among ``options``; None for a missing or damaged record."""
-    try:
-        chosen = Arithmetic(options[0].device, *json.loads(record.read_text())["chosen"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return chosen if chosen in options else None
 
 
 def processor(device=None):

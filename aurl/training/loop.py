@@ -25,8 +25,8 @@ import aurl.losses
 import aurl.models
 from aurl import UserError, backbones, metrics
 from aurl.generator import ClassGenerator
-from aurl.project import code
-from aurl.project.files import key_of, write_bytes
+from aurl.project import cache
+from aurl.project.files import write_bytes
 from aurl.project.progress import bar
 from aurl.training import checkpoints, devices, processes
 from aurl.training.curves import Watch
@@ -35,16 +35,6 @@ from aurl.training.inference import encode, encode_classes, mean_over_segments, 
 SECTIONS = ("model", "loss", "generator", "train")  # of params.yaml that decide the weights
 # Parameters of these sections that do not.
 IGNORED = {"processes", "nodes", "rendezvous", "save_minutes", "save_steps", "log_every", "tensorboard"}
-# Modules that no weight depends on: a change of their code repeats no training.
-IGNORED_CODE = (
-    "aurl",
-    "aurl.project.code",
-    "aurl.project.config",
-    "aurl.project.files",
-    "aurl.project.paths",
-    "aurl.project.progress",
-    "aurl.training.curves",
-)
 
 
 def train(params, clips, val, names, word_vectors, folder, scratch, start=None, live=None, vocabulary=None):
@@ -438,8 +428,8 @@ def _key(run, clips, val, names):
     """The key of everything that the result depends on; the initial weights stand for ``start``."""
     sections = {name: getattr(run.params, name).model_dump() for name in SECTIONS}
     sections["train"] = {name: value for name, value in sections["train"].items() if name not in IGNORED}
-    return key_of(
-        code=code.digest("aurl.training.loop", "aurl.data.clips", without=IGNORED_CODE),
+    return cache.key_of(
+        code=cache.code_digest("aurl.training.loop", "aurl.data.clips"),
         versions={name: version(name) for name in ("av", "numpy", "torch", "torchvision")},
         arithmetic=run.facts(),
         params=sections,

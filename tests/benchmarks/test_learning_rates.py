@@ -77,7 +77,7 @@ def test_rates_are_searched_and_tabulated(project, tmp_path, precision):
 
 def test_finished_trainings_are_taken_over(project, monkeypatch):
     project.main(["contrastive", "--table", "first.csv"])
-    shutil.rmtree("build/frames")
+    shutil.rmtree(paths.FRAMES)
 
     def never(*_, **__):
         raise AssertionError("a finished training was repeated")

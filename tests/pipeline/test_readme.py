@@ -125,7 +125,7 @@ def is_file(name):
     """In the repository, made by a stage, or kept between runs."""
     made = [*(value for value in vars(paths).values() if isinstance(value, Path)), paths.run("v", 0)]
     made += [paths.features("v", 0, "s"), paths.predictions("v", 0, "s"), Path("build/ablations"), Path("model.json")]
-    made += [Path("build/arithmetic")]  # `paths.ARITHMETIC`, which is elsewhere during tests
+    made += [Path("build/cache/arithmetic")]  # `paths.ARITHMETIC`, which is elsewhere during tests
     made = {place.as_posix() for path in made for place in (path, *path.parents)} - {"."}
     near = [ROOT, ROOT / "aurl", ROOT / "aurl/data"]
     return name.rstrip("/") in made or any((folder / name).exists() for folder in near)

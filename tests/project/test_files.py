@@ -108,21 +108,6 @@ def test_a_lock_lets_one_process_in_at_a_time(tmp_path):
     assert names(tmp_path / "made") == ["log"]
 
 
-def test_a_note_tells_what_a_file_was_made_from(tmp_path):
-    path = tmp_path / "a.npy"
-    key, other = files.key_of(size=1), files.key_of(size=2)
-    assert not files.is_made_from(path, key)
-    path.write_bytes(b"made")
-    assert not files.is_made_from(path, key)  # not noted, so perhaps not whole
-    files.note_key(path, key)
-    assert files.is_made_from(path, key) and not files.is_made_from(path, other)
-    path.write_bytes(b"cut")
-    assert not files.is_made_from(path, key)
-    files.note_key(path, key)
-    files.forget_key(path)
-    assert not files.is_made_from(path, key) and names(tmp_path) == ["a.npy"]
-
-
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with (
@@ -130,8 +115,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         files.locked(tmp_path / "file/below"),
     ):
         pass
-    with pytest.raises(UserError, match=r"file/below\.npy cannot be written \(Not a directory\): make room"):
-        files.forget_key(tmp_path / "file/below.npy")
 
 
 def test_a_spreadsheet_computes_no_name():

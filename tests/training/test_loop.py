@@ -11,7 +11,7 @@ import torch
 from colored import LOSS, MODEL, NAMES, WORDS, fixed, settings, videos
 
 from aurl import UserError, losses
-from aurl.project import code, config
+from aurl.project import cache, config
 from aurl.training import checkpoints, inference
 from aurl.training import loop as training
 
@@ -454,7 +454,7 @@ def test_a_finished_training_of_something_else_is_not(run, data, steps, monkeypa
         "precision": dict(params=settings(epochs=1, precision="bf16")),
     }.get(change, {})
     if change == "code":
-        monkeypatch.setattr(training.code, "digest", lambda *_, **__: "another")
+        monkeypatch.setattr(cache, "code_digest", lambda *_, **__: "another")
     if change == "version":
         monkeypatch.setattr(training, "version", lambda name: "another")
     run(**dict(params=settings(epochs=1), name="after", scratch="run") | options)
@@ -513,7 +513,7 @@ def test_a_killed_run_does_not_resume_from_another_start(run, written, monkeypat
 
 
 def test_the_key_holds_the_code_that_matters_and_no_other():
-    used = code.used_by("import aurl.training.loop, aurl.data.clips", without=training.IGNORED_CODE)
+    used = cache.modules_used("import aurl.training.loop, aurl.data.clips")
     assert {"aurl.losses", "aurl.generator", "aurl.models", "aurl.metrics", "aurl.training.loop"} <= set(used)
     assert {
         "aurl.training.devices",

@@ -1,0 +1,240 @@
+"""The cache ``build/cache``: results that take long to make, each with the key of what it was made from.
+
+    python -m aurl.project.cache list
+    python -m aurl.project.cache clear [KIND ...]
+
+A key (`key_of`) is a digest of everything that a result depends on: data, parameters, versions of packages, and the
+package's own code (`code_digest`). A file of the cache has a note beside it with its key and the digest of its
+content (`filling`), so a file that is damaged or was made from something else is made again (`holds`). Deleting the
+cache costs time and changes no result.
+"""
+
+import argparse
+import ast
+import functools
+import hashlib
+import json
+import re
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from aurl import UserError
+from aurl.project.files import unwritable, write_bytes
+from aurl.project.paths import CACHE
+
+PACKAGE = __name__.partition(".")[0]
+ROOT = Path(__file__).parents[2]  # the folder that holds the package
+NO_NUMBERS = (PACKAGE, f"{PACKAGE}.project.", f"{PACKAGE}.training.curves")  # code on which no number depends
+
+
+def key_of(**inputs):
+    """One text for everything that a result is made from: equal inputs give equal keys, on every machine.
+
+    ``inputs`` are whatever JSON can hold; name every input that changes the result.
+
+    >>> key_of(size=64, paths=["a"]) == key_of(paths=["a"], size=64) != key_of(size=48, paths=["a"])
+    True
+    """
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def holds(path, key):
+    """Whether the file ``path`` is undamaged and was made from the inputs of ``key``, by the note of `filling`."""
+    path = Path(path)
+    try:
+        return json.loads(_note(path).read_text()) == {"key": key, "sha256": _content(path)}
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def filling(path, key):
+    """Note that the file ``path``, which the body writes, is made from the inputs of ``key``.
+
+    A body that fails or is killed leaves a file without a note. Raises UserError for a note that cannot be written.
+    """
+    path = Path(path)
+    try:
+        _note(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    yield
+    write_bytes(_note(path), json.dumps({"key": key, "sha256": _content(path)}).encode())
+
+
+def remove(path):
+    """Remove a file of the cache and its note."""
+    _note(Path(path)).unlink(missing_ok=True)
+    Path(path).unlink(missing_ok=True)
+
+
+def _note(path):
+    return path.with_name(f"{path.name}.key")
+
+
+def _content(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- the code that a result depends on --------------------------------------------------------------------------------
+
+
+def code_digest(*modules, skip=NO_NUMBERS):
+    """A digest of the statements of ``modules`` and of all modules of the package that they import.
+
+    It does not change with comments, docstrings and layout, nor when a module gets another name or folder.
+
+    Args:
+        modules: names of modules of the package, such as "aurl.training.loop".
+        skip: names of modules that do not count; one that ends in a dot stands for the whole folder.
+    """
+    used = modules_used("\n".join(f"import {name}" for name in modules), skip)
+    tokens = {name: hashlib.sha256(_statements(path, {}).encode()).hexdigest() for name, path in used.items()}
+    return hashlib.sha256("\n".join(sorted({_statements(path, tokens) for path in used.values()})).encode()).hexdigest()
+
+
+def modules_used(source, skip=NO_NUMBERS):
+    """The modules of the package that Python ``source`` imports, also within functions and through other modules.
+
+    Returns a dict: name -> path of the file. Packages on the way are modules, too. ``skip`` is as in `code_digest`.
+    """
+    found, waiting = {}, set(_imports(ast.parse(source)))
+    while waiting:
+        name = waiting.pop()
+        if name not in found and not any(
+            name == one or (one[-1] == "." and f"{name}.".startswith(one)) for one in skip
+        ):
+            found[name] = _path(name)
+            waiting |= set(_imports(ast.parse(found[name].read_text())))
+    return dict(sorted(found.items()))
+
+
+def _imports(tree):
+    """The modules of the package that a syntax tree imports, and the packages that they lie in."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            raise ValueError(f"relative imports are not followed: write {ast.unparse(node)!r} with the package's name")
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for parts in (name.split(".") for name in names):
+            every = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+            yield from filter(_path, every)
+
+
+def _path(name):
+    """The file of a module of the package; None for other names. It is not imported, which would take long."""
+    if name.partition(".")[0] != PACKAGE:
+        return None
+    file = ROOT.joinpath(*name.split("."))
+    found = [path for path in (file.with_suffix(".py"), file / "__init__.py") if path.is_file()]
+    return found[0] if found else None
+
+
+def _statements(path, tokens):
+    """The statements of a module as text; each module of the package that they name is its token (or "_")."""
+    return _normalized(path, path.stat().st_mtime_ns, path.stat().st_size, tuple(tokens.items()))
+
+
+@functools.lru_cache(maxsize=1000)
+def _normalized(path, _time, _size, tokens):
+    return _Statements(ast.parse(path.read_text()), dict(tokens)).text
+
+
+class _Statements(ast.NodeTransformer):
+    """Takes docstrings and imports of the package out of a tree, and replaces names of modules by tokens."""
+
+    def __init__(self, tree, tokens):
+        self.tokens, self.imported, self.bound = tokens, set(), {}  # bound: names that stand for modules
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                self.bound |= {own.asname: own.name for own in node.names if own.asname and _path(own.name)}
+            elif isinstance(node, ast.ImportFrom):
+                own = {own.asname or own.name: f"{node.module}.{own.name}" for own in node.names}
+                self.bound |= {name: module for name, module in own.items() if _path(module)}
+        rest = ast.unparse(self.visit(tree))
+        self.text = "\n".join([*sorted(self.imported), rest]) if rest or self.imported else ""
+
+    def _token(self, module):
+        return f"_{self.tokens.get(module, '')}"
+
+    def visit_Import(self, node):
+        node.names = [own for own in node.names if not _path(own.name)]
+        return node if node.names else None  # what is used of a module follows its token
+
+    def visit_ImportFrom(self, node):
+        if not _path(node.module):
+            return node
+        for own in node.names:
+            if not _path(f"{node.module}.{own.name}"):
+                self.imported.add(f"from {self._token(node.module)} import {own.name} as {own.asname or own.name}")
+        return None
+
+    def visit_Name(self, node):
+        return ast.Name(self._token(self.bound[node.id])) if node.id in self.bound else node
+
+    def visit_Attribute(self, node):
+        root = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if isinstance(root, ast.Name) and root.id == PACKAGE and _path(name := ast.unparse(node)):
+            return ast.Name(self._token(name))
+        return self.generic_visit(node)
+
+    def visit_Constant(self, node):
+        if isinstance(node.value, str):
+            node.value = re.sub(rf"\b{PACKAGE}(\.\w+)+", "_", node.value)
+        return node
+
+    def generic_visit(self, node):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+        node = super().generic_visit(node)
+        if getattr(node, "body", None) == [] and not isinstance(node, ast.Module):
+            node.body = [ast.Pass()]
+        return node
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def table():
+    """The lines that ``list`` prints: every kind of result with its number of files, size and age."""
+    for folder in sorted(path for path in CACHE.glob("*") if path.is_dir()):
+        stats = [path.stat() for path in folder.rglob("*") if path.is_file() and path.suffix != ".key"]
+        if stats:
+            ages = [(time.time() - bound(own.st_mtime for own in stats)) / 86400 for bound in (min, max)]
+            size = sum(own.st_size for own in stats) / 1e6
+            yield f"{folder.name:12} {len(stats):7} files {size:10.1f} MB, {ages[1]:.1f} to {ages[0]:.1f} days old"
+
+
+def clear(*kinds):
+    """Remove these kinds of results, or all. Raises UserError for a kind that the cache does not have."""
+    known = [path.name for path in CACHE.glob("*") if path.is_dir()]
+    for kind in kinds:
+        if kind not in known:
+            raise UserError(f"{CACHE} holds no {kind!r}; it holds {', '.join(sorted(known)) or 'nothing'}.")
+    for kind in kinds or known:
+        shutil.rmtree(CACHE / kind)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m aurl.project.cache", description="List or clear build/cache.")
+    parser.add_argument("action", choices=["list", "clear"])
+    parser.add_argument("kind", nargs="*", help="kinds of results to clear, as listed (default: all)")
+    arguments = parser.parse_args()
+    try:
+        if arguments.action == "clear":
+            clear(*arguments.kind)
+        print("\n".join(table()) or f"{CACHE} is empty")
+    except (UserError, OSError) as error:
+        sys.exit(f"aurl: {error}")
+
+
+if __name__ == "__main__":
+    main()
