@@ -71,6 +71,13 @@ def summary(runs, bootstrap, seed=0):
     return pd.DataFrame(rows)
 
 
+def scores(table):
+    """The few figures of `summary` that DVC compares as metrics, as JSON: set -> variant -> name -> number."""
+    names = ["top1", "gzsl_harmonic", "closeness", "dispersion"]
+    found = {name: own.set_index("variant")[names].to_dict("index") for name, own in table.groupby("set", sort=False)}
+    return json.dumps(found, indent=1) + "\n"
+
+
 def markdown(table):
     """A `summary` as a Markdown table, with accuracies in percent."""
     columns = ["test set", "variant", "top-1 % (95 % interval)", "± over seeds", "times chance"]

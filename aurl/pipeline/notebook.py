@@ -3,12 +3,12 @@
     python -m aurl.pipeline.notebook 03_train -p variant aurl -p seed 0
 
 executes ``build/notebooks/03_train.ipynb`` and writes ``reports/notebooks/03_train-aurl-0.ipynb``. A mistake that the
-user can fix is one sentence on stderr and exit status 1. ``--strip`` instead makes the stage's own copy of a notebook
-in ``notebooks/``, without outputs and without what an editor adds. So reading, running and saving it changes no other
-stage.
+user can fix is one sentence on stderr and exit status 1. The executed copy comes from the stage ``code``, without
+outputs, so reading, running and saving a notebook in ``notebooks/`` runs no stage again.
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -31,14 +31,9 @@ QUIET = [
     "--IPKernelApp.logging_config={'loggers': {'tornado': {'level': 'CRITICAL'}}}",
 ]
 
-PATIENCE = 10  # seconds that an interrupted notebook has to save what it has done; some take half of it to end at all
+SECONDS_TO_SAVE = 10  # that an interrupted notebook has; some take half of it to end at all
 
 SOURCE, STAGED, EXECUTED = Path("notebooks"), Path("build/notebooks"), Path("reports/notebooks")
-
-
-def strip(name):
-    """``notebooks/NAME.ipynb`` without outputs and editor metadata, to ``build/notebooks/``."""
-    _write(STAGED / f"{name}.ipynb", _read(SOURCE / f"{name}.ipynb"), keep_output=False)
 
 
 def run(name, parameters):
@@ -49,7 +44,7 @@ def run(name, parameters):
     otherwise.
     """
     notebook = STAGED / f"{name}.ipynb"
-    _read(notebook)
+    read(notebook)
     with tempfile.TemporaryDirectory() as folder, _progress(Path(folder, "progress")), _Interruption() as interruption:
         import papermill
         from traitlets.config import Config
@@ -59,7 +54,7 @@ def run(name, parameters):
             papermill.execute_notebook(
                 notebook, executed, parameters, kernel_name="python3", language="python", progress_bar=False,
                 extra_arguments=QUIET,
-                config=Config(KernelManager={"shutdown_wait_time": PATIENCE}),
+                config=Config(KernelManager={"shutdown_wait_time": SECONDS_TO_SAVE}),
                 kernel_manager_class=interruption.manager(), on_cell_start=interruption.check,
             )  # fmt: skip
         except Exception as error:
@@ -72,35 +67,44 @@ def run(name, parameters):
         if interruption.asked:
             raise UserError(f"{name} was interrupted: the same command goes on where it was.")
         target = "-".join([name, *map(str, parameters.values())])
-        _write(EXECUTED / f"{target}.ipynb", _read(executed), keep_output=True)
+        write(EXECUTED / f"{target}.ipynb", read(executed), {}, outputs=True)
 
 
-def _read(path):
-    import nbformat
-
+def read(path):
+    """A notebook in nbformat 4 as a dict. Raises UserError if it is missing or something else."""
     try:
-        return nbformat.read(path, as_version=4)
+        found = json.loads(path.read_bytes())
+        return {"cells": [cell | {"source": "".join(cell["source"])} for cell in found["cells"]]}
     except FileNotFoundError:
         raise UserError(f"there is no notebook {path}: restore it with `git checkout`, or run `dvc repro`.") from None
-    except Exception as error:
+    except (ValueError, TypeError, KeyError, OSError) as error:
         raise UserError(f"{path} is not a notebook ({type(error).__name__}): restore it with `git checkout`.") from None
 
 
-def _write(path, notebook, keep_output):
-    """Keep what the author wrote (and outputs, if asked for), and nothing that editors and papermill add."""
-    import nbformat
-    from nbstripout import strip_output
+def write(path, notebook, metadata, outputs=False):
+    """Write what the author wrote, outputs if asked for, and nothing that editors and papermill add.
 
-    strip_output(notebook, keep_output=keep_output, keep_count=keep_output, keep_id=True)
-    notebook.metadata, notebook.nbformat_minor = {}, 5
-    for number, cell in enumerate(notebook.cells):
-        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
-        cell["id"] = f"cell-{number}"  # papermill draws a random id for the cell that it injects
-    write_bytes(path, (nbformat.writes(notebook) + "\n").encode())
+    Args:
+        path: the file, as nbformat itself would lay it out.
+        notebook: what `read` returned.
+        metadata: a dict that takes the place of the notebook's metadata.
+        outputs: whether to keep outputs and execution counts.
+    """
+    cells = []
+    for number, cell in enumerate(notebook["cells"]):  # papermill draws a random id for the cell that it injects
+        tags = cell.get("metadata", {}).get("tags")
+        own = {"cell_type": cell["cell_type"], "id": f"cell-{number}", "metadata": {"tags": tags} if tags else {}}
+        own["source"] = cell["source"].splitlines(keepends=True)
+        if cell["cell_type"] == "code":
+            own["outputs"] = cell["outputs"] if outputs else []
+            own["execution_count"] = cell["execution_count"] if outputs else None
+        cells.append(own)
+    content = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    write_bytes(path, (json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode())
 
 
 class _Interruption:
-    """Passes SIGINT and SIGTERM on to the notebook's process, the kernel, which has `PATIENCE` seconds to save and end.
+    """Passes SIGINT and SIGTERM on to the notebook's process, the kernel, which then has `SECONDS_TO_SAVE` seconds.
 
     An exception from the signal's handler would come out anywhere in papermill's event loop, which now and then loses
     it. So nothing is raised there: the cell ends, or the next one does not begin.
@@ -139,7 +143,7 @@ class _Interruption:
 
     def _pass_on(self, *_):
         if not self.asked and self.kernel is not None:
-            self.timer = threading.Timer(PATIENCE, self._signal, [signal.SIGKILL])
+            self.timer = threading.Timer(SECONDS_TO_SAVE, self._signal, [signal.SIGKILL])
             self.timer.start()
             self._signal(signal.SIGINT)
         self.asked = True
@@ -179,13 +183,9 @@ def main():
     parser.add_argument(
         "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter of the notebook"
     )
-    parser.add_argument("--strip", action="store_true", help="only make the stage's copy")
     arguments = parser.parse_args()
     try:
-        if arguments.strip:
-            strip(arguments.name)
-        else:
-            run(arguments.name, {key: int(value) if value.isdigit() else value for key, value in arguments.p})
+        run(arguments.name, {key: int(value) if value.isdigit() else value for key, value in arguments.p})
     except UserError as error:
         sys.exit(f"aurl: {error}")
 

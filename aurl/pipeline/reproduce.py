@@ -79,7 +79,7 @@ def jobs_of(folder, run, size, spheres=None, needs=()):
     resting = {name: [f"04_evaluate@{name}"] for name in runs}
     for name, stage in (spheres or {}).items():
         resting[name].append(stage)
-    first = job(needs, "strip", "02_embed_class_names", name="data and class names")
+    first = job(needs, "02_embed_class_names", name="data and class names")
     trained, rest = {}, {}
     # Trainings that most rests on come first, and what rests on them after all trainings: no core waits at the end.
     for name in sorted(runs, key=lambda name: -len(resting[name])):

@@ -255,8 +255,7 @@ def lay_out(name):
         (workspace / path).parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(workspace / path):
             (workspace / path).symlink_to(Path(path).resolve())
-    for kind in ("plots", "metrics"):  # where dvc.yaml looks for curves
-        (workspace / paths.LIVE / kind).mkdir(parents=True, exist_ok=True)
+    (workspace / paths.LIVE / "plots").mkdir(parents=True, exist_ok=True)  # where dvc.yaml looks for curves
     local = f"[cache]\n    dir = {Path('.dvc/cache').resolve()}\n[core]\n    no_scm = true\n"
     write_bytes(workspace / ".dvc/config.local", local.encode())
 
@@ -276,7 +275,7 @@ def _places(file):
     params = config.load(file)
     places = [params.text.vectors, params.text.descriptions]
     # What was done once is not repeated. Decoded frames are those of one study's sets, so that each has its own.
-    for kept in (paths.ARITHMETIC, paths.RENDERED, paths.PROBED, paths.TRAININGS):
+    for kept in (paths.ARITHMETIC, paths.HEADS_TRAINED, paths.PROBED, paths.RENDERED, paths.TRAININGS):
         kept.mkdir(parents=True, exist_ok=True)
         places.append(str(kept))
     if params.prepare.proxies:

@@ -20,6 +20,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from aurl import UserError
 from aurl.project.files import unwritable, write_bytes
@@ -93,7 +94,7 @@ def code_digest(*modules, skip=NO_NUMBERS):
         skip: names of modules that do not count; one that ends in a dot stands for the whole folder.
     """
     used = modules_used("\n".join(f"import {name}" for name in modules), skip)
-    tokens = {name: hashlib.sha256(_statements(path, {}).encode()).hexdigest() for name, path in used.items()}
+    tokens = {name: hashlib.sha256(_statements(path).encode()).hexdigest() for name, path in used.items()}
     return hashlib.sha256("\n".join(sorted({_statements(path, tokens) for path in used.values()})).encode()).hexdigest()
 
 
@@ -109,7 +110,7 @@ def modules_used(source, skip=NO_NUMBERS):
             name == one or (one[-1] == "." and f"{name}.".startswith(one)) for one in skip
         ):
             found[name] = _path(name)
-            waiting |= set(_imports(ast.parse(found[name].read_text())))
+            waiting |= set(_parsed(found[name])[1])
     return dict(sorted(found.items()))
 
 
@@ -135,14 +136,26 @@ def _path(name):
     return found[0] if found else None
 
 
-def _statements(path, tokens):
-    """The statements of a module as text; each module of the package that they name is its token (or "_")."""
-    return _normalized(path, path.stat().st_mtime_ns, path.stat().st_size, tuple(tokens.items()))
+def _parsed(path):
+    """The text of a module and the modules of the package that it imports."""
+    return _parse(path, path.stat().st_mtime_ns, path.stat().st_size)
 
 
 @functools.lru_cache(maxsize=1000)
-def _normalized(path, _time, _size, tokens):
-    return _Statements(ast.parse(path.read_text()), dict(tokens)).text
+def _parse(path, _time, _size):
+    source = path.read_text()
+    return source, tuple(sorted(set(_imports(ast.parse(source)))))
+
+
+def _statements(path, tokens=MappingProxyType({})):
+    """The statements of a module as text; each module of the package that they name is its token (or "_")."""
+    source, imported = _parsed(path)
+    return _normalized(source, tuple((name, tokens[name]) for name in imported if name in tokens))
+
+
+@functools.lru_cache(maxsize=1000)
+def _normalized(source, tokens):
+    return _Statements(ast.parse(source), dict(tokens)).text
 
 
 class _Statements(ast.NodeTransformer):

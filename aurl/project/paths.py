@@ -18,6 +18,8 @@ HEADS_RUNS = HEADS.with_name("heads_runs.csv")  # heads: a row per training
 HEADS_SWEEPS = HEADS.with_name("heads_sweeps.csv")  # heads: the same of every value of heads.sweeps
 FIGURES = Path("reports/figures")
 SITE = Path("build/site")  # site: the report, to open in a browser
+STAGE_CODE = Path("build/code")  # code: digests of the code of stages that are modules
+SCORES = Path("reports/scores.json")  # 05: the few figures that `dvc metrics diff` compares
 
 LIVE = Path("build/live")  # curves of trainings, drawn meanwhile
 CACHE = Path("build/cache")  # kept between runs, and made again where missing; see `aurl.project.cache`

@@ -2,7 +2,6 @@
 
 import shutil
 import zlib
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 

@@ -17,7 +17,7 @@ from aurl.pipeline import notebook
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "notebooks").mkdir()
+    notebook.STAGED.mkdir(parents=True)
 
     def write(*cells, name="demo"):
         parameters = new_code_cell("x = 1", metadata={"tags": ["parameters"]})
@@ -26,8 +26,7 @@ def project(tmp_path, monkeypatch):
             "kernelspec": {"name": "python3", "display_name": "Mine"},
             "language_info": {"name": "python", "version": "3"},
         }
-        nbformat.write(document, tmp_path / "notebooks" / f"{name}.ipynb")
-        notebook.strip(name)
+        nbformat.write(document, notebook.STAGED / f"{name}.ipynb")
 
     return write
 
@@ -123,7 +122,7 @@ def test_a_notebook_that_is_interrupted_ends_in_any_case(project, tmp_path, on_i
         "import time\nfrom pathlib import Path\nfrom aurl import UserError\nPath('begun').touch()\n"
         f"try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    {on_interrupt}"
     )
-    script = "from aurl.pipeline import notebook\nnotebook.PATIENCE = 1\nnotebook.main()"
+    script = "from aurl.pipeline import notebook\nnotebook.SECONDS_TO_SAVE = 1\nnotebook.main()"
     process = subprocess.Popen([sys.executable, "-c", script, "demo"], stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "begun").exists():
         time.sleep(0.05)
@@ -152,32 +151,6 @@ def test_programming_error_keeps_its_traceback_and_leaves_no_file(project, tmp_p
     assert not (tmp_path / "reports").exists()
 
 
-def test_strip_is_blind_to_what_an_editor_adds(project, tmp_path):
-    project("1 + 1")
-    staged = tmp_path / "build/notebooks/demo.ipynb"
-    before = staged.read_bytes()
-    path = tmp_path / "notebooks/demo.ipynb"
-    document = nbformat.read(path, as_version=4)
-    document.cells[2].outputs = [nbformat.v4.new_output("stream", text="2")]
-    document.cells[2].execution_count = 3
-    document.cells[2].metadata = {"scrolled": True, "execution": {"iopub.status.idle": "2026"}}
-    document.metadata = {
-        "kernelspec": {"name": "other", "display_name": "Other"},
-        "language_info": {"name": "python", "version": "3.13"},
-    }
-    document.cells[2]["id"] = "another"
-    nbformat.write(document, path)
-    notebook.strip("demo")
-    assert staged.read_bytes() == before
-    document.cells[2].source = "2 + 2"
-    nbformat.write(document, path)
-    notebook.strip("demo")
-    assert staged.read_bytes() != before
-
-
-@pytest.mark.parametrize("content", [None, "not json"])
-def test_missing_or_broken_notebook_is_one_sentence(project, tmp_path, content):
-    if content:
-        (tmp_path / "notebooks/gone.ipynb").write_text(content)
-    with pytest.raises(UserError, match="notebooks/gone.ipynb"):
-        notebook.strip("gone")
+def test_missing_notebook_is_one_sentence(project):
+    with pytest.raises(UserError, match=r"^there is no notebook build/notebooks/gone\.ipynb: restore it"):
+        notebook.run("gone", {})

@@ -15,7 +15,6 @@ from dvc.repo import Repo
 from project import ROOT, commit, dvc, environment, lay_out, write
 
 from aurl.project import paths
-from aurl.project.code import used_by
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -66,19 +65,15 @@ def test_stage_declares_the_sections_its_notebook_reads(name):
     assert declared == read
 
 
-STAGES = {name: code(name) + "\nimport aurl.pipeline.notebook" for name in NOTEBOOKS} | {
-    "check": "import aurl.pipeline.check",
-    "sphere": "import aurl.pipeline.sphere",
-    "heads": "import aurl.pipeline.heads",
-}
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_stage_depends_on_every_module_that_it_uses(name):
-    needed = {path.relative_to(ROOT).as_posix() for path in used_by(STAGES[name]).values()}
-    declared = {dep for dep in stage(name)["deps"] if dep.startswith("aurl/")}
-    folders = [dep for dep in declared if (ROOT / dep).is_dir()]  # declared as a whole
-    assert declared == {next((folder for folder in folders if file.startswith(f"{folder}/")), file) for file in needed}
+def test_a_stage_depends_on_its_code_and_no_other():
+    """`aurl.pipeline.code` writes it; tests/pipeline/test_code.py shows that it is complete."""
+    own = dict.fromkeys(("check", "code", "site"), "aurl") | {
+        name: f"build/code/{name}" for name in ("sphere", "heads")
+    }
+    for name in PIPELINE:
+        deps = [dep for dep in stage(name)["deps"] if dep.startswith(("aurl", "build/code", "build/notebooks"))]
+        assert deps == [own.get(name, f"build/notebooks/{name}.ipynb")]
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 220
 
 
 def test_files_that_stages_hand_on_are_the_pipelines():
@@ -105,6 +100,8 @@ def test_files_that_stages_hand_on_are_the_pipelines():
         paths.HEADS,
         paths.HEADS_RUNS,
         paths.HEADS_SWEEPS,
+        paths.SCORES,
+        paths.STAGE_CODE,
         paths.SITE,
         paths.heads("set").parent,
         paths.run(*run),
@@ -119,7 +116,6 @@ def test_files_that_stages_hand_on_are_the_pipelines():
 def test_notebook_is_committed_without_outputs_and_is_a_stage(name):
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     assert all(not cell.outputs and cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
-    assert name in PIPELINE["strip"]["foreach"] and f"build/notebooks/{name}.ipynb" in stage(name)["deps"]
     prose = sum(cell.cell_type == "markdown" for cell in notebook.cells)
     assert prose >= 3 and notebook.cells[0].source.startswith("# ")
 
@@ -195,56 +191,46 @@ def test_scale_reruns_training_and_what_follows_only(restored):
     assert not {"01_prepare_data", "02_embed_class_names"} & behind
 
 
-def test_running_and_saving_a_notebook_repeats_only_its_strip(restored):
-    path = restored / "notebooks/03_train.ipynb"
-    executed = nbformat.read(restored / "reports/notebooks/03_train-aurl-0.ipynb", as_version=4)
-    notebook = nbformat.read(path, as_version=4)
-    results = [
-        cell
-        for cell in executed.cells
-        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
-    for cell, result in zip([cell for cell in notebook.cells if cell.cell_type == "code"], results, strict=True):
-        cell.outputs, cell.execution_count = result.outputs, 7
-        cell.metadata |= {"execution": {"iopub.execute_input": "2026-01-01"}, "scrolled": True}
-    notebook.metadata |= {
-        "kernelspec": {"name": "mine", "display_name": "Mine"},
-        "language_info": {"name": "python", "version": "3.13"},
-    }
-    nbformat.write(notebook, path)
-    assert stale(restored) == {"strip@03_train"}
-    dvc("repro", "-q", "strip@03_train", cwd=restored)
-    assert stale(restored) == set()
-
-
 def test_nothing_to_do_is_said(project):
     done = reproduce(project)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Everything is up to date.\n", "")
 
 
-def trained_anew(project, *stages):
-    """Whether running these stages again, and none before them, takes a training step."""
-    done = dvc("repro", "--single-item", *stages, cwd=project)
-    assert all(f"Running stage '{name}'" in done.stdout for name in stages), done.stdout
-    return "epoch 1/" in done.stderr
-
-
 def test_change_that_no_weight_depends_on_trains_nothing_anew(restored):
+    """By DVC's own means where the stage's code is the same, and from the cache where its prose is another."""
     kept = (restored / "runs/aurl-0/model.safetensors").read_bytes()
-    for name in ("aurl/figures.py", "aurl/project/progress.py"):
+    for name in ("aurl/figures/__init__.py", "aurl/project/progress.py", "aurl/rendered/motions.py"):
         with (restored / name).open("a") as file:
             file.write("\n\ndef another():\n    return 1\n")
     with (restored / "aurl/losses.py").open("a") as file:
         file.write("# A comment.\n")
+    executed = nbformat.read(restored / "reports/notebooks/04_evaluate-aurl-0.ipynb", as_version=4)
+    nbformat.write(executed, restored / "notebooks/04_evaluate.ipynb")  # as Jupyter saves it, with another cell
+    notebook = nbformat.read(restored / "notebooks/06_paper.ipynb", as_version=4)
+    notebook.cells[0].source += "\n\nAnother sentence."
+    nbformat.write(notebook, restored / "notebooks/06_paper.ipynb")
+    assert stale(restored) == {"check", "code"}
+    dvc("repro", "-q", "code", cwd=restored)
+    assert not {name for name in stale(restored) if name.startswith(("02", "03", "sphere", "heads"))}
     notebook = nbformat.read(restored / "notebooks/03_train.ipynb", as_version=4)
     notebook.cells[0].source += "\n\nAnother sentence."
     nbformat.write(notebook, restored / "notebooks/03_train.ipynb")
-    assert {"strip@03_train", "03_train@aurl-0", "03_train@e2e-0", "sphere@aurl"} <= stale(restored)
-    assert not trained_anew(restored, "strip@03_train", "03_train@aurl-0", "sphere@aurl")
+    done = dvc("repro", "--single-item", "code", "03_train@aurl-0", cwd=restored)
+    assert "Running stage '03_train@aurl-0'" in done.stdout and "epoch 1/" not in done.stderr
     assert "Another sentence." in (restored / "reports/notebooks/03_train-aurl-0.ipynb").read_text()
     assert (restored / "runs/aurl-0/model.safetensors").read_bytes() == kept
     subprocess.run(["git", "checkout", "-q", "."], cwd=restored, check=True)
     checkout(restored)
+
+
+def test_what_is_compared_fits_a_terminal(project):
+    """Of all figures in reports/metrics, DVC shows those of chapter 5's table."""
+    with chdir(project), Repo() as repo:
+        (found,) = repo.metrics.show()[""]["data"].items()
+    assert found[0] == paths.SCORES.as_posix()
+    assert set(found[1]["data"]["verbs-unseen"]["aurl"]) == {"top1", "gzsl_harmonic", "closeness", "dispersion"}
+    default = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert 4 * len(default["run"]["variants"]) * len(default["data"]["test"]) <= 25
 
 
 def test_experiment_with_another_parameter(restored):
