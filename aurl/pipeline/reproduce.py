@@ -1,9 +1,9 @@
-"""``make reproduce``: the pipeline with independent trainings side by side.
+"""``make reproduce``: the pipeline with independent stages side by side.
 
     python -m aurl.pipeline.reproduce
 
-does what ``dvc repro`` does and leaves the same results, but trains and evaluates as many variants and seeds at a time
-as ``compute.threads`` leaves cores for, or one at a time on an accelerator. An interrupted run continues where it was.
+does what ``dvc repro`` does and leaves the same results, but runs as many stages at a time as ``compute.threads`` leaves
+cores for, or one at a time on an accelerator. An interrupted run continues where it was.
 """
 
 import argparse
@@ -17,7 +17,6 @@ import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
-from itertools import product
 from pathlib import Path
 
 import joblib
@@ -25,76 +24,97 @@ from tqdm import tqdm
 
 from aurl import UserError
 from aurl.project import config, paths
+from aurl.project.files import write_bytes
 from aurl.project.progress import SIDE_BY_SIDE
 
 WAIT = "wait until it ends, then run this again."
-EVERY = 30  # seconds between two lines of a job where there is no terminal to rewrite one in
+LINE_SECONDS = 30  # between two lines of a job where there is no terminal to rewrite one in
 
 
 def main():
+    """Bring every stage up to date. Raises UserError with the sentence of the first stage that failed."""
     config.load_all()  # a mistake in params.yaml is one sentence here and a page of DVC's there
-    if up_to_date(Path()):
+    work_without_git(Path())
+    if not stale(Path()):
         print("Everything is up to date.")
-        say_where()
-        return
-    params = config.load(sections=["run", "train", "compute", "sphere"])
-    spheres = {f"{variant}-{params.run.seeds[0]}": f"sphere@{variant}" for variant in params.sphere.variants}
-    size = at_once(params)
-    side_by_side(jobs_of(Path(), params.run, size, spheres), size)
-    Job(Path(), "repro", name="all other stages").run()
-    say_where()
-
-
-def say_where():
-    """Name the front page of the report."""
+    else:
+        size = at_once(config.load(sections=["train", "compute"]))
+        jobs = jobs_of(Path(), size)
+        function, _ = jobs.pop(next(iter(jobs)))
+        function()  # then only what still is out of date, as each call of DVC takes a while
+        behind = stale(Path())
+        behind |= {name for name, (_, needs) in jobs.items() if needs & behind}
+        side_by_side({name: (jobs[name][0], jobs[name][1] & behind) for name in jobs if name in behind}, size)
     if (page := paths.SITE / "index.html").exists():
         print(f"The report is {page}: open it in a browser.")
 
 
-def up_to_date(folder):
-    """Whether ``dvc repro`` would find nothing to do. Raises UserError while another DVC runs in ``folder``."""
+def work_without_git(folder):
+    """Let DVC work in a download of ``folder`` that is no git repository."""
+    local = folder / ".dvc/config.local"
+    if not local.exists() and not any((above / ".git").exists() for above in (folder.resolve() / "x").parents):
+        write_bytes(local, b"[core]\n    no_scm = true\n")
+
+
+def stale(folder):
+    """The names of the stages that ``dvc repro`` would run. Raises UserError while another DVC runs in ``folder``."""
     from dvc.lock import LockError
     from dvc.repo import Repo
 
     try:
         with Repo(str(folder)) as repo:
-            return not repo.status()
+            return set(repo.status())
     except LockError:
         raise UserError(f"another DVC command runs in this project: {WAIT}") from None
 
 
-def jobs_of(folder, run, size, spheres=None, needs=()):
-    """What `side_by_side` runs to bring all trainings and evaluations of ``run.variants`` and ``run.seeds`` in the
-    project ``folder`` up to date, ``size`` at a time, once the jobs ``needs`` are done.
+def jobs_of(folder, size, wanted=None, needs=()):
+    """What `side_by_side` runs to bring stages of the project in ``folder`` up to date.
 
-    ``spheres`` maps a run, such as "aurl-0", to a further stage that needs its checkpoint.
+    The first job runs all stages that all others need; then each stage is a job of its own, those first that most
+    others need.
+
+    Args:
+        folder: the project's root; other jobs than the current folder's are named after their folder.
+        size: how many jobs run at a time.
+        wanted: names of stages, without variant and seed, that are run with all that they need; all by default.
+        needs: names of other jobs that have to be done before.
     """
+    above = _graph(folder)
+    chosen = {name for name in above if wanted is None or name.partition("@")[0] in wanted}
+    chosen |= {other for name in chosen for other in above[name]}
+    rank = {name: sum(name in above[other] for other in chosen) for name in chosen}
+    shared = {name for name in chosen if rank[name] + len(above[name]) == len(chosen) - 1}
+    first = max((name for name in shared if above[name] <= shared), key=lambda name: len(above[name]))
+    prefix = f"{folder.name}: " if folder.name else ""
 
-    def job(needs, *stages, name=None, **options):
-        named = name or stages[-1]
-        named = f"{folder.name}: {named}" if folder.name else named  # with the study whose workspace the folder is
-        return {named: (Job(folder, "repro", *stages, name=named, **options).run, set(needs))}
+    def job(name, *options):
+        return Job(folder, "repro", *options, name=f"{prefix}{name}", size=size).run
 
-    runs = [f"{variant}-{seed}" for seed, variant in product(run.seeds, run.variants)]
-    resting = {name: [f"04_evaluate@{name}"] for name in runs}
-    for name, stage in (spheres or {}).items():
-        resting[name].append(stage)
-    first = job(needs, "02_embed_class_names", name="data and class names")
-    trained, rest = {}, {}
-    # Trainings that most rests on come first, and what rests on them after all trainings: no core waits at the end.
-    for name in sorted(runs, key=lambda name: -len(resting[name])):
-        own = job(first, "--single-item", f"03_train@{name}", size=size)
-        trained |= own
-        for stage in resting[name]:
-            rest |= job(own, "--single-item", stage, size=size)
-    return first | trained | rest
+    jobs = {f"{prefix}{first}": (job(first, first), set(needs))}
+    own = chosen - above[first] - {first}
+    for name in sorted(own, key=lambda name: (-rank[name], list(above).index(name))):
+        before = {f"{prefix}{other}" for other in above[name] & (own | {first})}
+        jobs[f"{prefix}{name}"] = job(name, "--single-item", name), before
+    return jobs
+
+
+def _graph(folder):
+    """The stages of a project in the order of dvc.yaml: name -> names of all stages that it needs."""
+    import networkx
+    from dvc.repo import Repo
+
+    with Repo(str(folder), uninitialized=True) as repo:
+        graph = repo.index.graph
+        stages = {stage.addressing: {own.addressing for own in networkx.descendants(graph, stage)} for stage in graph}
+        return {stage.addressing: stages[stage.addressing] for stage in repo.index.stages}
 
 
 def side_by_side(jobs, size):
-    """Run ``jobs``, ``size`` at a time, in their order but each after what it needs.
+    """Run ``jobs``, ``size`` at a time, in their order but each after the jobs that it needs.
 
     ``jobs`` maps a name to a function and the names of the jobs that it needs. After a failure nothing new is begun.
-    Raises UserError with the sentence of the job that failed first, when those that run beside it have ended.
+    Raises UserError with the sentence of the job that failed first, when the others that run have ended.
     """
     waiting, running, done = dict(jobs), {}, set()
     with ThreadPoolExecutor(size) as pool:
@@ -212,7 +232,7 @@ class _Line:
         text = f"{self.name}: {piece}"
         if self.bar is not None:
             self.bar.set_description_str(text[: os.get_terminal_size(sys.stderr.fileno()).columns - 1])
-        elif time.monotonic() - self.last > EVERY:
+        elif time.monotonic() - self.last > LINE_SECONDS:
             self.last = time.monotonic()
             print(text, file=sys.stderr, flush=True)
 
