@@ -37,8 +37,7 @@ def check(path: str | Path = "params.yaml") -> None:
         sweeps(path)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    study = {"run": params.run.model_dump()} in params.ablations.studies.values()  # chapter 6 is no part of one
-    for name in [] if study else params.sphere.variants:
+    for name in params.sphere.variants if params.ablations.studies else []:  # a study's own file has no chapter 6
         try:
             variants[name].replace(train={"batch": params.sphere.batch})
         except UserError as error:
@@ -47,7 +46,7 @@ def check(path: str | Path = "params.yaml") -> None:
             raise UserError(f"{path}: sphere.variants names {name}, whose features are among all words: leave it out.")
         if variants[name].model.score == "relation":
             raise UserError(f"{path}: sphere.variants names {name}, whose scores are no distances: leave it out.")
-    for name in params.ablations.studies:
+    for name in config.studies(path):
         config.study(name, path)
     used = [*params.data.train, *params.data.test]
     for name in used:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from aurl import UserError
 from aurl.project.files import write_bytes
-from aurl.project.progress import AGAIN, ENVIRONMENT
+from aurl.project.progress import ENVIRONMENT, RESTART
 
 # Notebooks have no addresses to check, and importing the check would take longer than reading a notebook.
 sys.modules.setdefault("rfc3987_syntax", None)
@@ -61,7 +61,7 @@ def run(name, parameters):
             if getattr(error, "ename", None) in ("UserError", "VideoError"):
                 raise UserError(error.evalue) from None
             if type(error).__name__ == "DeadKernelError" and not interruption.asked:
-                raise UserError(f"the system ended {name}, perhaps for too little memory: {AGAIN}") from None
+                raise UserError(f"the system ended {name}, perhaps for too little memory: {RESTART}") from None
             if not interruption.asked:
                 raise
         if interruption.asked:

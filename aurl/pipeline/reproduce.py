@@ -2,11 +2,12 @@
 
     python -m aurl.pipeline.reproduce
 
-does what ``dvc repro`` does and leaves the same results, but runs as many stages at a time as ``compute.threads`` leaves
-cores for, or one at a time on an accelerator. An interrupted run continues where it was.
+does what ``dvc repro`` does and leaves the same results, but runs as many stages at a time as ``compute.threads``
+leaves cores for, or one at a time on an accelerator. An interrupted run continues where it was.
 """
 
 import argparse
+import functools
 import os
 import re
 import signal
@@ -63,7 +64,7 @@ def stale(folder):
 
     try:
         with Repo(str(folder)) as repo:
-            return set(repo.status())
+            return {name.rpartition(":")[2] for name in repo.status()}
     except LockError:
         raise UserError(f"another DVC command runs in this project: {WAIT}") from None
 
@@ -101,13 +102,16 @@ def jobs_of(folder, size, wanted=None, needs=()):
 
 def _graph(folder):
     """The stages of a project in the order of dvc.yaml: name -> names of all stages that it needs."""
-    import networkx
     from dvc.repo import Repo
 
-    with Repo(str(folder), uninitialized=True) as repo:
+    @functools.cache
+    def above(stage):
+        own = list(graph.successors(stage))
+        return {other.name for other in own}.union(*map(above, own))
+
+    with Repo(str(folder)) as repo:
         graph = repo.index.graph
-        stages = {stage.addressing: {own.addressing for own in networkx.descendants(graph, stage)} for stage in graph}
-        return {stage.addressing: stages[stage.addressing] for stage in repo.index.stages}
+        return {stage.name: above(stage) for stage in repo.index.stages}
 
 
 def side_by_side(jobs, size):

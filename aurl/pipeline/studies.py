@@ -2,17 +2,17 @@
 
     python -m aurl.pipeline.studies [STUDY ...]
 
-A study is the project with some parameters changed, such as another fold of the verbs, and with the variants and seeds
-under ``ablations`` in place of those under ``run``. It is laid out anew in ``build/ablations/STUDY``; its chapter 5
-comes back to ``reports/ablations/STUDY``, with every training's figures and cost in ``runs.csv``, and every class's
-accuracy in every training in ``classes.csv``. The stage ``heads`` gives ``heads_runs.csv`` and ``heads_classes.csv``,
-the same of many more trainings on the fixed features of one backbone, and ``heads_sweeps.csv``, where one parameter of
-one variant has other values. The workspaces share DVC's cache, so a training that was done before is not repeated.
-Studies run side by side: as many trainings at a time as there are cores for, whatever study they are of.
+A study is the project with some parameters changed and with the variants and seeds under ``ablations`` in place of
+those under ``run``. With ``folds`` it runs once for each fold of the verbs, as STUDY-0, STUDY-1 and so on. It is laid
+out in the workspace ``build/ablations/STUDY``. Its chapter 5 comes back to ``reports/ablations/STUDY``, with every
+training's metrics and cost in ``runs.csv`` and every class's accuracy in every training in ``classes.csv``. The stage
+``heads`` gives ``heads_runs.csv`` and ``heads_classes.csv``, the same for many more trainings on the fixed features of
+one backbone, and ``heads_sweeps.csv``, where one parameter of one variant has other values. The workspaces share the
+caches, so no training is repeated. Stages run side by side, whatever study they belong to.
 
-A study may have variants and seeds of its own, under ``run``. Where all else is as in another study, it adds trainings
-to that one, such as more seeds of a few variants, and has the two tables of trainings but no chapter. If it has a
-section ``heads``, too, it adds heads in the same way.
+With ``adds_to`` a study adds trainings to another one, such as more seeds of a few variants: it has a ``run`` of its
+own and all other parameters and the folds of that study, and gives the two tables of trainings but no chapter. If it
+has a section ``heads``, it adds heads in the same way.
 
 ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where it was.
 """
@@ -32,8 +32,9 @@ import yaml
 from aurl import UserError, figures, text
 from aurl.evaluation import claims, folds, protocols
 from aurl.figures import ablations, evaluation
+from aurl.pipeline import reproduce
 from aurl.pipeline.check import check, known_classes
-from aurl.pipeline.reproduce import Job, at_once, jobs_of, run_as_command, side_by_side
+from aurl.pipeline.reproduce import Job, at_once, run_as_command, side_by_side
 from aurl.project import config, paths
 from aurl.project.files import write_bytes
 from aurl.training import checkpoints
@@ -71,31 +72,33 @@ def run(*studies):
     ``studies`` are some of those in ``params.yaml``; all by default. Raises UserError with the sentence of the first
     stage that failed, and for a mistake in any study before the first one begins.
     """
-    params = config.load(sections=["ablations", "compute", "train"])
-    for name in studies:
-        if name not in params.ablations.studies:
-            raise UserError(f"there is no study {name!r}: ablations.studies has {', '.join(params.ablations.studies)}.")
-    studies = studies or list(params.ablations.studies)
-    for name in studies:
+    found = config.studies()
+    for given in studies:
+        if not any(given in (name, study.key) for name, study in found.items()):
+            raise UserError(f"there is no study {given!r}: params.yaml has {', '.join(found)}.")
+    chosen = {name: own for name, own in found.items() if not studies or {name, own.key} & set(studies)}
+    for name in chosen:
         lay_out(name)
-    for name in studies:
+    for name in chosen:
         check(WORKSPACES / name / "params.yaml")
-    size, jobs, before = at_once(params), {}, set()
-    for name in studies:
-        workspace = WORKSPACES / name
-        made = f"{name}: what was made before"
+    size, jobs, before = at_once(config.load(sections=["compute", "train"])), {}, set()
+    for name, study in chosen.items():
+        workspace, made = WORKSPACES / name, f"{name}: what was made before"
         jobs[made] = Job(workspace, "checkout", "--force", "--allow-missing", name=made).run, before
-        own = jobs_of(workspace, config.load(workspace / "params.yaml", sections=["run"]).run, size, needs={made})
+        if study.base is None:
+            wanted, files = ["05_ablations"], CHAPTER
+        elif "heads" in study.lines:
+            wanted, files = ["04_evaluate", "heads"], HEADS
+        else:
+            wanted, files = ["04_evaluate"], {}
+        own = reproduce.jobs_of(workspace, size, wanted, needs={made})
         jobs |= own
-        jobs[f"{name}: tables"] = partial(_write_tables, name), set(own)  # what another study's failure does not lose
-        before = {next(iter(own))}  # one study after the other is rendered, on all cores, as folds share videos
+        first = next(iter(own))
+        evaluated = {first} | {job for job in own if job.startswith(f"{name}: 04_evaluate")}
+        jobs[f"{name}: tables"] = partial(_write_tables, name), evaluated  # another study's failure does not lose them
+        jobs[f"{name}: results"] = partial(_bring_back, name, files), set(own)
+        before = {first}  # one study after the other is rendered, on all cores, as folds share videos
     side_by_side(jobs, size)
-    added = {name for _, *names in _with_added(params.ablations.studies) for name in names}
-    for name in studies:
-        if name not in added:
-            _bring_back(name, CHAPTER, "heads", "05_ablations")
-        elif "heads" in params.ablations.studies[name]:
-            _bring_back(name, HEADS, "heads")
     bring_together()
 
 
@@ -106,9 +109,8 @@ def _write_tables(name):
         write_bytes(RESULTS / name / table, make(WORKSPACES / name, own).to_csv(index=False).encode())
 
 
-def _bring_back(name, files, *stages):
-    """Run the last stages of a study and keep the ``files`` that they leave among its results."""
-    Job(WORKSPACES / name, "repro", *stages, name=f"{name}: {' and '.join(stages)}").run()
+def _bring_back(name, files):
+    """Keep what the last stages of a study left among its results; ``files`` maps their paths to other names."""
     for source, target in files.items():
         write_bytes(RESULTS / name / target, (WORKSPACES / name / source).read_bytes())
 
@@ -123,10 +125,11 @@ def bring_together():
     test the same classes with other parameters: these are compared study by study. Says so where the studies were run
     with different variants or seeds.
     """
-    tested, lines = {}, config.load(sections=["ablations"]).ablations.studies
+    tested, found = {}, config.studies()
+    groups = {base: [base, *(name for name in found if found[name].base == base)] for base in found}
     learned = claims.learn_classes(config.load_all())
-    for names in _with_added(lines):
-        heads = names[:1] + [name for name in names[1:] if "heads" in lines[name]]
+    for names in (groups[name] for name in found if found[name].base is None):
+        heads = names[:1] + [name for name in names[1:] if "heads" in found[name].lines]
         for test, (kind, own) in product(config.study(names[0])["data"]["test"], (("", names), ("heads", heads))):
             tested.setdefault((test, kind), []).append([RESULTS / name for name in own])
     for (test, kind), studies in tested.items():
@@ -194,20 +197,6 @@ def _nearest_seen(study, test):
     tests = {name: embedded(name) for name in params.data.test}
     far, _ = text.without_overlap(embedded(*params.data.train), tests, params.text.overlap)
     return protocols.nearest_seen(text.share(*far, params.text.share, params.sphere.classes), tests[test])
-
-
-def _with_added(studies):
-    """The names of the studies in lists: each study with those that add trainings to it."""
-    found = []
-    for name, lines in sorted(studies.items(), key=lambda study: "run" in study[1]):
-        trained = ("run", "heads", "sphere", "ablations")  # what is trained, not how
-        rest = {part: lines for part, lines in config.study(name).items() if part not in trained}
-        same = [names for names, others in found if others == rest] if "run" in lines else []
-        if same:
-            same[0].append(name)
-        else:
-            found.append(([name], rest))
-    return [names for names, _ in found]
 
 
 def _classes(workspace, params):

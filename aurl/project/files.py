@@ -7,8 +7,6 @@ import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
-
 from aurl import UserError
 
 
@@ -71,6 +69,8 @@ def npz(arrays):
 
     `numpy.savez` asks for the format of large files, whose version number the releases of Python write differently.
     """
+    import numpy as np  # most users of this module write no arrays
+
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():

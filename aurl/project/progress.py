@@ -4,16 +4,13 @@ import itertools
 import os
 import sys
 
-import joblib
-from joblib.externals.loky import get_reusable_executor
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from aurl import UserError
 
 CHUNK = 2000  # calls that a cluster is given at a time
-AGAIN = "end what else needs it, and give the same command again, which goes on from there."
-PATIENCE = 10  # seconds that its scheduler has to answer
+RESTART = "end what else needs it, and give the same command again, which goes on from there."
+SCHEDULER_SECONDS = 10  # that it has to answer
 SIDE_BY_SIDE = "AURL_SIDE_BY_SIDE"  # how many runs share the machine, as `aurl.pipeline.reproduce` tells them
 ENVIRONMENT = "AURL_PROGRESS"  # a file that `aurl.pipeline.notebook` shows on the terminal while a notebook runs
 
@@ -67,6 +64,10 @@ def parallel(function, calls, desc, unit, total=None, scheduler=None):
     ``scheduler`` ("tcp://HOST:PORT") its workers compute them. Raises UserError if it does not answer, or the system
     ends a process.
     """
+    import joblib  # here and below: most processes spread no work, and this takes a while
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
     total = len(calls) if total is None else total
     jobs = (joblib.delayed(function)(*call) for call in calls)
     if scheduler:
@@ -76,7 +77,7 @@ def parallel(function, calls, desc, unit, total=None, scheduler=None):
     try:
         yield from bar(results, total=total, desc=desc, unit=unit)
     except TerminatedWorkerError:
-        raise UserError(f"{desc}: the system ended a process, perhaps for too little memory: {AGAIN}") from None
+        raise UserError(f"{desc}: the system ended a process, perhaps for too little memory: {RESTART}") from None
     finally:  # idle workers would be reported as leaked when the notebook's process ends
         # Work that is given up may be ended by the garbage collector, in a thread that this would wait for.
         if not isinstance(sys.exception(), GeneratorExit):
@@ -84,6 +85,8 @@ def parallel(function, calls, desc, unit, total=None, scheduler=None):
 
 
 def _on_cluster(jobs, scheduler):
+    import joblib
+
     try:
         from distributed import Client
     except ImportError:
@@ -91,7 +94,7 @@ def _on_cluster(jobs, scheduler):
             "prepare.scheduler needs Dask: install it with `pip install distributed`, or set prepare.scheduler to null."
         ) from None
     try:
-        client = Client(scheduler, timeout=PATIENCE)
+        client = Client(scheduler, timeout=SCHEDULER_SECONDS)
     except (OSError, ValueError) as error:
         raise UserError(
             f"there is no Dask scheduler at {scheduler} ({type(error).__name__}): "

@@ -64,7 +64,7 @@ def render(video, seed, size, frames):
     light = rng.normal([0, 0, 2.5])
     light /= np.linalg.norm(light)
     floor, air = 0.3 + 0.4 * rng.uniform(0, 1, 3), rng.uniform(0.65, 1, 3)
-    ground, horizon, shadow = camera.picture(floor, air), camera.horizon, cache(camera.shadow)
+    ground, horizon, shadow = camera.picture(floor, air), camera.horizon, functools.cache(camera.shadow)
     bodies = [(video.other, play.other, colors[1])]
     bodies += [(video.thing, body, colors[0]) for body in play.pieces or [play.thing]]
     fragments = [cast(camera, name, body, color, light) for name, body, color in bodies]

@@ -33,7 +33,7 @@ SMOKE = {
     "ablations": {
         "variants": ["aurl", "alignment"],
         "seeds": [0],
-        "studies": {"small": {}, "more": {"run": {"variants": ["aurl"]}}},
+        "studies": {"small": {}, "more": {"adds_to": "small", "run": {"variants": ["aurl"]}}},
     },
 }
 
@@ -262,9 +262,11 @@ def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(re
     ours = classes[classes["variant"] == "aurl"]
     assert ours["top1"].mean() == pytest.approx(report["verbs-unseen"]["mean_per_class"], abs=1e-4)
 
-    added = pd.read_csv(restored / "reports/ablations/more/classes.csv")  # of a study that adds trainings and no more
+    added = pd.read_csv(
+        restored / "reports/ablations/small-more/classes.csv"
+    )  # of a study that adds trainings and no more
     assert added.equals(ours.reset_index(drop=True))
-    assert {file.name for file in (restored / "reports/ablations/more").iterdir()} == {"classes.csv", "runs.csv"}
+    assert {file.name for file in (restored / "reports/ablations/small-more").iterdir()} == {"classes.csv", "runs.csv"}
 
     write(restored, SMOKE | {"ablations": SMOKE["ablations"] | {"variants": ["aurl"]}, "train": {"batch": 5000}})
     done = subprocess.run(command, **options)

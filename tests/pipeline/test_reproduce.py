@@ -14,14 +14,26 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from project import dvc
+from project import ROOT, dvc
 
 from aurl import UserError
 from aurl.pipeline import reproduce
 from aurl.project import paths
 from aurl.training import devices
 
-RUN = SimpleNamespace(variants=["aurl", "e2e", "frozen"], seeds=[0, 1])
+RUNS = [f"{variant}-{seed}" for seed in (0, 1) for variant in ("aurl", "e2e", "frozen")]
+
+
+def graph(runs):
+    """A pipeline as `reproduce._graph` has it: every stage with all that it needs."""
+    found = {"check": set(), "code": {"check"}, "data": {"check", "code"}}
+    shared = {*found}
+    found |= {f"03_train@{run}": shared for run in runs}
+    found |= {f"04_evaluate@{run}": shared | {f"03_train@{run}"} for run in runs}
+    found |= {"heads": shared | {f"03_train@{runs[-1]}"}, "sphere": shared | {f"03_train@{runs[0]}"}}
+    found["05_ablations"] = {*found} - {"sphere"}
+    found["06_paper"] = {*found}
+    return found
 
 
 @pytest.fixture
@@ -45,35 +57,80 @@ def calls(monkeypatch):
                 raise UserError(f"{self.name} failed")
 
     monkeypatch.setattr(reproduce, "Job", Job)
+    monkeypatch.setattr(reproduce, "_graph", lambda folder: graph(RUNS))
     monkeypatch.setattr(reproduce.joblib, "cpu_count", lambda: 4)
     log_of = SimpleNamespace(log=log, job=Job)
     return log_of
 
 
 def test_every_stage_runs_once_and_after_what_it_needs(calls):
-    reproduce.side_by_side(reproduce.jobs_of(Path(), RUN, 2, {"aurl-0": "sphere@aurl"}), 2)
-    begun = [name for what, name in calls.log if what == "begin"]
-    runs = [f"{variant}-{seed}" for variant in RUN.variants for seed in RUN.seeds]
-    expected = [f"{stage}@{run}" for stage in ("03_train", "04_evaluate") for run in runs]
-    assert sorted(begun) == sorted(["data and class names", "sphere@aurl", *expected])
-    assert calls.log[:2] == [("begin", "data and class names"), ("end", "data and class names")]
-    for run in runs:
-        assert calls.log.index(("end", f"03_train@{run}")) < calls.log.index(("begin", f"04_evaluate@{run}"))
-    assert calls.log.index(("end", "03_train@aurl-0")) < calls.log.index(("begin", "sphere@aurl"))
+    reproduce.side_by_side(reproduce.jobs_of(Path(), 2), 2)
+    begun, needs = [name for what, name in calls.log if what == "begin"], graph(RUNS)
+    assert sorted(begun) == sorted({*needs} - {"check", "code"}) and len(calls.log) == 2 * len(begun)
+    assert begun[:3] == ["data", f"03_train@{RUNS[0]}", f"03_train@{RUNS[-1]}"]  # those that most stages need
+    for name in begun:
+        for needed in needs[name] - {"check", "code"}:
+            assert calls.log.index(("end", needed)) < calls.log.index(("begin", name))
 
 
-def test_projects_run_side_by_side_and_are_prepared_one_after_the_other(calls):
-    run = SimpleNamespace(variants=["aurl"], seeds=[0])
-    one, two = (reproduce.jobs_of(Path(name), run, 4, needs=needs) for name, needs in (("a", ()), ("b", {first("a")})))
+def test_wanted_stages_run_with_what_they_need(calls):
+    names = list(reproduce.jobs_of(Path("study"), 2, ["heads"], needs={"made"}).items())
+    assert [name for name, _ in names] == ["study: heads"]  # all in one, as nothing can run beside it
+    jobs = reproduce.jobs_of(Path("study"), 2, ["heads", "04_evaluate"])
+    assert len(jobs) == 2 + 2 * len(RUNS) and not [name for name in jobs if "05" in name or "sphere" in name]
+    assert jobs["study: heads"][1] == {"study: data", f"study: 03_train@{RUNS[-1]}"}
+
+
+def test_projects_run_side_by_side_and_are_prepared_one_after_the_other(calls, monkeypatch):
+    monkeypatch.setattr(reproduce, "_graph", lambda folder: graph(RUNS[:2]))
+    wanted = ["04_evaluate"]
+    one, two = (reproduce.jobs_of(Path(name), 4, wanted, needs) for name, needs in (("a", ()), ("b", {"a: data"})))
     reproduce.side_by_side(one | two, 4)
-    assert calls.log[:2] == [("begin", first("a")), ("end", first("a"))]
-    order = [calls.log.index(call) for call in (("begin", "a: 03_train@aurl-0"), ("end", first("b")))]
-    assert order == [2, order[1]] and calls.log.index(("begin", first("b"))) == 3  # beside the first one's training
-    assert order[1] < calls.log.index(("begin", "b: 03_train@aurl-0")) and len(calls.log) == 12
+    assert calls.log[:2] == [("begin", "a: data"), ("end", "a: data")]
+    assert [calls.log.index(("begin", name)) for name in ("a: 03_train@aurl-0", "a: 03_train@e2e-0", "b: data")] == [
+        2,
+        3,
+        4,
+    ]
+    assert calls.log.index(("end", "b: data")) < calls.log.index(("begin", "b: 03_train@aurl-0"))
+    assert len(calls.log) == 2 * 2 * 5
 
 
-def first(project):
-    return f"{project}: data and class names"
+def test_the_projects_own_stages_run_as_soon_as_they_can():
+    jobs = reproduce.jobs_of(ROOT, 2)
+    first, *rest = ({name.removeprefix(f"{ROOT.name}: "): needs for name, (_, needs) in jobs.items()}).items()
+    assert first == ("02_embed_class_names", set())
+    needs = {name: {need.removeprefix(f"{ROOT.name}: ") for need in own} - {first[0]} for name, own in rest}
+    stages = [name.partition("@")[0] for name in needs]
+    assert stages == sorted(stages, key=lambda name: name != "03_train")  # trainings come first
+    (backbone,) = needs["heads"]
+    assert backbone.startswith("03_train@")
+    run = stages and next(name for name in needs["07_your_own_video"] if name.startswith("04_evaluate@"))
+    assert needs["07_your_own_video"] == {run, run.replace("04_evaluate", "03_train")}
+    assert "heads" in needs["05_ablations"] and "05_ablations" in needs["06_paper"]
+    assert not {"05_ablations", "heads"} & needs["07_your_own_video"]
+
+
+def test_only_what_is_out_of_date_after_the_first_job_runs(calls, monkeypatch, capsys):
+    answers = [{"code", "data"}, {"heads"}]
+    monkeypatch.setattr(reproduce, "stale", lambda folder: answers.pop(0))
+    monkeypatch.setattr(reproduce.config, "load_all", dict)
+    monkeypatch.setattr(reproduce, "work_without_git", lambda folder: None)
+    monkeypatch.setattr(reproduce.config, "load", lambda sections: parameters(2))
+    reproduce.main()
+    assert [name for what, name in calls.log if what == "begin"] == ["data", "heads", "05_ablations", "06_paper"]
+
+
+def test_a_download_without_git_works(tmp_path):
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").touch()
+    (tmp_path / "dvc.yaml").write_text("stages: {one: {cmd: 'true', outs: [made]}}")
+    reproduce.work_without_git(tmp_path)
+    assert reproduce.stale(tmp_path) == {"one"}
+    (tmp_path / ".dvc/config.local").unlink()
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    reproduce.work_without_git(tmp_path)
+    assert not (tmp_path / ".dvc/config.local").exists() and reproduce.stale(tmp_path) == {"one"}
 
 
 def parameters(threads, processes=1):
@@ -85,7 +142,7 @@ def parameters(threads, processes=1):
 )
 def test_as_many_at_a_time_as_there_are_cores_for(calls, threads, processes, most):
     size = reproduce.at_once(parameters(threads, processes))
-    reproduce.side_by_side(reproduce.jobs_of(Path(), RUN, size), size)
+    reproduce.side_by_side(reproduce.jobs_of(Path(), size), size)
     running, peak = 0, 0
     for what, _ in calls.log:
         running += 1 if what == "begin" else -1
@@ -96,9 +153,9 @@ def test_as_many_at_a_time_as_there_are_cores_for(calls, threads, processes, mos
 def test_after_a_failure_no_other_stage_is_begun(calls, capfd):
     calls.job.failing = ("03_train@aurl-0",)
     with pytest.raises(UserError, match=r"^03_train@aurl-0 failed$"):
-        reproduce.side_by_side(reproduce.jobs_of(Path(), RUN, 2), 2)
+        reproduce.side_by_side(reproduce.jobs_of(Path(), 2), 2)
     begun = [name for what, name in calls.log if what == "begin"]
-    assert begun == ["data and class names", "03_train@aurl-0", "03_train@e2e-0"]
+    assert begun == ["data", "03_train@aurl-0", f"03_train@{RUNS[-1]}"]
     assert len(begun) == len(calls.log) / 2  # the one beside it was waited for
     assert not [name for name in begun if name.startswith("04")]
 
@@ -210,12 +267,16 @@ def test_an_interruption_stops_what_runs(project, sent):
 
 def test_front_page_is_named_where_there_is_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    reproduce.say_where()
-    assert capsys.readouterr().out == ""
+    for name in ("stale", "work_without_git"):
+        monkeypatch.setattr(reproduce, name, lambda folder: set())
+    monkeypatch.setattr(reproduce.config, "load_all", dict)
+    reproduce.main()
+    assert capsys.readouterr().out == "Everything is up to date.\n"
     paths.SITE.mkdir(parents=True)
     (paths.SITE / "index.html").touch()
-    reproduce.say_where()
-    assert capsys.readouterr().out == "The report is build/site/index.html: open it in a browser.\n"
+    reproduce.main()
+    said = "Everything is up to date.\nThe report is build/site/index.html: open it in a browser.\n"
+    assert capsys.readouterr().out == said
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
         [3, 4],
         ["classifier"],
     )
-    assert list(theirs.ablations.studies) == ["verbs-0"]  # no other study, whose mistakes are not its own
+    assert not theirs.ablations.studies  # whose mistakes are not its own
     others = ("run", "sphere", "heads", "ablations")
     assert theirs.model_copy(update={name: getattr(ours, name) for name in others}) == ours
     made = {path.name for path in (project / "build/ablations/verbs-0/build").iterdir() if path.is_symlink()}
@@ -80,7 +80,6 @@ def test_a_study_with_a_run_of_its_own_adds_trainings(project):
     assert theirs["run"] == more["run"] and theirs["heads"]["backbone"] == "contrastive"
     ablations.lay_out("more")
     check(project / "build/ablations/more/params.yaml")
-    assert config.study("more", project / "build/ablations/more/params.yaml")["run"] == more["run"]
     assert config.study("seed")["run"] == {"variants": ["aurl", "classifier"], "seeds": [4]}
     segments = {"run": {"variants": ["tarn", "attention"]}, "heads": {"seeds": 2}}
     write(project, variants=["aurl", "classifier"], studies={"segments": segments})
@@ -198,7 +197,7 @@ def test_studies_of_one_test_set_are_brought_together(project):
 
     # Trainings that a study adds count with those of the study that has else the same parameters.
     both = {name: {"data": {"test": ["verbs-unseen"]}, "verbs": {"fold": i}} for i, name in enumerate(("one", "two"))}
-    added = {f"{name}-more": lines | {"run": {"seeds": [1]}} for name, lines in both.items()}
+    added = {f"{name}more": {"adds_to": name, "run": {"seeds": [1]}} for name in both}
     write(project, studies=both | added)
     ablations.bring_together()  # which is for when all have been run
     assert (project / "reports/ablations/verbs-unseen.md").read_text() == table
@@ -206,8 +205,8 @@ def test_studies_of_one_test_set_are_brought_together(project):
         for name in both:
             more = pd.read_csv(project / f"reports/ablations/{name}/{file}")
             more = more[more["variant"] == "aurl"].assign(seed=1, top1=0.25, seconds=150)
-            (project / f"reports/ablations/{name}-more").mkdir(exist_ok=True)
-            more.to_csv(project / f"reports/ablations/{name}-more/{file}", index=False)
+            (project / f"reports/ablations/{name}-{name}more").mkdir(exist_ok=True)
+            more.to_csv(project / f"reports/ablations/{name}-{name}more/{file}", index=False)
         ablations.bring_together()
         written = (project / "reports/ablations/verbs-unseen.md").read_text()
         assert (written == table) == (file == "classes.csv")  # one of two tables is not enough, either
@@ -220,11 +219,11 @@ def test_studies_of_one_test_set_are_brought_together(project):
 
     # It may add heads, too.
     for name in both:
-        added[f"{name}-more"]["heads"] = {"seeds": 1}
+        added[f"{name}more"]["heads"] = {"seeds": 1}
         for file in ("heads_classes.csv", "heads_runs.csv", "heads_sweeps.csv"):
             own = pd.read_csv(project / f"reports/ablations/{name}/{file}")
             own = own[own["variant"] == "aurl"].assign(variant="tarn", top1=0.5)
-            own.to_csv(project / f"reports/ablations/{name}-more/{file}", index=False)
+            own.to_csv(project / f"reports/ablations/{name}-{name}more/{file}", index=False)
     write(project, studies=both | added)
     ablations.bring_together()
     assert (project / "reports/ablations/verbs-unseen.md").read_text() == table
@@ -266,48 +265,39 @@ def test_accuracy_is_set_against_the_distance_to_the_nearest_seen_class(project,
 
 
 def test_an_added_study_has_heads_if_it_asks_for_them(project, monkeypatch):
-    more = {"verbs": {"fold": 1}, "run": {"variants": ["classifier"], "seeds": [2]}}
-    studies = {"one": {"verbs": {"fold": 1}}, "more": more, "heads": more | {"heads": {"seeds": 4}}}
+    more = {"adds_to": "one", "run": {"variants": ["classifier"], "seeds": [2]}}
+    studies = {"one": {"folds": [1]}, "more": more, "heads": more | {"heads": {"seeds": 4}}, "other": {}}
     write(project, variants=["aurl", "classifier"], studies=studies)
-    asked, trained = [], []
+    asked = []
 
     class Done:
-        """A job that leaves every file of the chapter and says which stages it was to run."""
+        """A job that leaves every file of the chapter and notes its name."""
 
-        def __init__(self, workspace, *arguments, name):
-            self.workspace, self.arguments = workspace, arguments
+        def __init__(self, workspace, *arguments, name, size=1):
+            self.workspace, self.name = workspace, name
 
         def run(self):
-            if self.arguments[0] == "repro":
-                asked.append((self.workspace.name, *self.arguments[1:]))
-                for path in ablations.CHAPTER:
-                    (self.workspace / path).parent.mkdir(parents=True, exist_ok=True)
-                    (self.workspace / path).touch()
+            asked.append(self.name)
+            for path in ablations.CHAPTER:
+                (self.workspace / path).parent.mkdir(parents=True, exist_ok=True)
+                (self.workspace / path).touch()
 
     monkeypatch.setattr(ablations, "Job", Done)
-
-    def all_but_trainings(jobs, size):
-        trained.extend(jobs)
-        for name, (function, needs) in jobs.items():
-            if name.endswith(": tables"):
-                study = name.removesuffix("tables")
-                own = {job for job in jobs if job.startswith(study)}
-                assert needs == own - {name, f"{study}what was made before"}
-                function()
-
-    monkeypatch.setattr(ablations, "side_by_side", all_but_trainings)
+    monkeypatch.setattr(ablations.reproduce, "Job", Done)
     monkeypatch.setattr(ablations, "TABLES", {"runs.csv": lambda folder, own: pd.DataFrame({"seed": own.run.seeds})})
-    ablations.run()
-    assert {"one: 03_train@aurl-0", "more: 04_evaluate@classifier-2", "heads: 03_train@classifier-2"} <= set(trained)
-    assert asked == [("one", "heads", "05_ablations"), ("heads", "heads")]
-    kept = {study: {path.name for path in (project / "reports/ablations" / study).iterdir()} for study in studies}
+    ablations.run("one", "more", "one-1-heads")
+    trained = {"one-1: 03_train@aurl-0", "one-1-more: 04_evaluate@classifier-2", "one-1-heads: 03_train@classifier-2"}
+    assert trained <= set(asked)
+    late = [name for name in asked if name.endswith(("05_ablations", "06_paper", "heads", "site"))]
+    assert sorted(late) == ["one-1-heads: heads", "one-1: 05_ablations", "one-1: heads"]
+    kept = {path.name: {file.name for file in path.iterdir()} for path in (project / "reports/ablations").iterdir()}
     heads = {"heads_classes.csv", "heads_runs.csv", "heads_sweeps.csv"}
     assert kept == {
-        "one": {*ablations.CHAPTER.values(), "runs.csv"},
-        "more": {"runs.csv"},
-        "heads": heads | {"runs.csv"},
+        "one-1": {*ablations.CHAPTER.values(), "runs.csv"},
+        "one-1-more": {"runs.csv"},
+        "one-1-heads": heads | {"runs.csv"},
     }
-    assert pd.read_csv(project / "reports/ablations/more/runs.csv")["seed"].tolist() == [2]
+    assert pd.read_csv(project / "reports/ablations/one-1-more/runs.csv")["seed"].tolist() == [2]
 
 
 def test_studies_of_the_same_classes_are_not_brought_together(project, capsys):

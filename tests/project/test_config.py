@@ -1,6 +1,7 @@
 """``params.yaml`` itself, and one clear sentence for every way to get it wrong."""
 
 import copy
+import difflib
 import inspect
 import pickle
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 
 from aurl import UserError
 from aurl.data.prepare import READERS
@@ -83,7 +85,7 @@ def test_a_study_may_do_without_a_section_that_is_optional(tmp_path):
 
 
 def test_every_value_has_a_comment():
-    """It is on the value's own line. Variants and studies need none, because the base explains their parameters."""
+    """It is above the parameter. Variants and studies need none, because the base explains their parameters."""
     text, leaves = PARAMS.read_text(), 0
 
     def check(node, name):
@@ -95,12 +97,80 @@ def test_every_value_has_a_comment():
                     check(value, f"{place}.")
                 continue
             leaves += 1
-            line = text.splitlines()[key.start_mark.line]
-            assert re.search(r"\S\s+# \S.{2}", line), f"{place} (line {key.start_mark.line + 1}) has lost its comment"
+            line = text.splitlines()[key.start_mark.line - 1]
+            assert re.fullmatch(r"\s*# \S.{2}.*", line), (
+                f"{place} (line {key.start_mark.line + 1}) has lost its comment"
+            )
 
     check(yaml.compose(text), "")
     sections = [field.annotation for name, field in config.Sections.model_fields.items() if name != "variants"]
     assert leaves == sum(len(section.model_fields) for section in sections)
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "params.paper.yaml"])
+def test_dvc_changes_one_line(tmp_path, name):
+    """`dvc exp run -S` writes the file anew: lists, comments and empty values stay as they are."""
+    before = (ROOT / name).read_text()
+    assert max(map(len, before.splitlines())) <= 120
+    (tmp_path / name).write_text(before)
+    with modify_yaml(tmp_path / name) as values:
+        values["loss"]["scale"] = 5
+    lines = difflib.ndiff(before.splitlines(), (tmp_path / name).read_text().splitlines())
+    assert [line for line in lines if line[0] in "+-"] == ["-   scale: 10.0", "+   scale: 5"]
+
+
+# --- studies ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def studies(tmp_path, raw):
+    """Write ``params.yaml`` with these studies, and return its path."""
+
+    def write(**own):
+        raw["ablations"]["studies"] = own
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+        return tmp_path / "params.yaml"
+
+    return write
+
+
+def test_a_study_runs_once_for_each_fold_and_another_adds_to_it(studies):
+    path = studies(
+        words={"folds": [0, 3], "text": {"overlap": 0.5}, "heads": {"seeds": 2}},
+        more={"adds_to": "words", "run": {"seeds": [7]}},
+        one={"verbs": {"size": 32}},
+    )
+    found = config.studies(path)
+    assert {name: (own.key, own.base) for name, own in found.items()} == {
+        "words-0": ("words", None), "words-3": ("words", None), "words-0-more": ("more", "words-0"),
+        "words-3-more": ("more", "words-3"), "one": ("one", None),
+    }  # fmt: skip
+    base, more = (config.study(name, path) for name in ("words-3", "words-3-more"))
+    assert base["verbs"]["fold"] == 3 and base["heads"]["seeds"] == 2 and more["run"]["seeds"] == [7]
+    differing = {name for name in base if base[name] != more[name]}
+    assert differing <= {"run", "heads", "sphere"} and more["heads"]["seeds"] != 2
+    assert base["ablations"]["studies"] == {} and config.study("one", path)["verbs"]["size"] == 32
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        ({"a": {"folds": [5]}}, "ablations.studies.a.folds.0 is 5: input should be less than 5."),
+        ({"a": {"folds": [1, 1]}}, "ablations.studies.a.folds names 1 twice: remove one."),
+        (
+            {"a": {}, "b": {"adds_to": "a"}},
+            "ablations.studies.b adds to a, whose folds and other parameters it shares: ",
+        ),
+        ({"a": {}, "b": {"adds_to": "a", "run": {}, "clip": {}}}, "ablations.studies.b adds to a, whose folds and "),
+        ({"b": {"adds_to": "a", "run": {}}}, "ablations has the study b, which adds to a: name another study"),
+        ({"b": {"adds_to": "b", "run": {}}}, "ablations has the study b, which adds to b: name another study"),
+        ({"a": {"folds": [1]}, "a-1": {}}, "ablations.studies.a-1 makes a second study a-1: rename it."),
+    ],
+)
+def test_a_mistake_in_a_study_is_named(studies, own, sentence):
+    with pytest.raises(UserError) as error:
+        config.studies(studies(**own))
+    assert f"params.yaml: {sentence}" in str(error.value)
 
 
 # --- variants and sections -------------------------------------------------------------------------

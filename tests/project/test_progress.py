@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import trees
+from joblib.externals import loky
 
 from aurl import UserError
 from aurl.data import probing
@@ -90,7 +91,7 @@ def test_an_error_in_parallel_work_arrives_whole():
 @pytest.mark.filterwarnings("ignore:.*tasks")
 def test_work_that_is_given_up_waits_for_no_thread(monkeypatch):
     """The garbage collector may end it in any thread, even in one that ending the workers would wait for."""
-    monkeypatch.setattr(progress, "get_reusable_executor", lambda: pytest.fail("waited for the workers"))
+    monkeypatch.setattr(loky, "get_reusable_executor", lambda: pytest.fail("waited for the workers"))
     given_up = progress.parallel(half, [(i, 1) for i in range(20)], "halving", "number")
     next(given_up)
     given_up.close()
@@ -130,6 +131,6 @@ def test_a_cluster_probes_videos_as_this_machine_does(cluster, tmp_path, in_proc
     [("tcp://127.0.0.1:9", "there is no Dask scheduler at tcp://127.0.0.1:9"), ("nonsense://x", "nonsense://x")],
 )
 def test_a_scheduler_that_does_not_answer_is_named(address, reason, monkeypatch):
-    monkeypatch.setattr(progress, "PATIENCE", 1)
+    monkeypatch.setattr(progress, "SCHEDULER_SECONDS", 1)
     with pytest.raises(UserError, match=f"{reason}.*set prepare.scheduler to null"):
         list(progress.parallel(half, [(1, 1)], "halving", "number", scheduler=address))

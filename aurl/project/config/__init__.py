@@ -8,18 +8,18 @@ variant and all that the parameters name.
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pydantic
 
 from aurl import UserError
 from aurl.project.config.file import overlay, read
-from aurl.project.config.sections import FEATURES, FOLDS, VERBS, Clip, Model, Sections
+from aurl.project.config.sections import ADDED, FEATURES, FOLDS, VERBS, Clip, Model, Sections
 from aurl.project.config.sentences import listed, nearest, sentence
 
 __all__ = [
     "FEATURES", "FOLDS", "VERBS",
-    "Clip", "Model", "Params", "Sections", "enter_project", "load", "load_all", "study",
+    "Clip", "Model", "Params", "Sections", "enter_project", "load", "load_all", "studies", "study",
 ]  # fmt: skip
 
 
@@ -105,27 +105,56 @@ def load_all(path: str | Path = "params.yaml") -> dict[str, Params]:
     return {variant: load(path, variant) for variant in load(path).variants}
 
 
-def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
-    """The parameters of the study ``name`` of ``ablations``, as a parameter file of its own has them.
+class Study(NamedTuple):
+    """One run of a study of ``ablations``: the whole study, or one of its folds."""
 
-    Its lines are laid over the base sections, and what its ``run`` does not name, variants or seeds, is that of
-    ``ablations``, which then has no other study. Raises UserError as `load` does.
+    key: str  # in the parameter file
+    lines: dict[str, Any]  # laid over the sections of the file
+    base: str | None  # the run to whose trainings it adds more
+
+
+def studies(path: str | Path = "params.yaml") -> dict[str, Study]:
+    """The studies under ``ablations``, by name: KEY, or KEY-FOLD for each of its folds, or BASE-KEY for what adds.
+
+    Raises UserError as `load` does, and for two of one name.
+    """
+    keyed, found = _check(read(path), path).ablations.studies, {}
+    for key, own in keyed.items():
+        base = keyed[own.adds_to] if own.adds_to else own
+        shared = {name: lines for name, lines in base.model_extra.items() if name not in ADDED or base is own}
+        for fold in base.folds or [None]:
+            lines = shared | own.model_extra
+            if fold is not None:
+                lines = lines | {"verbs": lines.get("verbs", {}) | {"fold": fold}}
+            suffix = "" if fold is None else f"-{fold}"
+            name = f"{own.adds_to}{suffix}-{key}" if own.adds_to else f"{key}{suffix}"
+            if name in found:
+                raise UserError(f"{path}: ablations.studies.{key} makes a second study {name}: rename it.")
+            found[name] = Study(key, lines, own.adds_to and f"{own.adds_to}{suffix}")
+    return found
+
+
+def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
+    """The parameters of the study ``name`` of `studies`, as a parameter file of its own has them.
+
+    What its ``run`` does not name, variants or seeds, is that of ``ablations``. The file has no studies. Raises
+    UserError as `load` does.
     """
     raw = read(path)
-    ablations, where = _check(raw, path).ablations, f"{path}: ablations.studies.{name}"
-    whole = overlay(raw, ablations.studies[name], where)
-    run = {"variants": ablations.variants or list(whole["variants"]), "seeds": ablations.seeds}
-    own = ablations.studies[name].get("run", {})
-    whole["run"] = run | own
+    ablations, lines = _check(raw, path).ablations, studies(path)[name].lines
+    where = f"{path}: ablations.studies.{name}"
+    whole = overlay(raw, lines, where)
+    whole["run"] = {"variants": ablations.variants or list(whole["variants"]), "seeds": ablations.seeds}
+    whole["run"] |= lines.get("run", {})
     variants = whole["run"]["variants"]
-    other = own and whole["heads"]["backbone"] not in variants
+    other = "run" in lines and whole["heads"]["backbone"] not in variants
     if other:
         whole["heads"] = whole["heads"] | {"backbone": variants[0]}
-    whole["ablations"] = whole["ablations"] | {"studies": {name: {"run": whole["run"]}}}  # itself, and no other
+    whole["ablations"] = whole["ablations"] | {"studies": {}}
     whole["sphere"] = whole["sphere"] | {"variants": variants[:1]}  # of chapter 6, which is no part of a study
     _check(whole, where)
-    if other and whole["heads"]["variants"] and "variants" not in ablations.studies[name].get("heads", {}):
-        every = {key: _check(overlay(whole, lines, where), where) for key, lines in whole["variants"].items()}
+    if other and whole["heads"]["variants"] and "variants" not in lines.get("heads", {}):
+        every = {key: _check(overlay(whole, own, where), where) for key, own in whole["variants"].items()}
         alike = [key for key in whole["heads"]["variants"] if every[key].shares_backbone(every[variants[0]])]
         whole["heads"]["variants"] = alike or variants[:1]
     return whole

@@ -29,10 +29,13 @@ from aurl.project.config.kinds import (  # fmt: skip
 )
 from aurl.project.config.sentences import listed, nearest, refusal, sentence
 
+ADDED = {"run", "heads"}  # sections of a study that adds trainings to another one
 VERBS = ("verbs-seen", "verbs-unseen")  # the sets of the built-in benchmark
 FOLDS = 5  # of its verbs
 FEATURES = "features"  # the reader, and the backbone, of features that were computed elsewhere
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
+
+Fold = Annotated[int, Field(ge=0, lt=FOLDS)]
 
 
 class Section(pydantic.BaseModel):
@@ -44,10 +47,37 @@ class Run(Section):
     seeds: Seeds
 
 
+class StudyChanges(Section):
+    """What a study lays over the sections of the file, in whose place it is: the further keys are sections."""
+
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
+
+    folds: Annotated[list[Fold], Field(min_length=1), AfterValidator(unique)] | None = None
+    adds_to: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _what_adds_has_trainings_of_its_own(self):
+        if self.adds_to is not None and (self.folds or "run" not in self.model_extra or {*self.model_extra} - ADDED):
+            raise refusal(
+                f"adds to {self.adds_to}, whose folds and other parameters it shares: give it a run of its own, and "
+                "nothing else but heads."
+            )
+        return self
+
+
 class Ablations(Section):
     variants: Names | None
     seeds: Seeds
-    studies: Annotated[dict[Study, dict[str, Any]], Field(min_length=1), AfterValidator(apart)]
+    studies: Annotated[dict[Study, StudyChanges], AfterValidator(apart)]
+
+    @pydantic.model_validator(mode="after")
+    def _others_can_be_added_to(self):
+        for name, own in self.studies.items():
+            if own.adds_to is not None and getattr(self.studies.get(own.adds_to), "adds_to", "") is not None:
+                raise refusal(
+                    f"has the study {name}, which adds to {own.adds_to}: name another study, which adds to none."
+                )
+        return self
 
 
 class Dataset(Section):
@@ -95,7 +125,7 @@ class Prepare(Section):
 
 class Verbs(Section):
     seed: Seed
-    fold: Annotated[int, Field(ge=0, lt=FOLDS)]
+    fold: Fold
     size: Annotated[int, Field(ge=16, le=512, multiple_of=2)]
     frames: Several
     fps: Rate
