@@ -75,7 +75,7 @@ def run(*studies):
     found = config.studies()
     for given in studies:
         if not any(given in (name, study.key) for name, study in found.items()):
-            raise UserError(f"there is no study {given!r}: params.yaml has {', '.join(found)}.")
+            raise UserError(f"there is no study {given!r}: ablations.studies has {', '.join(found)}.")
     chosen = {name: own for name, own in found.items() if not studies or {name, own.key} & set(studies)}
     for name in chosen:
         lay_out(name)

@@ -54,7 +54,7 @@ def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
     assert not theirs.ablations.studies  # whose mistakes are not its own
     others = ("run", "sphere", "heads", "ablations")
     assert theirs.model_copy(update={name: getattr(ours, name) for name in others}) == ours
-    made = {path.name for path in (project / "build/ablations/verbs-0/build").iterdir() if path.is_symlink()}
+    made = {path.name for path in (project / "build/ablations/verbs-0/build/cache").iterdir() if path.is_symlink()}
     assert {"trainings", "rendered"} <= made and "frames" not in made  # of other sets in each study
     settings = configparser.ConfigParser()
     settings.read(project / "build/ablations/verbs-0/.dvc/config.local")
@@ -110,7 +110,7 @@ def test_workspace_finds_what_the_parameters_name(project):
     folders = "own: {reader: folders, root: sets/own}, far: {reader: folders, root: /far}"
     sets = f"{{{folders}, fixed: {{reader: features, root: f.npy}}}}"
     proxies = "{folder: data/proxies, side: 128, keyframe: 16, crf: 20}"
-    text = file.read_text().replace("datasets: {}", f"datasets: {sets}").replace("proxies: null", f"proxies: {proxies}")
+    text = file.read_text().replace("datasets: {}", f"datasets: {sets}").replace("proxies:\n", f"proxies: {proxies}\n")
     file.write_text(text + "  pretrained: {model: {weights: weights/r.pth}}\n")
     (project / "f.csv").touch()
     for _ in range(2):
