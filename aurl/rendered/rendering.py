@@ -1,5 +1,6 @@
 """Pictures of the built-in benchmark's videos, their files and their rows of the manifest."""
 
+import functools
 import shutil
 import zlib
 from importlib.metadata import version
