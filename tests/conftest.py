@@ -34,6 +34,14 @@ def no_lasting_records(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ARITHMETIC", tmp_path / "arithmetic")
 
 
+@pytest.fixture(autouse=True)
+def no_lasting_settings():
+    """Training asks torch for deterministic algorithms; other tests must not notice."""
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+
+
 @pytest.fixture
 def in_process():
     """Run joblib's parallel work in this process, as starting others would take longer."""

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import yaml
 from project import write
 from trees import video
@@ -33,13 +32,6 @@ CHANGE = {
     "sphere": dict(variants=["contrastive"]),
     "heads": dict(backbone="contrastive"),
 }
-
-
-@pytest.fixture(autouse=True)
-def no_lasting_settings():
-    """Training asks torch for deterministic algorithms; other tests must not notice."""
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture

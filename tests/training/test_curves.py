@@ -237,13 +237,6 @@ test_curves.train(Path("live/aurl-0"), first=50, tensorboard=True)
     assert status == "?? live/\n"
 
 
-def test_importing_it_imports_neither_package():
-    code = (
-        "import sys, aurl.training.curves; print(sorted({'dvclive', 'tensorboard', 'dvc', 'torch'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
-
-
 def test_dvc_draws_what_is_written(tmp_path, monkeypatch):
     """From the folders that dvc.yaml names, while it is written, and nothing where they are empty."""
     from dvc.repo import Repo
