@@ -1,7 +1,7 @@
-r"""How good features and predictions are, in NumPy; torch tensors on the CPU work as well.
+r"""Metrics of features and predictions, in NumPy; torch tensors on the CPU work as well.
 
 Scores are (N, C), for example the cosine of every video with every class, and the *highest* is the
-prediction. Labels are (N,) integers in [0, C). A tie with the right class counts as a mistake, so that
+prediction. Labels are (N,) integers in [0, C). A tie with the right class counts as a mistake, so
 equal scores earn nothing. Every function raises ValueError for NaN and for shapes that do not fit.
 """
 
@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
 Booleans = NDArray[np.bool_]
-BLOCK = 1024  # rows of features that are measured at a time
-GAMMAS = np.arange(-1000, 1001) / 1000  # that `choose_gamma` chooses from
+BLOCK = 1024  # rows of features at a time
+GAMMAS = np.arange(-1000, 1001) / 1000  # the candidates of `choose_gamma`
 
 
 def closeness(video: ArrayLike, classes: ArrayLike, labels: ArrayLike, distance: str = "cosine") -> float:
-    r"""How near videos are to the name of their class; smaller is better aligned.
+    r"""The distance of videos from the name of their class; smaller is better aligned.
 
     .. math:: \frac{1}{|Y|} \sum_{c \in Y} \frac{1}{N_c} \sum_{i: y_i = c} d(v_i, s_c)
 
@@ -27,9 +27,9 @@ def closeness(video: ArrayLike, classes: ArrayLike, labels: ArrayLike, distance:
     ``distance`` is "cosine", :math:`1 - \cos` in [0, 2], or "euclidean", between features at unit
     length, in [0, 2].
 
-    An author calls it the average distance between features within the same class; nothing else is
-    known of the definition. We chose the distance between a video's feature and its class name's (the
-    pair that the loss aligns), averaged per class first, on the unit sphere.
+    An author describes it as the average distance between features within the same class; the
+    definition is not published. We chose the distance between a video and its class name (the pair that
+    the loss aligns), averaged per class first, on the unit sphere.
 
     >>> closeness([[1, 0], [0, 2]], [[1, 0], [1, 0]], [0, 1])
     0.5
@@ -46,15 +46,15 @@ def closeness(video: ArrayLike, classes: ArrayLike, labels: ArrayLike, distance:
 
 
 def dispersion(classes: ArrayLike, distance: str = "cosine") -> float:
-    r"""How far classes are from their nearest neighbor; larger is more uniform.
+    r"""The distance of classes from their nearest neighbor; larger is more uniform.
 
     .. math:: \frac1C \sum_c \min_{k \ne c} d(s_c, s_k)
 
     ``classes`` (C, D) with C > 1; distances as in `closeness`.
 
-    An author calls it the minimum distances among all clusters; nothing else is known of the
-    definition. We chose class names' features as clusters (pass mean video features for the visual
-    side), and the minimum per class, averaged over classes.
+    An author describes it as the minimum distances among all clusters; the definition is not published.
+    We chose class-name features as clusters (pass mean video features for the visual side) and the
+    minimum per class, averaged over classes.
 
     >>> dispersion([[1, 0], [0, 1], [0, -1]])
     1.0
@@ -94,9 +94,9 @@ def per_class_accuracy(scores: ArrayLike, labels: ArrayLike) -> Floats:
 
 
 def confusion(scores: ArrayLike, labels: ArrayLike) -> Integers:
-    """How many videos of each class (rows) were given each name (columns), (C, C).
+    """The number of videos of each class (rows) with each prediction (columns), (C, C).
 
-    Of equal scores the first is the prediction, while `hits` counts a tie as a mistake.
+    Among equal scores the first is the prediction, while `hits` counts a tie as a mistake.
 
     >>> confusion([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8]], [0, 1, 1]).tolist()
     [[1, 0], [1, 1]]
@@ -129,17 +129,17 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval ``(low, high)`` of an accuracy, over videos or over classes.
 
-    ``correct`` (N,) in [0, 1] is what `hits` returns, or its mean over several training runs. ``over``
-    says what is redrawn:
+    ``correct`` (N,) in [0, 1] is `hits`, or its mean over several training runs. ``over`` is the unit
+    that is resampled:
 
-    - "videos", within their class, as a dataset fixes its classes and how many videos each has. The
-      interval speaks of other videos of the same classes. A class that is all right or all wrong does
+    - "videos", within their class, because a data set fixes its classes and their sizes. The interval
+      covers other videos of the same classes. A class whose videos are all correct or all wrong does
       not vary, so an accuracy of 1 has the interval (1, 1).
-    - "classes", each with all its videos. The interval speaks of other classes of the same kind, as a
-      claim about classes that no one has seen must. It is wider, as classes differ more than videos
-      of a class do. As many names compete as before. ValueError where only one class has videos.
+    - "classes", each with all its videos. The interval covers other classes of the same kind, which a
+      claim about unseen classes needs. It is wider, because classes differ more than videos of a class.
+      The number of competing names stays. ValueError if only one class has videos.
 
-    Neither speaks of other training runs.
+    Neither covers other training runs.
 
     >>> bootstrap_interval([True, True], [0, 1], np.random.default_rng(0))
     (1.0, 1.0)
@@ -154,7 +154,7 @@ def bootstrap_interval(
             own = right[places == place]
             accuracies += own[rng.integers(len(own), size=(resamples, len(own)))].sum(axis=1) / len(right)
     elif over == "classes" and len(classes) > 1:
-        times = rng.multinomial(len(classes), np.full(len(classes), 1 / len(classes)), size=resamples)  # drawn, each
+        times = rng.multinomial(len(classes), np.full(len(classes), 1 / len(classes)), size=resamples)  # of each class
         accuracies = (times @ np.bincount(places, weights=right)) / (times @ np.bincount(places))
     else:
         raise ValueError(f"A bootstrap is over 'videos' or, if there are two or more, over 'classes', not {over!r}.")
@@ -163,13 +163,13 @@ def bootstrap_interval(
 
 
 def split_accuracy(scores: ArrayLike, labels: ArrayLike, protocol: str | Sequence[int] | Integers) -> dict[str, float]:
-    """Accuracies where only some of the classes are tested, on their videos and their columns of scores.
+    """Accuracies on a subset of the classes: their videos and their columns of scores.
 
     ``protocol`` is "all" (every class), "half" (the 50 % protocol: for k = 0…9,
     ``numpy.random.seed(k)`` and ``numpy.random.permutation(C)[:C // 2]``), or the indices of the
     test classes (TruZe's lists). Returns ``top1``, ``top5`` and ``mean_per_class``, means over splits,
     the same with ``_std``, the (population) standard deviation over splits, and ``splits``, their
-    number. With C < 5 classes top-5 is top-C. ValueError where a split has no videos.
+    number. With C < 5 classes top-5 is top-C. ValueError if a split has no videos.
 
     >>> split_accuracy(np.eye(4), np.arange(4), [1, 3])["top1"]
     1.0
@@ -193,20 +193,19 @@ def split_accuracy(scores: ArrayLike, labels: ArrayLike, protocol: str | Sequenc
 
 
 def stacking_margins(scores: ArrayLike, labels: ArrayLike, seen: ArrayLike) -> Floats:
-    r"""At which calibration every video is named right where seen and unseen classes compete, (N,).
+    r"""The calibration at which each video becomes correct or wrong if seen and unseen classes compete, (N,).
 
     Calibrated stacking (Chao et al., ECCV 2016) subtracts :math:`\gamma` from the scores of the seen
-    classes, for which ``seen`` (C,) is True, so that they win less often. With the best score of each
-    side other than the right class's own,
+    classes, for which ``seen`` (C,) is True, so that they win less often. The maxima exclude the right
+    class:
 
     .. math:: m_i = \begin{cases}
-        s_{i y_i} - \max_{c \text{ unseen}} s_{ic} & y_i \text{ seen: right where } \gamma < m_i \\
-        \max_{c \text{ seen}} s_{ic} - s_{i y_i} & y_i \text{ unseen: right where } \gamma > m_i
+        s_{i y_i} - \max_{c \text{ unseen}} s_{ic} & y_i \text{ seen: correct for } \gamma < m_i \\
+        \max_{c \text{ seen}} s_{ic} - s_{i y_i} & y_i \text{ unseen: correct for } \gamma > m_i
         \end{cases}
 
-    A video that loses within its own side is right nowhere: :math:`-\infty` and :math:`\infty`. One
-    pass over the scores so gives the accuracies at every :math:`\gamma`. ValueError where one side has
-    no class.
+    A video that loses within its own side is always wrong: :math:`-\infty` or :math:`\infty`. One pass
+    over the scores thus gives the accuracies at every :math:`\gamma`. ValueError if a side has no class.
 
     >>> stacking_margins([[0.9, 0.4], [0.8, 0.5]], [0, 1], [True, False]).round(1).tolist()
     [0.5, 0.3]
@@ -231,8 +230,8 @@ def stacked_accuracies(
 ) -> tuple[Floats, Floats]:
     r"""Accuracies on seen and on unseen classes at each of the calibrations ``gammas`` (G,), (G,) each.
 
-    Means over the classes of a side that have videos, and NaN where none has. ``margins`` (N,) are
-    those of `stacking_margins`, ``labels`` (N,) and ``seen`` (C,) as there.
+    They are means over the classes of a side that have videos, and NaN if none has. ``margins`` (N,)
+    come from `stacking_margins`, with its ``labels`` (N,) and ``seen`` (C,).
     """
     known, new = _sides(margins, labels, seen)
     at = np.asarray(gammas, np.float64)
@@ -240,11 +239,11 @@ def stacked_accuracies(
 
 
 def area_under_seen_unseen(margins: ArrayLike, labels: ArrayLike, seen: ArrayLike) -> float:
-    r"""The area under the curve of seen over unseen accuracy, as :math:`\gamma` runs from
-    :math:`-\infty` to :math:`\infty`; in [0, 1], larger is better, and no :math:`\gamma` is chosen (Chao et
-    al., ECCV 2016). Arguments and means over classes are those of `stacked_accuracies`.
+    r"""The area under the curve of seen over unseen accuracy for all :math:`\gamma`, in [0, 1].
 
-    The curve is exact: it has a corner just after every margin. ValueError where a side has no video.
+    Larger is better, and no :math:`\gamma` must be chosen (Chao et al., ECCV 2016). Arguments and means
+    over classes are those of `stacked_accuracies`. The curve is exact, with a corner just after every
+    margin. ValueError if a side has no video.
 
     >>> area_under_seen_unseen([0.5, 0.3], [0, 1], [True, False])
     1.0
@@ -258,18 +257,17 @@ def area_under_seen_unseen(margins: ArrayLike, labels: ArrayLike, seen: ArrayLik
 
 
 def choose_gamma(scores: ArrayLike, labels: ArrayLike, share: float, draws: int = 10) -> float:
-    r"""Calibration :math:`\gamma` from videos of seen classes alone: the one with the best harmonic mean.
+    r"""Choose the calibration :math:`\gamma` with the best harmonic mean, from videos of seen classes alone.
 
-    In each of ``draws`` draws, a ``share`` in (0, 1) of the classes that have videos, one at least, plays
-    the unseen ones: for k = 0, 1, …, ``numpy.random.seed(k)`` and the first of a permutation. Returned is
-    the :math:`\gamma` in -1, -0.999, …, 1 with the best `harmonic_mean` on average over draws, the
-    middle one of equally good ones. ``scores`` (N, C) are cosines of held-back videos with the classes
-    that were trained on.
+    In each of ``draws`` draws, a ``share`` in (0, 1) of the classes with videos, at least one, stands in
+    for the unseen classes: for k = 0, 1, …, ``numpy.random.seed(k)`` and the first of a permutation.
+    Returns the :math:`\gamma` in -1, -0.999, …, 1 with the best mean `harmonic_mean`, the middle one of
+    equal ones. ``scores`` (N, C) are cosines of held-out videos with the training classes.
 
-    ``share`` should be that of the unseen classes among all that will compete: with a half, both sides
-    would be alike, and :math:`\gamma` 0 but for chance. The classes that play the unseen ones were trained
-    on, so that the choice sees that they are few, and not that they are foreign. It therefore errs toward
-    0. ValueError where fewer than two classes have videos.
+    ``share`` should be the share of unseen classes among all classes that will compete; with one half,
+    both sides are alike and :math:`\gamma` is 0 except by chance. All these classes were trained on, so
+    γ accounts for the number of unseen classes but not for the domain shift; it is biased toward 0.
+    ValueError if fewer than two classes have videos.
     """
     table = _finite(scores, "scores")
     places, total = _labels(labels, *table.shape), np.zeros(len(GAMMAS))
@@ -287,7 +285,7 @@ def choose_gamma(scores: ArrayLike, labels: ArrayLike, share: float, draws: int 
 
 
 def _sides(margins: ArrayLike, labels: ArrayLike, seen: ArrayLike) -> list[tuple[Floats, Floats]]:
-    """Of the seen and of the unseen classes: their videos' margins, sorted, and the weight of the first n, (N + 1,)."""
+    """For seen and for unseen classes: the sorted margins (N,), and the total weight of the first n, (N + 1,)."""
     values, mask = np.asarray(margins, np.float64), np.asarray(seen, bool)
     places, sides = _labels(labels, len(values), len(mask)), []
     if np.isnan(values).any():
@@ -325,7 +323,7 @@ def _splits(protocol: str | Sequence[int] | Integers, count: int) -> list[Intege
 
 
 def _distance(cosine: Floats, distance: str) -> Floats:
-    cosine = np.clip(cosine, -1, 1)  # rounding must not make a distance negative
+    cosine = np.clip(cosine, -1, 1)  # rounding could make a distance negative
     if distance == "cosine":
         return 1 - cosine
     if distance == "euclidean":
