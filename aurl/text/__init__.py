@@ -1,6 +1,6 @@
-"""Class names as vectors: name -> words -> mean of the words' vectors; training classes that overlap test classes."""
+"""Class names as vectors, by word vectors, a file or a text encoder; training classes that overlap test classes."""
 
-from aurl.text.class_names import Rules, describe, load_sentences, words
+from aurl.text.class_names import Rules, closest, describe, load_sentences, phrase, words
 from aurl.text.class_vectors import (
     check_sphere,
     load_classes,
@@ -12,19 +12,11 @@ from aurl.text.class_vectors import (
     without_overlap,
 )
 from aurl.text.embedding import WordVectors
+from aurl.text.sources import Embeddings, Encoder, check_source, embed_described, open_source, source_named
 
 __all__ = [
-    "Rules",
-    "WordVectors",
-    "check_sphere",
-    "describe",
-    "load_classes",
-    "load_sentences",
-    "overlapping",
-    "principal",
-    "save_classes",
-    "select",
-    "share",
-    "without_overlap",
-    "words",
-]
+    "Embeddings", "Encoder", "Rules", "WordVectors",
+    "check_sphere", "check_source", "closest", "describe", "embed_described", "load_classes", "load_sentences",
+    "open_source", "overlapping", "phrase", "principal", "save_classes", "select", "share", "source_named",
+    "without_overlap", "words",
+]  # fmt: skip

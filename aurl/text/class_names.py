@@ -1,8 +1,9 @@
-"""From a class name to the words that it is embedded by.
+"""Class names as words, for word vectors, and as phrases, for text encoders.
 
-How a dataset writes its class names is data (`Rules`), so one path serves every dataset.
+How a data set writes its class names is data (`Rules`), so one function serves every data set.
 """
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
@@ -18,11 +19,14 @@ from aurl import UserError
 
 @dataclass(frozen=True)
 class Rules:
-    """How a dataset's class names become words; the default suits names that are plain words.
+    """How a data set's class names become words. The defaults suit names that are plain words.
 
-    ``substitutions`` maps a whole class name to the text that is embedded in its place. ``cut`` and everything after it
-    are removed. With ``capitals``, a word begins at every capital. Words in ``drop`` are left out. With ``base_forms``,
-    a verb is replaced by its base form ("riding" by "ride").
+    Args:
+        substitutions: complete class name -> the text that is embedded in its place.
+        cut: this text and everything after it are removed.
+        capitals: whether a word begins at every capital.
+        drop: words that are left out.
+        base_forms: whether a verb is replaced by its base form ("riding" by "ride").
     """
 
     substitutions: Mapping[str, str] = field(default_factory=dict)
@@ -36,15 +40,15 @@ PLAIN = Rules()
 
 
 def words(name: str, rules: Rules = PLAIN) -> list[str]:
-    """The lower-case words that a class name is embedded by; all but letters, digits and apostrophes separates words.
+    """The lower-case words of a class name, separated by anything but letters, digits and apostrophes.
 
     >>> words("walk duck"), words("flauta", Rules({"flauta": "flute"}))
     (['walk', 'duck'], ['flute'])
     >>> words("RidingHorse", Rules(capitals=True, base_forms=True))
     ['ride', 'horse']
     """
-    whole = unicodedata.normalize("NFC", name)  # some file systems take an accent and its letter apart
-    text = rules.substitutions.get(name) or rules.substitutions.get(whole, whole)
+    composed = unicodedata.normalize("NFC", name)  # some file systems store an accent and its letter separately
+    text = rules.substitutions.get(name) or rules.substitutions.get(composed, composed)
     if rules.cut:
         text = text.split(rules.cut)[0]
     if rules.capitals:
@@ -53,9 +57,29 @@ def words(name: str, rules: Rules = PLAIN) -> list[str]:
     return [_base_form(word) for word in found] if rules.base_forms else found
 
 
+def phrase(name: str) -> str:
+    """A class name as a text encoder reads it: lower-case words, all of them, as the data set spells them.
+
+    Raises UserError for a name without a letter or digit.
+
+    >>> phrase("HorseRiding"), phrase("brush_hair"), phrase("pushing car (not toy)")
+    ('horse riding', 'brush hair', 'pushing car not toy')
+    """
+    found = words(name, Rules(capitals=True))
+    if not found:
+        raise UserError(f'the class name "{name}" has no word: write it with words.')
+    return " ".join(found)
+
+
+def closest(name: str, known: Collection[str]) -> str:
+    """The end of a message about an unknown class: the known class that is spelled most like it, if any is."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
 @cache
 def _base_form(word):
-    """The word's base form as a verb; the word itself if it may be one ("saw") or if lemminflect knows no such verb."""
+    """The word's base form as a verb, or the word itself: if it may be a base form ("saw"), or is no known verb."""
     lemmas = lemminflect.getAllLemmas(word, upos="VERB").get("VERB", ())
     return word if word in lemmas or not lemmas else lemmas[0]
 
@@ -64,10 +88,10 @@ STOP_WORDS = frozenset("a an and are as at by for from in into is it its off on 
 
 
 def describe(name: str, sentences: Mapping[str, str]) -> list[str]:
-    """The words of a class's own sentence, or of those of its parts, without stop words and the name's words.
+    """The words of a class's description, without stop words and the words of the name.
 
-    ``sentences`` maps a class name, or the longest parts that it is made of, to a description. Raises UserError for a
-    class that has no description, or whose description adds no word to its name.
+    ``sentences`` maps names to descriptions. A class without an entry gets the descriptions of its parts, the longest
+    that have one. Raises UserError for a class without a description, or if a description only repeats the name.
 
     >>> describe("spin kick duck", {"spin kick": "turn around and hit", "spin": "turn", "duck": "a yellow bird"})
     ['turn', 'around', 'hit', 'yellow', 'bird']
@@ -91,7 +115,7 @@ def describe(name: str, sentences: Mapping[str, str]) -> list[str]:
 
 
 def load_sentences(path: str | Path) -> dict[str, str]:
-    """Descriptions from a YAML file of ``name: sentence``. Raises UserError if it is missing or of another kind."""
+    """Read descriptions from a YAML file of ``name: sentence``. Raises UserError if it is missing or of another kind."""
     try:
         found = yaml.safe_load(Path(path).read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -1,6 +1,5 @@
-"""The class vectors of data sets: kept in a file, selected, compared, and filtered of classes near a test class."""
+"""Class vectors of data sets: the overlap filter, selections, and the file that later stages read."""
 
-import difflib
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -10,20 +9,25 @@ import pandas as pd
 
 from aurl import UserError
 from aurl.project.files import npz, write_bytes
+from aurl.text.class_names import closest
 
 
 def overlapping(
     train: tuple[Sequence[str], np.ndarray], test: tuple[Sequence[str], np.ndarray], threshold: float
 ) -> pd.DataFrame:
-    """Which training classes are too close to a test class for the test to be zero-shot.
+    """Find the training classes that are too close to a test class for a zero-shot test.
 
-    ``train`` and ``test`` are (names, vectors) with vectors (C, W) of any length. A training class is
-    removed if its cosine distance (0 to 2) to the nearest test class is below ``threshold``; the paper
-    takes 0.05, and 0 keeps every class. Returns one row per training class, the closest first, with
-    columns ``class``, ``nearest`` (the test class), ``distance`` and ``removed``.
+    Args:
+        train: class names and vectors (C, W) of any length.
+        test: the same of the test classes.
+        threshold: a training class is removed if its cosine distance (0 to 2) to the nearest test class is below this;
+            0.05 in the paper, and 0 removes none.
+
+    Returns:
+        One row per training class, the closest first: ``class``, ``nearest`` (a test class), ``distance``, ``removed``.
     """
     (names, vectors), (test_names, test_vectors) = train, test
-    # Equal vectors are ±1e-16 apart. That would be "below" a threshold of 0, and would sort equals at random.
+    # Rounded, because equal vectors are ±1e-16 apart: below a threshold of 0, and sorted at random.
     # Adding 0 turns -0, which tables would print as -0.000000, into 0.
     distances = np.clip((1 - _unit(vectors) @ _unit(test_vectors).T).round(9), 0, 2) + 0.0
     nearest = distances.argmin(axis=1)
@@ -42,17 +46,22 @@ def overlapping(
 def without_overlap(
     train: tuple[Sequence[str], np.ndarray], tests: Mapping[str, tuple[Sequence[str], np.ndarray]], threshold: float
 ) -> tuple[tuple[list[str], np.ndarray], pd.DataFrame]:
-    """The training classes (names, vectors) that are no nearer than ``threshold`` to a class of any test set, and why.
+    """Remove the training classes that overlap a class of any test set (see `overlapping`).
 
-    The table is that of `overlapping` against all test sets together, with the column ``set``, of the nearest test
-    class. A threshold of 0 keeps every class, even one that is a test class too. Raises UserError if a test set has
-    only one class or if fewer than two training classes are left, as one class cannot be told apart from others.
+    A threshold of 0 keeps every class, even a test class.
+
+    Returns:
+        The names and vectors of the classes that are kept, and the table of `overlapping` against all test sets with a
+        further column ``set``, the nearest test class's set.
+
+    Raises:
+        UserError: a test set with one class, or fewer than two training classes: there would be nothing to tell apart.
     """
     for name, (classes, _) in tests.items():
         if len(classes) < 2:
-            raise UserError(f'the test set {name} has the class "{classes[0]}" alone: add videos of other classes.')
+            raise UserError(f'the test set {name} has only the class "{classes[0]}": add videos of other classes.')
     if len(train[0]) < 2:
-        raise UserError(f'the training sets have the class "{train[0][0]}" alone: add videos of other classes.')
+        raise UserError(f'the training sets have only the class "{train[0][0]}": add videos of other classes.')
     nearest = [overlapping(train, test, threshold).assign(set=name) for name, test in tests.items()]
     table = pd.concat(nearest).sort_values("distance", kind="stable").drop_duplicates("class", ignore_index=True)
     kept = set(table.loc[~table["removed"], "class"])
@@ -66,10 +75,10 @@ def without_overlap(
 def share(
     names: Sequence[str], vectors: np.ndarray, part: float, always: Collection[str] = ()
 ) -> tuple[list[str], np.ndarray]:
-    """A ``part``, in (0, 1], of the training classes (names, vectors), in their order: at least two.
+    """Keep a share ``part``, in (0, 1], of the training classes in their order, at least two, and all of ``always``.
 
-    Those of ``always`` are among them; the others depend on the names' hashes alone, so a smaller part is within each
-    larger one.
+    Returns names and vectors. Which classes are kept depends only on hashes of their names, so a smaller share is a
+    subset of a larger one.
     """
     hashes = {name: hashlib.sha256(name.encode()).digest() for name in names}
     drawn = sorted(names, key=lambda name: (name not in always, hashes[name]))[: max(2, round(part * len(names)))]
@@ -79,23 +88,17 @@ def share(
 
 
 def check_sphere(classes: Sequence[str], overlap: pd.DataFrame) -> None:
-    """Raises UserError if one of ``sphere.classes`` is not a training class, or if ``overlap`` leaves it out.
-
-    ``overlap`` is the table of `without_overlap`.
-    """
+    """Raise UserError if one of ``sphere.classes`` is no training class or is removed in `without_overlap`'s table."""
     rows = overlap.set_index("class")
     for name in classes:
         if name not in rows.index:
-            near = difflib.get_close_matches(name, rows.index, n=1)
-            raise UserError(
-                f'sphere.classes names "{name}", which is not a training class'
-                + (f'; did you mean "{near[0]}"?' if near else ": take classes that are trained on.")
-            )
+            near = closest(name, rows.index) or ": name training classes."
+            raise UserError(f'sphere.classes names "{name}", which is not a training class{near}')
         row = rows.loc[name]
         if row["removed"]:
             raise UserError(
-                f'sphere.classes names "{name}", which text.overlap leaves out, as it is {row["distance"]:.3f} from '
-                f'"{row["nearest"]}" of {row["set"]}: take another class, or lower text.overlap.'
+                f'sphere.classes names "{name}", which text.overlap removes because it is {row["distance"]:.3f} from '
+                f'"{row["nearest"]}" of {row["set"]}: name another class, or lower text.overlap.'
             )
 
 
@@ -103,15 +106,14 @@ def select(names: Sequence[str], vectors: np.ndarray, wanted: Sequence[str]) -> 
     """The vectors (len(wanted), W) of some of the classes. Raises UserError for a class that is not among ``names``."""
     for name in wanted:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            raise UserError(f'there is no class "{name}"' + (f'; did you mean "{near[0]}"?' if near else ""))
+            raise UserError(f'there is no class "{name}"{closest(name, names)}')
     return vectors[[names.index(name) for name in wanted]]
 
 
 def principal(vectors: np.ndarray, dim: int) -> np.ndarray:
-    """The first ``dim`` principal components (C, dim) of class vectors (C, W), for pictures in few dimensions.
+    """The first ``dim`` principal components (C, dim) of class vectors (C, W), for figures.
 
-    Signs are chosen so that each component's largest weight is positive, as they are arbitrary otherwise.
+    Signs are arbitrary; here each component's largest weight is positive.
     """
     centered = _unit(vectors) - _unit(vectors).mean(axis=0)
     _, _, axes = np.linalg.svd(centered, full_matrices=False)
@@ -124,9 +126,9 @@ def save_classes(
     sets: Mapping[str, tuple[Sequence[str], np.ndarray]],
     descriptions: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Keep each data set's class names and their vectors (C, W) in one ``.npz`` file.
+    """Write each data set's class names and vectors (C, W) to one ``.npz`` file.
 
-    ``descriptions`` are the vectors (C, W) of what is said about the classes, for the data sets where there are any.
+    ``descriptions`` are vectors (C, W) of the classes' descriptions, by data set, where all classes have one.
     """
     arrays = {}
     for name, (classes, vectors) in sets.items():
@@ -136,10 +138,10 @@ def save_classes(
 
 
 def load_classes(path: str | Path, name: str, describe: bool = False) -> tuple[list[str], np.ndarray]:
-    """What `save_classes` kept of the data set ``name``: C class names and vectors (C, W) float32.
+    """Read the C class names and vectors (C, W) float32 of the data set ``name`` from `save_classes`'s file.
 
-    With ``describe`` they are (C, 2 W), the vector of the name and that of the description side by side. Raises
-    UserError if the file, the data set in it or its descriptions are missing, or if it is another kind of file.
+    With ``describe`` the vectors are (C, 2 W): the name's, then the description's. Raises UserError if the file, the
+    data set or its descriptions are missing, or if it is another kind of file.
     """
     try:
         with np.load(path) as arrays:
@@ -149,7 +151,7 @@ def load_classes(path: str | Path, name: str, describe: bool = False) -> tuple[l
             if f"{name}/descriptions" in arrays:
                 return names, np.concatenate([vectors, arrays[f"{name}/descriptions"]], axis=1)
         raise UserError(
-            f"model.describe is true, but not every class of {name} is described: complete the file of "
+            f"model.describe is true, but not every class of {name} has a description: complete the file of "
             "text.descriptions, or set model.describe to false"
         )
     except UserError:
@@ -160,7 +162,7 @@ def load_classes(path: str | Path, name: str, describe: bool = False) -> tuple[l
         ) from None
     except Exception as error:
         raise UserError(
-            f"{path} holds no classes of this project ({type(error).__name__}): embed the class names again, with "
+            f"{path} has no classes of this project ({type(error).__name__}): embed the class names again, with "
             "`dvc repro -f 02_embed_class_names`"
         ) from error
 

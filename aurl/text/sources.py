@@ -1,0 +1,257 @@
+"""What class names are embedded with: word vectors, a file of class vectors, or a text encoder.
+
+Each source has ``embed(names)``, which gives vectors (C, W) float32, the width ``dim`` W, and ``column``: the column of
+the manifest whose names it takes.
+"""
+
+import csv
+import importlib
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from aurl import UserError
+from aurl.project import matlab
+from aurl.text.class_names import closest, describe, phrase, words
+from aurl.text.embedding import WordVectors
+
+SHIPPED = "aurl.text.encoders:"  # encoders that may run because a file names them
+
+
+def open_source(
+    vectors: str | Path | None = None,
+    embeddings: str | Path | None = None,
+    encoder: str | None = None,
+    templates: Sequence[str] = ("{}",),
+    extend: bool = False,
+) -> "WordVectors | Embeddings | Encoder":
+    """The source of class vectors that is not None; the arguments are parameters of the section ``text``.
+
+    With ``extend``, a file of class vectors that names its encoder computes the vectors of classes that it lacks.
+    """
+    if encoder is not None:
+        return Encoder(encoder, templates)
+    return WordVectors.load(vectors) if embeddings is None else Embeddings(embeddings, extend)
+
+
+def source_named(value: str) -> dict[str, str]:
+    """`open_source`'s arguments for what a user typed: ``MODULE:FUNCTION``, or a file, told apart by its extension."""
+    if not os.path.exists(value) and re.fullmatch(r"[\w.]+:\w+(\(.+\))?", value):
+        return {"encoder": value}
+    return {"embeddings" if Path(value).suffix in FORMATS else "vectors": value}
+
+
+def embed_described(source, names: Sequence[str], sentences: Mapping[str, str]) -> np.ndarray:
+    """(C, W) float32: the mean of two vectors, of a class's name and of its description (see `describe`)."""
+    described = [" ".join(describe(name, sentences)) for name in names]
+    return (source.embed(names) + source.embed(described)) / 2
+
+
+def check_source(where: str, settings, classes: Sequence[str], models: Mapping[str, object]) -> None:
+    """Refuse class vectors from a file or an encoder that cannot be computed, or that a variant cannot use.
+
+    Args:
+        where: what messages begin with, such as the parameter file.
+        settings: the section ``text``.
+        classes: the class names of all sets, as far as they are known.
+        models: variant -> its section ``model``.
+    """
+    kind, name = next(iter(settings.source.items()))
+    if kind == "vectors":
+        return
+    try:
+        source = open_source(**settings.source)
+        if len(classes):
+            source.embed(classes)
+    except UserError as error:
+        raise UserError(f"{where}: text.{kind}: {error}") from None
+    for variant, model in models.items() if kind == "embeddings" else ():
+        fix = f"leave the variant out, or set text.{kind} to null."
+        if model.describe:
+            raise UserError(f"{where}: model.describe of variant {variant}: {name} has no descriptions: {fix}")
+        if model.projection == "attributes":
+            try:
+                source.embed(sorted({word for label in classes for word in words(label)}))
+            except UserError as error:
+                raise UserError(f"{where}: model.projection of variant {variant} needs all words: {error}") from None
+
+
+class Embeddings:
+    """Vectors of whole class names from a file, used as they are.
+
+    ========  ======================================================================================================
+    .npz      ``names`` (C,) and ``vectors`` (C, W); optionally ``encoder``, the shipped encoder that made them
+    .csv      one class a line: its name, then W numbers; a first line without numbers is passed over
+    .mat      MATLAB, version 7 at most: ``att`` (W, C) and ``allclasses_names`` (C, 1), as in GZSL's att_splits.mat
+    ========  ======================================================================================================
+
+    Names are compared without capitals, spaces and punctuation. Raises UserError for a file that is missing, damaged or
+    of another kind, for a name that occurs twice, and for a vector that is zero or not finite.
+    """
+
+    column = "class"
+
+    def __init__(self, path: str | Path, extend: bool = False):
+        self.source, self.extend = str(path), extend
+        names, vectors, self.encoder = _read(Path(path))
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
+            self.vectors = np.asarray(vectors, np.float32)
+        self.dim, self.names, self.rows = self.vectors.shape[1], names, {}
+        for row, name in enumerate(names):
+            if self.rows.setdefault(_key(name), row) != row:
+                raise UserError(f'{path} has the class "{name}" twice: remove one.')
+        _check_vectors(self.vectors, names, self.source)
+
+    def embed(self, names: Sequence[str]) -> np.ndarray:
+        """(C, W) float32. Raises UserError for classes that are not in the file, and names the first five."""
+        missing = [name for name in names if _key(name) not in self.rows]
+        found = {name: self.vectors[self.rows[_key(name)]] for name in names if name not in missing}
+        if missing:
+            found |= zip(missing, self._computed(missing))
+        return np.array([found[name] for name in names], np.float32).reshape(len(names), self.dim)
+
+    def _computed(self, missing):
+        listed = ", ".join(f'"{name}"' for name in missing[:5])
+        rest = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        lacks = f"{self.source} has no vector of the class {listed}{rest}"
+        if not (self.extend and self.encoder):
+            near = closest(missing[0], self.names)
+            raise UserError(f"{lacks}{near}: add vectors for these names, or write them as the file does.")
+        try:
+            if not self.encoder.startswith(SHIPPED):
+                raise UserError(f"its encoder {self.encoder} is not one of this project's, so it is not run")
+            vectors = Encoder(self.encoder).embed(missing)
+        except UserError as error:
+            raise UserError(f"{lacks}, and it cannot be computed: {error}") from None
+        if vectors.shape[1] != self.dim:
+            raise UserError(f"{lacks}, and {self.encoder} gives {vectors.shape[1]} numbers instead of {self.dim}.")
+        return vectors
+
+
+class Encoder:
+    """A text encoder: a function from C texts to vectors (C, W), named as ``PACKAGE.MODULE:FUNCTION``.
+
+    ``PACKAGE.MODULE:FUNCTION(WEIGHTS)`` calls it with a second argument, a text such as a folder of weights. The
+    function reads each of the ``templates`` with the class name in place of ``{}``, such as "a video of a person {}".
+    Every vector is brought to unit length before the mean over templates is taken, as CLIP does: otherwise a template
+    with longer vectors would count for more. The mean is not normalized, as for words.
+
+    Raises UserError for a function that cannot be imported, and, when it is called, for one that fails or returns
+    anything but C finite vectors that are not zero.
+    """
+
+    column = "class"
+
+    def __init__(self, name: str, templates: Sequence[str] = ("{}",)):
+        self.source, self.templates = name, templates
+        path, _, argument = name.partition("(")
+        self.arguments = [argument.removesuffix(")")] if argument else []
+        self.function = _imported(path)
+
+    @cached_property
+    def dim(self) -> int:
+        return self.embed(["walk"]).shape[1]
+
+    def embed(self, names: Sequence[str]) -> np.ndarray:
+        """(C, W) float32. Raises UserError for a name without a letter or digit, and as the class says."""
+        phrases = [phrase(name) for name in names]
+        return np.mean([self._encode([each.replace("{}", one) for one in phrases]) for each in self.templates], axis=0)
+
+    def _encode(self, texts):
+        """Unit vectors (C, W) float32."""
+        try:
+            found = np.asarray(self.function(texts, *self.arguments), np.float32)
+        except UserError:
+            raise
+        except Exception as error:  # it may be anyone's
+            reason = (str(error).splitlines() or [""])[0]
+            raise UserError(
+                f"the encoder {self.source} failed ({type(error).__name__}: {reason}): correct it."
+            ) from error
+        if found.ndim != 2 or len(found) != len(texts) or not found.shape[1]:
+            raise UserError(
+                f"the encoder {self.source} returned an array of shape {found.shape} for {len(texts)} texts: return "
+                f"({len(texts)}, W)."
+            )
+        _check_vectors(found, texts, f"the encoder {self.source}")
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def _imported(path) -> Callable[..., np.ndarray]:
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a module of one's own may lie in the project's root
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"the encoder {path} cannot be imported ({error}): write PACKAGE.MODULE:FUNCTION of an installed package, "
+            "or of a file in the project's root."
+        ) from None
+
+
+def _check_vectors(vectors, names, where):
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if len(wrong):
+        what = "of zeros" if lengths[wrong[0]] == 0 else "that is not finite"
+        raise UserError(f'{where} has a vector {what} for "{names[wrong[0]]}": compute it again.')
+
+
+def _read(path):
+    """Names, vectors (C, W), and the encoder that made them or None."""
+    if path.suffix not in FORMATS:
+        raise UserError(f"{path} is no file of class vectors: give one that ends in {', '.join(FORMATS)}.")
+    try:
+        names, vectors, encoder = FORMATS[path.suffix](path)
+        names = [name.decode() if isinstance(name, bytes) else str(name) for name in matlab.cells(names)]
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}: write where the class vectors are.") from None
+    except Exception as error:  # each library has its own ways to say that a file is cut short or of another kind
+        reason = f"lacks {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
+        raise UserError(f"{path} {reason}: docs/changes.md says what a file of class vectors holds.") from None
+    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or vectors.shape[0] != len(names) or not vectors.size:
+        raise UserError(
+            f"{path} has {len(names)} names and vectors of shape {vectors.shape} and type {vectors.dtype}: it needs "
+            "one vector of numbers for each name."
+        )
+    return names, vectors, encoder
+
+
+def _npz(path):
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["names"], arrays["vectors"], str(arrays["encoder"]) if "encoder" in arrays else None
+
+
+def _csv(path):
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = [line for line in csv.reader(file, strict=True) if line]
+    try:
+        [float(number) for number in lines[0][1:]]
+    except ValueError:
+        del lines[0]  # a header
+    for count, line in enumerate(lines, 1):
+        if len(line) != len(lines[0]):
+            raise ValueError(f"class {count} has {len(line) - 1} numbers instead of {len(lines[0]) - 1}")
+    return np.array([line[0] for line in lines]), np.array([line[1:] for line in lines], float), None
+
+
+def _mat(path):
+    arrays = matlab.load(path, ["att", "allclasses_names"])
+    return arrays["allclasses_names"], arrays["att"].T, None
+
+
+FORMATS = {".npz": _npz, ".csv": _csv, ".mat": _mat}
+
+
+def _key(name):
+    """A class name without what data sets write differently: capitals, spaces, underscores, punctuation."""
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", name)).casefold() or name
