@@ -56,7 +56,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@echo $(PYTHON) > $@
 
 lock:  # after a change of pyproject.toml; needs uv
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.lock
+	uv pip compile pyproject.toml --extra cluster --extra lab --extra test --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
 clean:
 	git clean -fdXq build runs data/verbs data/manifest.csv data/class_vectors.npz

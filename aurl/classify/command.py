@@ -66,12 +66,9 @@ def text_table(table, bars=False):
 def run(options):
     """Classify as the command line says, print, and return the exit code: 1 if a video was broken."""
     model = options.model or paths.run("aurl", 0)
-    vectors, clips = options.vectors, options.clips
-    if not (vectors and clips):
-        params = config.load(sections=["text", "evaluate"])
-        vectors, clips = vectors or params.text.vectors, clips or params.evaluate.clips[0]
+    clips = options.clips or config.load(sections=["evaluate"]).evaluate.clips[0]
     classes = read_classes(options.classes)
-    table, notes, broken = Classifier(model, vectors).classify(options.videos, classes, clips, options.top)
+    table, notes, broken = Classifier(model, options.vectors).classify(options.videos, classes, clips, options.top)
     for line in notes + broken:
         print(f"aurl: {plain(line)}", file=sys.stderr)
     if options.json:
@@ -103,7 +100,10 @@ def parser():
         "--model", metavar="PATH", help="a folder with a trained model, or a released checkpoint (runs/aurl-0)"
     )
     classify.add_argument(
-        "--vectors", metavar="FILE", help="the word vectors it was trained with (text.vectors of params.yaml)"
+        "--vectors",
+        metavar="SOURCE",
+        help="word vectors, class vectors (.npz, .csv, .mat) or a text encoder MODULE:FUNCTION to embed names with "
+        "(what the model was trained with)",
     )
     classify.add_argument("--top", type=_count, default=5, metavar="N", help="classes shown for each video (5)")
     classify.add_argument(

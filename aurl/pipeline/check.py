@@ -58,6 +58,7 @@ def check(path: str | Path = "params.yaml") -> None:
         _is_file(f"{path}: text.{key}", file)
     classes = {name: known_classes(f"{path}: data.datasets.{name}", name, params) for name in params.data.datasets}
     classes |= {name: known_classes(path, name, params) for name in config.VERBS if name in used}
+    _is_embedded(path, params, {name: variants[name].model for name in params.run.variants}, [classes[n] for n in used])
     describing = [f"model.describe of variant {name}" for name in params.run.variants if variants[name].model.describe]
     if params.text.describe or describing:
         what = f"{path}: {'text.describe' if params.text.describe else describing[0]}"
@@ -127,6 +128,16 @@ def _has_segments(path, used, params, variants):
 def _is_file(where, file):
     if not os.path.isfile(file):
         raise UserError(f"{where}: there is no file {file}: write the path of one, from the project's root.")
+
+
+def _is_embedded(path, params, models, sets):
+    """Whether the stages see a file of class vectors change, and what replaces the word vectors suits the classes."""
+    from aurl.text import check_source
+
+    file = params.text.embeddings
+    if file is not None and Path(os.path.abspath(file)).parent != Path("data/embeddings").absolute():
+        raise UserError(f"{path}: text.embeddings: the stages do not watch {file}: copy or link it to data/embeddings.")
+    check_source(path, params.text, [label.name for own in sets for label in own or []], models)
 
 
 def known_classes(where, name, params) -> list[Class] | None:

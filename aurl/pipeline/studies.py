@@ -44,6 +44,7 @@ PROJECT = [
     "aurl",
     "notebooks",
     "data/vectors",
+    "data/embeddings",
     "data/descriptions.yaml",
     "dvc.yaml",
     ".dvc/config",
@@ -187,12 +188,13 @@ def _nearest_seen(study, test):
     labels = {name: known_classes(study, name, params) for name in params.data.train + params.data.test}
     if None in labels.values():
         return None
-    vectors = text.WordVectors.load(params.text.vectors)
+    source = text.open_source(**params.text.source)
     sentences = text.load_sentences(params.text.descriptions) if params.text.describe else None
 
     def embedded(*sets):
-        own = {label.name: label.words for name in sets for label in labels[name]}
-        return list(own), vectors.embed(list(own.values()), sentences=sentences)
+        own = {label.name: label for name in sets for label in labels[name]}
+        spoken = [label.words if source.column == "words" else label.name for label in own.values()]
+        return list(own), text.embed_described(source, spoken, sentences) if sentences else source.embed(spoken)
 
     tests = {name: embedded(name) for name in params.data.test}
     far, _ = text.without_overlap(embedded(*params.data.train), tests, params.text.overlap)

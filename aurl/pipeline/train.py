@@ -18,7 +18,7 @@ from aurl.training.loop import train
 
 def run(variant, seed):
     """Train, and return the history. Raises UserError as `aurl.training.loop.train` does."""
-    sections = ["data", "clip", "compute", "model", "loss", "generator", "train"]
+    sections = ["data", "text", "clip", "compute", "model", "loss", "generator", "train"]
     params = config.load(variant=variant, seed=seed, sections=sections)
     seen = paths.merged(params.data.train)
     names, word_vectors = text.load_classes(paths.CLASS_VECTORS, seen, params.model.describe)

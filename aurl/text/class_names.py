@@ -71,6 +71,11 @@ def phrase(name: str) -> str:
     return " ".join(found)
 
 
+def letters(name: str) -> str:
+    """A class name without what downloads and archives change: capitals, spaces, underscores, punctuation."""
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", name)).casefold() or name
+
+
 def closest(name: str, known: Collection[str]) -> str:
     """The end of a message about an unknown class: the known class that is spelled most like it, if any is."""
     near = difflib.get_close_matches(name, known, n=1)
@@ -115,7 +120,7 @@ def describe(name: str, sentences: Mapping[str, str]) -> list[str]:
 
 
 def load_sentences(path: str | Path) -> dict[str, str]:
-    """Read descriptions from a YAML file of ``name: sentence``. Raises UserError if it is missing or of another kind."""
+    """Read descriptions from a YAML file of ``name: sentence``. Raises UserError if it cannot be read."""
     try:
         found = yaml.safe_load(Path(path).read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -24,7 +24,7 @@ def sentence(texts: Sequence[str], weights: str | None = None) -> np.ndarray:
 
 
 def clip(texts: Sequence[str], weights: str) -> np.ndarray:
-    """(C, W) projected text features of a CLIP model in the format of transformers: the folder or hub id ``weights``."""
+    """(C, W) text features of a CLIP model of transformers: the folder or hub id ``weights``."""
     import torch
 
     tokenizer, model = _clip_model(weights)

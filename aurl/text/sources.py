@@ -9,7 +9,6 @@ import importlib
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 
 from aurl import UserError
 from aurl.project import matlab
-from aurl.text.class_names import closest, describe, phrase, words
+from aurl.text.class_names import closest, describe, letters, phrase, words
 from aurl.text.embedding import WordVectors
 
 SHIPPED = "aurl.text.encoders:"  # encoders that may run because a file names them
@@ -54,7 +53,7 @@ def embed_described(source, names: Sequence[str], sentences: Mapping[str, str]) 
 
 
 def check_source(where: str, settings, classes: Sequence[str], models: Mapping[str, object]) -> None:
-    """Refuse class vectors from a file or an encoder that cannot be computed, or that a variant cannot use.
+    """Refuse a file or an encoder that cannot embed the classes, or that a variant cannot be trained with.
 
     Args:
         where: what messages begin with, such as the parameter file.
@@ -62,24 +61,21 @@ def check_source(where: str, settings, classes: Sequence[str], models: Mapping[s
         classes: the class names of all sets, as far as they are known.
         models: variant -> its section ``model``.
     """
-    kind, name = next(iter(settings.source.items()))
-    if kind == "vectors":
+    if "vectors" in settings.source:
         return
+    at = f"{where}: text.{next(iter(settings.source))}"
     try:
         source = open_source(**settings.source)
-        if len(classes):
+        if classes:
             source.embed(classes)
-    except UserError as error:
-        raise UserError(f"{where}: text.{kind}: {error}") from None
-    for variant, model in models.items() if kind == "embeddings" else ():
-        fix = f"leave the variant out, or set text.{kind} to null."
-        if model.describe:
-            raise UserError(f"{where}: model.describe of variant {variant}: {name} has no descriptions: {fix}")
-        if model.projection == "attributes":
-            try:
+        for variant, model in models.items() if settings.embeddings else ():
+            at = f"{where}: variant {variant}"
+            if model.describe:
+                raise UserError("text.embeddings has no descriptions: set model.describe to false.")
+            if model.projection == "attributes":  # needs vectors of single words
                 source.embed(sorted({word for label in classes for word in words(label)}))
-            except UserError as error:
-                raise UserError(f"{where}: model.projection of variant {variant} needs all words: {error}") from None
+    except UserError as error:
+        raise UserError(f"{at}: {error}") from None
 
 
 class Embeddings:
@@ -104,34 +100,33 @@ class Embeddings:
             self.vectors = np.asarray(vectors, np.float32)
         self.dim, self.names, self.rows = self.vectors.shape[1], names, {}
         for row, name in enumerate(names):
-            if self.rows.setdefault(_key(name), row) != row:
+            if self.rows.setdefault(letters(name), row) != row:
                 raise UserError(f'{path} has the class "{name}" twice: remove one.')
         _check_vectors(self.vectors, names, self.source)
 
     def embed(self, names: Sequence[str]) -> np.ndarray:
         """(C, W) float32. Raises UserError for classes that are not in the file, and names the first five."""
-        missing = [name for name in names if _key(name) not in self.rows]
-        found = {name: self.vectors[self.rows[_key(name)]] for name in names if name not in missing}
-        if missing:
-            found |= zip(missing, self._computed(missing))
-        return np.array([found[name] for name in names], np.float32).reshape(len(names), self.dim)
+        missing = [name for name in names if letters(name) not in self.rows]
+        computed = dict(zip(missing, self._compute(missing))) if missing else {}
+        found = [computed[name] if name in computed else self.vectors[self.rows[letters(name)]] for name in names]
+        return np.array(found, np.float32).reshape(len(names), self.dim)
 
-    def _computed(self, missing):
-        listed = ", ".join(f'"{name}"' for name in missing[:5])
+    def _compute(self, missing):
         rest = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        lacks = f"{self.source} has no vector of the class {listed}{rest}"
+        listed = '", "'.join(missing[:5])
+        lacks = f'{self.source} has no vector of the class "{listed}"{rest}'
         if not (self.extend and self.encoder):
             near = closest(missing[0], self.names)
             raise UserError(f"{lacks}{near}: add vectors for these names, or write them as the file does.")
         try:
             if not self.encoder.startswith(SHIPPED):
-                raise UserError(f"its encoder {self.encoder} is not one of this project's, so it is not run")
+                raise UserError(f"{self.encoder} is not this project's, so it is not run.")
             vectors = Encoder(self.encoder).embed(missing)
+            if vectors.shape[1] != self.dim:
+                raise UserError(f"{self.encoder} gives {vectors.shape[1]} numbers instead of {self.dim}.")
+            return vectors
         except UserError as error:
             raise UserError(f"{lacks}, and it cannot be computed: {error}") from None
-        if vectors.shape[1] != self.dim:
-            raise UserError(f"{lacks}, and {self.encoder} gives {vectors.shape[1]} numbers instead of {self.dim}.")
-        return vectors
 
 
 class Encoder:
@@ -170,10 +165,8 @@ class Encoder:
         except UserError:
             raise
         except Exception as error:  # it may be anyone's
-            reason = (str(error).splitlines() or [""])[0]
-            raise UserError(
-                f"the encoder {self.source} failed ({type(error).__name__}: {reason}): correct it."
-            ) from error
+            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            raise UserError(f"the encoder {self.source} failed ({reason}): correct it.") from error
         if found.ndim != 2 or len(found) != len(texts) or not found.shape[1]:
             raise UserError(
                 f"the encoder {self.source} returned an array of shape {found.shape} for {len(texts)} texts: return "
@@ -250,8 +243,3 @@ def _mat(path):
 
 
 FORMATS = {".npz": _npz, ".csv": _csv, ".mat": _mat}
-
-
-def _key(name):
-    """A class name without what data sets write differently: capitals, spaces, underscores, punctuation."""
-    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", name)).casefold() or name

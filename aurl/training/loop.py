@@ -107,6 +107,8 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
             about = {"epoch": run.best["epoch"], "val_top1": run.best["val_top1"], "arithmetic": run.facts()}
             about |= {"vocabulary": list(run.vocabulary)} if run.vocabulary else {}
             about |= {"features": run.dim} if run.dim else {}
+            if section := getattr(params, "text", None):
+                about["text"] = section.source  # what the classes were embedded with
             about |= {"clip": clips.clip.model_dump()} if clips.clip else {}  # for aurl.classify.classifier
             checkpoints.save(folder, run.best["weights"], params.model, names, run.word_vectors.shape[1], **about)
             progress.finish(folder, run.history)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -13,6 +14,7 @@ PARTS = [
     "aurl",
     "notebooks",
     "data/vectors",
+    "data/embeddings",
     "data/descriptions.yaml",
     ".dvc/config",
     "dvc.yaml",
@@ -44,6 +46,17 @@ def write(folder, change, params="params.yaml"):
     for section, own in change.items():
         values[section] = values.get(section, {}) | own
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def chapter(name, **parameters):
+    """Run a notebook's cells in this process, because starting another takes longer. Returns the notebook's names."""
+    known = {"display": lambda shown: shown}
+    for cell in nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, name, "exec"), known)
+            if "parameters" in cell.metadata.get("tags", []):
+                known |= parameters
+    return known
 
 
 def commit(folder):

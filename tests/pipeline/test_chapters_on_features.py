@@ -2,13 +2,12 @@
 
 import json
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
-from project import ROOT
+from project import ROOT, chapter
 
 from aurl.pipeline import heads, sphere
 from aurl.pipeline.check import check
@@ -32,16 +31,6 @@ CHANGE = {
     "sphere": {"variants": ["aurl"], "classes": SEEN[:4], "epochs": 1, "batch": 8},
     "heads": {"backbone": "aurl", "variants": ["aurl"], "seeds": 1, "rates": [0.01], "sweeps": {"loss.scale": [5]}},
 }
-
-
-def chapter(name, **parameters):
-    """What a notebook does, run here: another process would take longer to start than all of this takes."""
-    known = {"display": lambda shown: shown}
-    for cell in nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells:
-        if cell.cell_type == "code":
-            exec(compile(cell.source, name, "exec"), known)
-            if "parameters" in cell.metadata.get("tags", []):
-                known |= parameters
 
 
 def test_every_chapter_has_its_results(tmp_path, monkeypatch):

@@ -3,13 +3,13 @@
 import difflib
 import os
 import re
-import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from aurl import UserError
+from aurl.text.class_names import letters
 
 EXTENSIONS = frozenset([".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"])
 COLUMNS = ["id", "path", "class", "split", "begin", "end"]
@@ -128,29 +128,24 @@ def official(found, classes, root, error):
         if classes not in (None, len(found)):
             raise error(f"{root} has {len(found)} classes, such as {found[0]!r}, where {classes} should be")
         return {name: name for name in found}
-    known = {_letters(name): name for name in classes}
+    known = {letters(name): name for name in classes}
     for name in found:
-        if _letters(name) not in known:
+        if letters(name) not in known:
             near = difflib.get_close_matches(name, classes, n=1)
             raise error(
                 f"{root} has a class {name!r}, which is none of the {len(classes)} of this data set"
                 + (f" (did you mean {near[0]!r}?)" if near else "")
             )
-    missing = set(known) - {_letters(name) for name in found}
+    missing = set(known) - {letters(name) for name in found}
     if missing:
         example = min(known[key] for key in missing)
         raise error(f"{root} lacks {len(missing)} of the {len(classes)} classes, such as {example!r}")
-    return {name: known[_letters(name)] for name in found}
+    return {name: known[letters(name)] for name in found}
 
 
 def same_class(one, other):
     """Whether two spellings, such as "playing_drums" and "playing drums", can only mean the same class."""
-    return _letters(one) == _letters(other)
-
-
-def _letters(name):
-    """A class name without what downloaders and archives change: capitals, spaces, underscores, punctuation."""
-    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", name)).casefold() or name
+    return letters(one) == letters(other)
 
 
 def _decodable(name):
