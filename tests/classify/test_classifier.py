@@ -1,5 +1,6 @@
 """Any video, any class names: videos found, words made do with, and scores against the parts they are made of."""
 
+import sys
 from pathlib import Path
 
 import authors
@@ -138,6 +139,42 @@ def test_a_class_that_cannot_be_embedded(vectors, name, reason):
     assert str(caught.value) == (f'the class "{name}" cannot be embedded, as {reason}: write it with other words.')
 
 
+# --- other class vectors ----------------------------------------------------------------------------
+
+
+def trained_with(folder, **source):
+    """A model that says what its classes were embedded with."""
+    network = aurl.models.build(MODEL, 2, 3)
+    checkpoints.save(folder / "own", network.state_dict(), MODEL, ["one", "two"], 3, clip=CLIP, text=source)
+    return folder / "own"
+
+
+def test_a_model_embeds_names_with_what_it_was_trained_with(tmp_path, video, vectors, monkeypatch):
+    np.savez(tmp_path / "own.npz", names=NAMES, vectors=np.eye(3), encoder="aurl.text.encoders:sentence")
+    model = trained_with(tmp_path, embeddings=str(tmp_path / "own.npz"))
+    answer = Classifier(model).classify([video], ["WalkDog", "fly"])
+    assert set(answer.table["class"]) == {"WalkDog", "fly"} and answer.notes == []
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.setitem(sys.modules, "transformers.utils", None)
+    with pytest.raises(UserError, match='no vector of the class "swim", and .* computed: .*pip install') as said:
+        Classifier(model).classify([video], ["swim", "fly"])
+    assert "\n" not in str(said.value)
+    monkeypatch.setattr("aurl.text.encoders.sentence", lambda texts: np.eye(3)[: len(texts)])
+    assert len(Classifier(model).classify([video], ["swim", "fly"]).table) == 2
+    assert len(Classifier(model, vectors).classify([video], ["walk", "fly"]).table) == 2  # others in their place
+
+
+def test_a_model_runs_no_encoder_of_others_unasked(tmp_path, video, monkeypatch):
+    (tmp_path / "mine_for_classify.py").write_text("def three(texts): return [[len(each), 1, 2] for each in texts]\n")
+    monkeypatch.chdir(tmp_path)
+    model = trained_with(tmp_path, encoder="mine_for_classify:three", templates=["a {}", "{}"])
+    with pytest.raises(UserError, match="mine_for_classify:three, which is not .* add --vectors mine_for_cl"):
+        Classifier(model)
+    classifier = Classifier(model, "mine_for_classify:three")
+    assert classifier.source.templates == ["a {}", "{}"]
+    assert len(classifier.classify([video], ["walk", "fly"]).table) == 2
+
+
 # --- videos -----------------------------------------------------------------------------------------
 
 
@@ -171,7 +208,7 @@ def test_no_class(model, vectors, video):
 
 def test_word_vectors_of_another_dimension(model, tmp_path):
     Path(tmp_path, "other.txt").write_text("walk 1 2\nfly 2 1\n")
-    with pytest.raises(UserError, match="other.txt has word vectors of 2 dimensions but .*model takes 3: use the word"):
+    with pytest.raises(UserError, match="other.txt has vectors of 2 dimensions but .*model takes 3: use what"):
         Classifier(model, tmp_path / "other.txt")
 
 

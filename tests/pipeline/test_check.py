@@ -110,6 +110,16 @@ def test_paths_that_do_not_exist(project):
     assert "text.descriptions: there is no file x.yaml" in project(text={"vectors": default, "descriptions": "x.yaml"})
 
 
+def test_class_vectors_lie_where_the_stages_watch(project):
+    np.savez("own.npz", names=["walk"], vectors=np.ones((1, 2)))
+    said = "params.yaml: text.embeddings: the stages do not watch own.npz: copy or link it to data/embeddings."
+    assert project(text={"embeddings": "own.npz"}) == said
+    Path("data/embeddings").mkdir()
+    Path("data/embeddings/own.npz").symlink_to(Path("own.npz").absolute())
+    said = project(text={"embeddings": "data/embeddings/own.npz"})
+    assert said.startswith('params.yaml: text.embeddings: data/embeddings/own.npz has no vector of the class "')
+
+
 def test_sets_that_are_not_used_may_be_elsewhere(project):
     assert project(own={"root": "/nowhere"}) is None
 

@@ -324,6 +324,29 @@ def test_values_of_the_wrong_type(write, place, value):
     assert f"params.yaml: {place} is {value!r}: input should be a valid " in said(write(place, value))
 
 
+@pytest.mark.parametrize(
+    "place, value, reason",
+    [
+        ("text.templates", [], "at least 1 item"),
+        ("text.templates", ["a video"], "pattern"),
+        ("text.encoder", "encoders", "pattern"),
+    ],
+)
+def test_templates_and_encoders_have_a_form(write, place, value, reason):
+    assert reason in said(write(place, value))
+
+
+def test_class_vectors_have_one_source():
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())["text"]
+    own = config.Sections.model_fields["text"].annotation.model_validate
+    assert own(values).source == {"vectors": values["vectors"]}
+    assert own(values | {"embeddings": "a.npz"}).source == {"embeddings": "a.npz"}
+    assert own(values | {"encoder": "a.b:c(d)"}).source == {"encoder": "a.b:c(d)", "templates": ["{}"]}
+    for change in ({"embeddings": "a.npz", "encoder": "a:b"}, {"embeddings": "a.npz", "describe": True}):
+        with pytest.raises(ValueError, match="to (null|false)"):
+            own(values | change)
+
+
 def test_a_verb_keeps_videos_to_train_on(write):
     assert "verbs holds back all 24 videos of a verb for validation: lower val_videos." in said(
         write("verbs.val_videos", 24)

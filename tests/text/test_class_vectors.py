@@ -21,8 +21,8 @@ def eye(*names):
 @pytest.mark.parametrize(
     "train, tests, threshold, expected",
     [
-        (eye("a", "b"), {"s": eye("a", "x"), "t": eye("y")}, 0, 'the test set t has the class "y" alone: add'),
-        (eye("a"), {"s": eye("x", "y")}, 0, 'the training sets have the class "a" alone: add videos'),
+        (eye("a", "b"), {"s": eye("a", "x"), "t": eye("y")}, 0, 'the test set t has only the class "y": add'),
+        (eye("a"), {"s": eye("x", "y")}, 0, 'the training sets have only the class "a": add videos'),
         (eye("a", "b", "c"), {"s": eye("x", "y")}, 0.1, "text.overlap 0.1 leaves one training class of 3: lower it."),
         (eye("a", "b"), {"s": eye("x", "y")}, 0.1, "text.overlap 0.1 leaves no training class of 2: lower it."),
     ],
@@ -38,8 +38,8 @@ def test_classes_of_the_sphere_are_kept():
     text.check_sphere(["run", "jump", "roll"], table)
     for name, expected in {
         "rum": '"rum", which is not a training class; did you mean "run"?',
-        "xyz": '"xyz", which is not a training class: take classes that are trained on.',
-        "walk": '"walk", which text.overlap leaves out, as it is 0.000 from "stroll" of s: take another class, or '
+        "xyz": '"xyz", which is not a training class: name training classes.',
+        "walk": '"walk", which text.overlap removes because it is 0.000 from "stroll" of s: name another class, or '
         "lower text.overlap.",
     }.items():
         with pytest.raises(UserError) as caught:

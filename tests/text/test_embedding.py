@@ -171,7 +171,7 @@ def test_descriptions_lie_beside_the_names(tmp_path):
     names, vectors = text.load_classes(tmp_path / "classes.npz", "seen", describe=True)
     assert names == SETS["seen"][0] and vectors.tolist() == [[1, 2, 3, 0, 1, 0], [4, 5, 6, 1, 0, 1]]
     np.testing.assert_array_equal(text.load_classes(tmp_path / "classes.npz", "seen")[1], SETS["seen"][1])
-    with pytest.raises(UserError, match="^model.describe is true, but not every class of novel is described: complete"):
+    with pytest.raises(UserError, match="^model.describe is true, but not every class of novel has a description: com"):
         text.load_classes(tmp_path / "classes.npz", "novel", describe=True)
 
 
@@ -207,7 +207,7 @@ def test_files_of_another_kind_are_refused(tmp_path):
         (tmp_path / "objects.npz").read_bytes(),
     ):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"classes\.npz holds no classes") as caught:
+        with pytest.raises(UserError, match=r"classes\.npz has no classes") as caught:
             text.load_classes(path, "seen")
         assert "\n" not in str(caught.value)
 
@@ -264,7 +264,7 @@ def test_described_class_is_the_mean_of_name_and_description():
     def mean(chosen):
         return sum(table[word] / np.linalg.norm(table[word]) for word in chosen.split()) / len(chosen.split())
 
-    found = vectors.embed(["walk", "spin kick duck"], sentences=SENTENCES)
+    found = text.embed_described(vectors, ["walk", "spin kick duck"], SENTENCES)
     expected = [(mean("walk") + mean("move foot")) / 2, (mean("spin kick duck") + mean("turn hit yellow bird")) / 2]
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert not np.allclose(found, vectors.embed(["walk", "spin kick duck"]))
@@ -282,7 +282,7 @@ def test_every_verb_of_the_benchmark_has_a_description_with_vectors():
     sentences = text.load_sentences(DATA / "descriptions.yaml")
     vectors = text.WordVectors.load(DATA / "vectors/glove-6b-100d-actions.bin")
     assert set(sentences) == set(VERBS)
-    found = vectors.embed(sorted(VERBS), sentences=sentences)
+    found = text.embed_described(vectors, sorted(VERBS), sentences)
     assert len(np.unique(found.round(6), axis=0)) == len(VERBS)
 
 
