@@ -60,6 +60,8 @@ def test_every_chapter_has_its_results(tmp_path, monkeypatch):
     torch.use_deterministic_algorithms(False)
 
     for variant in VARIANTS:
+        about = json.loads((paths.run(variant, 0) / "model.json").read_text())
+        assert about["text"] == {"vectors": "data/vectors/glove-6b-100d-actions.bin"}
         metrics = json.loads(paths.metrics(variant, 0).read_text())
         assert set(metrics) == {"seen", "unseen"} and metrics["seen"]["top1"] > 0.5 > 2 * metrics["seen"]["chance"]
         assert metrics["unseen"]["clips2"].keys() == metrics["unseen"].keys() - {"clips2"}
