@@ -18,7 +18,7 @@ from aurl.training import checkpoints
 from aurl.training.inference import to_input
 
 MODEL = config.Model(
-    **checkpoints.BEFORE,
+    **checkpoints.OLD_DEFAULTS,
     width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=6, dim=5, dropout=0.0,
 )  # fmt: skip
 CLIP = {"frames": 4, "segments": 1, "stride": 2, "size": 16, "crop": "squash"}

@@ -17,7 +17,7 @@ from aurl.project import config, paths
 from aurl.training import checkpoints
 
 MODEL = config.Model(
-    **checkpoints.BEFORE,
+    **checkpoints.OLD_DEFAULTS,
     width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=6, dim=5, dropout=0.0,
 )  # fmt: skip
 VECTORS = project.ROOT / "data/vectors/glove-6b-100d-actions.bin"
