@@ -17,10 +17,11 @@ import numpy as np
 
 from aurl import UserError
 from aurl.project import matlab
+from aurl.text import encoders
 from aurl.text.class_names import closest, describe, letters, phrase, words
 from aurl.text.embedding import WordVectors
 
-SHIPPED = "aurl.text.encoders:"  # encoders that may run because a file names them
+SHIPPED = f"{encoders.__name__}:"  # encoders that may run because a file names them
 
 
 def open_source(
