@@ -1,9 +1,9 @@
-"""Any video, any class names: what a trained model takes a video for.
+"""Classify any video by any class names, with a trained model.
 
     Classifier("runs/aurl-0").classify(["dog.mp4"], ["walk a dog", "juggle"])
 
-A video is compared with every name on the hypersphere, and the nearest name comes first. Unlike the pipeline, which
-refuses a class with an unknown word, this makes do with what the word vectors know, and says so.
+A video is compared with every name on the hypersphere, and the nearest name comes first. The pipeline refuses a class
+with an unknown word; here the word is replaced or left out, and a note says so.
 """
 
 import os
@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from aurl import UserError
-from aurl.data.readers.listing import Listing
+from aurl.data.readers.listing import Listing, counted
 from aurl.data.video import VideoError, read_clips
 from aurl.project import config
 from aurl.project.progress import bar
@@ -32,7 +32,8 @@ COLUMNS = ["video", "rank", "class", "score", "margin"]
 class Answer(NamedTuple):
     """What `Classifier.classify` found: ``table`` has the `COLUMNS`, a row per video and class.
 
-    ``notes`` are sentences on words that have no vector, and ``broken`` are sentences on videos that cannot be read.
+    ``notes`` are sentences on files that are skipped and on words that have no vector, ``broken`` on videos that cannot
+    be read.
     """
 
     table: pd.DataFrame
@@ -71,16 +72,23 @@ class Classifier:
         self.arithmetic = devices.Arithmetic(devices.best_device(), "float32", channels_last=False, compiled=False)
 
     def classify(self, paths, classes, clips=1, top=5):
-        """The ``top`` best classes of every video, as an `Answer`.
+        """Rank the class names for every video.
 
-        ``paths`` are videos, and folders of which all videos are taken. ``classes`` are names; one that stands twice
-        counts once. ``clips`` are taken of each video as `aurl.data.video.reading.clip_indices` does, and their
-        features are
-        averaged. A score in [-1, 1] is a cosine, or what the model learned in its place, and a margin how far the next
-        of all classes is behind, NaN for the last one. Raises UserError for no video, no class, or a class without a
-        known word.
+        Args:
+            paths: videos, and folders whose videos are all classified.
+            classes: names; repeated ones count once.
+            clips: how many clips are taken of each video, as `aurl.data.video.reading.clip_indices` spreads them. Their
+                features are averaged.
+            top: how many classes to keep for each video.
+
+        Returns:
+            An `Answer`. A score in [-1, 1] is a cosine, or the model's learned score; a margin is how far the next of
+            all classes is behind, NaN for the last one.
+
+        Raises:
+            UserError: no video, no class, or a class without a known word.
         """
-        paths, classes = find_videos(paths), list(dict.fromkeys(classes))
+        (paths, skipped), classes = find_videos(paths), list(dict.fromkeys(classes))
         if not classes:
             raise UserError("there is no class to choose from: name at least one.")
         word_vectors, notes = embed(classes, self.source)
@@ -92,13 +100,13 @@ class Classifier:
             except VideoError as error:
                 broken.append(str(error))
                 continue
-            fit = similarity(video, named, self.model.relation)
-            labels, scores = (found[0] for found in rank(fit, classes, len(classes)))
+            scored = similarity(video, named, self.model.relation)
+            labels, scores = (found[0] for found in rank(scored, classes, len(classes)))
             scores = scores.astype(float).round(4) + 0  # adding 0 turns -0 into 0
             margins = np.append((scores[:-1] - scores[1:]).round(4), np.nan)
             best = zip(labels.tolist(), scores.tolist(), margins.tolist())
             rows += [(path, place, *found) for place, found in enumerate(best, 1) if place <= top]
-        return Answer(pd.DataFrame(rows, columns=COLUMNS), notes, broken)
+        return Answer(pd.DataFrame(rows, columns=COLUMNS), skipped + notes, broken)
 
     @torch.no_grad()
     def _encode(self, path, clips):
@@ -110,33 +118,38 @@ class Classifier:
 
 
 def find_videos(paths):
-    """The videos among ``paths`` and in the folders among them, each once; a folder's are in alphabetical order.
+    """Find the videos among ``paths`` and in the folders among them.
 
-    Raises UserError for a path that does not exist and for a folder without videos.
+    Returns the videos, each once and a folder's in alphabetical order, and sentences on what lies in the folders and is
+    skipped. Raises UserError for a path that does not exist and for a folder without videos.
     """
-    found = []
+    found, notes = [], []
     for path in map(Path, paths):
         if os.path.isdir(path):  # false, too, for a name that no file can have
-            listing = Listing(path, "a folder of videos")
+            listing = Listing(path, "a folder of videos", any_name=True)
             inside = sorted(f"{listing.root}/{name}" for name in listing.videos(listing.top))
+            others = listing.others()
             if not inside:
-                raise UserError(f"{plain(path)} has no videos: give a video, or a folder with some.")
+                only = f", only {counted(others)}" if others else ""
+                raise UserError(f"{plain(path)} has no videos{only}: give a video, or a folder with some.")
             found += inside
+            notes += [f"{listing.root}: {counted(others)} skipped"] * bool(others)
+            notes += [f"{listing.root}/{skipped}, skipped" for skipped in sorted(listing.skipped)]
         elif os.path.exists(path):
             found.append(str(path))
         else:
             raise UserError(f"there is no video {plain(path)}: correct the path.")
     if not found:
         raise UserError("there is no video to classify: give a video, or a folder with some.")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found)), notes
 
 
 def embed(names, vectors):
-    """Class vectors (C, W) float32 of class names, and sentences on every word without a vector.
+    """Embed class names: class vectors (C, W) float32, and a sentence on every word without a vector.
 
-    Only word vectors make do with other words. A word begins at a capital, too, as in "JumpRope". One without a vector
-    is replaced by its base form, or else by a word that differs in one letter. If there is neither, the class is
-    embedded by its other words. Raises UserError for a class that has no known word.
+    This is for word vectors; other sources embed names as they are. A capital begins a word, as in "JumpRope". A word
+    without a vector is replaced by its base form, or else by a word that differs in one letter; without either, it is
+    left out. Raises UserError for a class that has no known word.
     """
     if vectors.column != "words":
         return vectors.embed(names), []
@@ -157,7 +170,7 @@ def embed(names, vectors):
 
 
 def plain(text):
-    """A text as a terminal can show it: control characters, and all else that cannot be printed, are escaped.
+    """A text that is safe to print: control and other unprintable characters are escaped.
 
     >>> plain("walk\\n\\x1b[2J")
     'walk\\\\n\\\\x1b[2J'
@@ -200,10 +213,10 @@ def _replacements(unknown, vectors):
 
 
 def _alternatives(word):
-    """What may be meant by a word, the likeliest first: its base forms, then spellings that differ in one letter.
+    """Words that may be meant by a word, the likeliest first: its base forms, then spellings that differ in one letter.
 
-    These are a missing double, two letters exchanged, a letter too few, too many, or another one. Short words have too
-    many neighbors to tell which is meant.
+    Spellings lack a double letter, exchange two letters, or have a letter too few, too many, or wrong. Words of three
+    letters or fewer have too many neighbors.
     """
     base = [form for forms in lemminflect.getAllLemmas(word).values() for form in forms]
     cuts = [(word[:place], word[place:]) for place in range(len(word) + 1)] if len(word) > 3 else []

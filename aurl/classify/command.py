@@ -4,17 +4,17 @@
 
 Give any class names; no video of them needs to have been trained on. The model is one that this project trained, or one
 of the authors' released checkpoints. A score is the cosine between video and class name, and a margin is how far the
-next class is behind. Words without a vector are named on stderr with what was used instead.
+next class is behind. Files that are skipped and words without a vector are named on stderr.
 """
 
 import argparse
 import json
 import shutil
 import sys
-from pathlib import Path
 
 from aurl import UserError
 from aurl.classify.classifier import Classifier, plain
+from aurl.data import names
 from aurl.evaluation import protocols
 from aurl.project import config, paths
 
@@ -22,38 +22,30 @@ BAR = 24  # characters of the longest bar
 
 
 def read_classes(text):
-    """Class names from ``text``: separated by commas, or ``@FILE`` with one name a line. Blank ones are passed over.
+    """Class names from ``text``: separated by commas, or ``@FILE`` with one name a line. Empty names are skipped.
 
-    Raises UserError if there is no such file, if it is no text, or if there is no name.
+    Raises UserError if the file cannot be read, or if there is no name.
     """
-    names = text.split(",")
     if text.startswith("@"):
-        try:
-            names = Path(text[1:]).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-            raise UserError(
-                f"the class list {plain(text[1:])} cannot be read ({reason}): give @FILE with one name a line, or "
-                "names separated by commas."
-            ) from None
-    names = [name.strip() for name in names if name.strip()]
-    if not names:
+        return names.read(text[1:])
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
         raise UserError("--classes names no class: give names separated by commas, or @FILE with one name a line.")
-    return names
+    return found
 
 
 def text_table(table, bars=False):
-    """A table of `aurl.classify.classifier.COLUMNS` as lines for a terminal, a block per video.
+    """Format a table of `aurl.classify.classifier.COLUMNS` for a terminal, a block per video.
 
-    With ``bars``, every score is drawn too, from the video's lowest shown score to its highest.
+    With ``bars``, scores are drawn too, from the video's lowest to its highest.
     """
-    names = table["class"].map(plain)
-    width = max((len(name) for name in names), default=0)
+    labels = table["class"].map(plain)
+    width = max((len(label) for label in labels), default=0)
     lines = []
     for video, own in table.groupby("video", sort=False):
         low, high = own["score"].min(), own["score"].max()
         lines += [plain(video), f"     {'class':<{width}}  {'score':>7}  {'margin':>7}"]
-        for row, name in zip(own.itertuples(), names[own.index]):
+        for row, name in zip(own.itertuples(), labels[own.index]):
             margin = "–" if row.margin != row.margin else f"{row.margin:.3f}"
             line = f"{row.rank:>3}  {name:<{width}}  {row.score:>7.3f}  {margin:>7}"
             if bars:
@@ -64,7 +56,7 @@ def text_table(table, bars=False):
 
 
 def run(options):
-    """Classify as the command line says, print, and return the exit code: 1 if a video was broken."""
+    """Classify, print, and return the exit code: 1 if a video was broken."""
     model = options.model or paths.run("aurl", 0)
     clips = options.clips or config.load(sections=["evaluate"]).evaluate.clips[0]
     classes = read_classes(options.classes)
@@ -84,14 +76,18 @@ def run(options):
 
 
 def parser():
-    whole = argparse.ArgumentParser(prog="aurl", description="Zero-shot video classification.", allow_abbrev=False)
-    commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    main_parser = argparse.ArgumentParser(
+        prog="aurl", description="Zero-shot video classification.", allow_abbrev=False
+    )
+    commands = main_parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     about = [paragraph.replace("\n", " ") for paragraph in __doc__.split("\n\n")]
     classify = commands.add_parser(
         "classify", help="name what your own videos show", description=f"{about[0]} {about[2]}", allow_abbrev=False
     )
     classify.set_defaults(run=run)
-    classify.add_argument("videos", nargs="+", metavar="VIDEO", help="a video, or a folder whose videos are all taken")
+    classify.add_argument(
+        "videos", nargs="+", metavar="VIDEO", help="a video, or a folder whose videos are all classified"
+    )
     classify.add_argument(
         "--classes", required=True, metavar="NAMES",
         help='class names separated by commas, such as "walking a dog, juggling", or @FILE with one name a line',
@@ -114,7 +110,7 @@ def parser():
     written = classify.add_mutually_exclusive_group()
     written.add_argument("--csv", action="store_true", help="print CSV, safe to open in a spreadsheet")
     written.add_argument("--json", action="store_true", help="print JSON")
-    return whole
+    return main_parser
 
 
 def main(arguments=None):

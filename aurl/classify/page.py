@@ -1,4 +1,4 @@
-"""A page in a notebook: drop videos, edit the class names, and see what a model takes the videos for."""
+"""A page in a notebook: drop videos, edit the class names, and see how a model ranks them."""
 
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -14,22 +14,21 @@ from aurl.figures.classify import ranking
 
 
 def show(classifier, path, classes, title, clips=1, top=5):
-    """Display a video's film strip and its ``top`` classes, after the notes on words that have no vector.
+    """Display a video's film strip and its ``top`` classes, after notes on words without a vector.
 
-    The other arguments are those of `aurl.classify.classifier.Classifier.classify`. Nothing that a name holds is
-    taken for markup:
-    names are drawn or printed. Raises UserError, also for a broken video.
+    The other arguments are those of `aurl.classify.classifier.Classifier.classify`. Names are drawn or printed as plain
+    text, never as markup. Raises UserError, also for a broken video.
     """
     table, notes, broken = classifier.classify([path], classes, clips, top)
     if broken:
         raise UserError(broken[0])
     for note in notes:
-        _say(note)
+        _print(note)
     display(figures.picture(ranking(path, table.assign(**{"class": table["class"].map(plain)}), plain(title))))
 
 
 class Drop(anywidget.AnyWidget):
-    """A field to drop videos on, or to press and choose them: each of ``files`` has a ``name`` and its ``content``."""
+    """A field to drop videos on, or to choose them by a click; each of ``files`` has a ``name`` and its ``content``."""
 
     _esm = Path(__file__).with_suffix(".js")
     _css = """
@@ -41,7 +40,7 @@ class Drop(anywidget.AnyWidget):
 
 
 def page(classifier, classes, clips=1, top=5):
-    """The widget. ``classes`` fill the list at first; the other arguments are those of `show`."""
+    """Return the widget; its list begins with ``classes``, and the other arguments are those of `show`."""
     videos = Drop()
     names = ipywidgets.Textarea("\n".join(classes), rows=10, description="Classes", placeholder="one name a line")
     button, output = ipywidgets.Button(description="Classify"), ipywidgets.Output()
@@ -51,7 +50,7 @@ def page(classifier, classes, clips=1, top=5):
         with output, tempfile.TemporaryDirectory() as folder:
             wanted = [line.strip() for line in names.value.splitlines() if line.strip()]
             if not videos.files:
-                _say("Choose a video first.")
+                _print("Choose a video first.")
             for number, file in enumerate(videos.files):
                 # The name comes from a browser and may hold a path; the content decides what the file is.
                 path = Path(folder, f"{number}.mp4")
@@ -60,12 +59,12 @@ def page(classifier, classes, clips=1, top=5):
                 try:
                     show(classifier, path, wanted, name, clips, top)
                 except UserError as error:
-                    _say(str(error).replace(str(path), name))
+                    _print(str(error).replace(str(path), name))
 
     button.on_click(classify)
     return ipywidgets.VBox([videos, names, button, output])
 
 
-def _say(sentence):
-    """Display plain text, which no browser takes for markup."""
+def _print(sentence):
+    """Display a sentence as plain text, which a browser does not interpret."""
     display({"text/plain": plain(sentence)}, raw=True)

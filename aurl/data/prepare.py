@@ -1,4 +1,4 @@
-"""From data sets on the user's disk to rows of the manifest: list, probe, name, split, and make proxies if asked to."""
+"""From data sets on disk to rows of the manifest: list, name, split, probe, and make proxies where they are wanted."""
 
 import hashlib
 import os
@@ -10,6 +10,7 @@ from aurl import UserError
 from aurl.data import names, probing, proxies
 from aurl.data.manifest import COLUMNS
 from aurl.data.readers import activitynet, features, folders, kinetics
+from aurl.data.readers.listing import counted
 from aurl.project.config import FEATURES, VERBS
 from aurl.project.files import to_csv, write_bytes
 from aurl.project.paths import PROBED, REJECTED
@@ -21,54 +22,81 @@ READERS = {
     "hmdb51": folders.read_hmdb51,
     "kinetics": kinetics.read,
     "activitynet": activitynet.read,
-    "features": features.read,
+    "features": features.list_videos,
 }
 
 
 def datasets(data, prepare, report=REJECTED):
-    """The manifest's rows of every data set on disk that ``data`` trains or tests on, and how many were found of each.
+    """The manifest's rows of every data set on disk that is trained or tested on, and counts of what was found.
 
-    ``data`` and ``prepare`` are the sections of ``params.yaml``. The answer is a list of tables with the columns
-    `aurl.data.manifest.COLUMNS`, one table per set, and a table of counts. Videos of training sets are split into
-    "train"
-    and "val"; those of test sets are all "test". ``words`` is what a class name is embedded by. Videos that are left
-    out are listed with their reason in the file ``report``.
+    Args:
+        data: the section of ``params.yaml``.
+        prepare: the section of ``params.yaml``.
+        report: the CSV file that lists every video that is left out, with its reason.
 
-    Raises UserError as the readers and `aurl.data.probing.usable` do, and for a set that cannot be trained or tested
-    on. Whatever a listing tells is raised before the first video of any set is opened.
+    Returns:
+        A list of tables with the columns `aurl.data.manifest.COLUMNS`, one per set, and a table of counts with a row
+        per set. Videos of training sets are split into "train" and "val"; those of test sets are all "test". ``words``
+        is the text that a class name is embedded by.
+
+    Raises:
+        UserError: as `list_videos` and `aurl.data.probing.usable` do. No video of any set is opened before all are
+            listed.
     """
-    wanted = [name for name in (*data.train, *data.test) if name in data.datasets]
-    listed = {name: _listed(data.datasets[name]) for name in wanted}
-    _check_classes(data, listed)
-    for name in wanted:
-        _split(listed[name].assign(set=name), data, prepare)
-        if prepare.proxies and data.datasets[name].reader != FEATURES:
-            _check_proxies(prepare.proxies, name, {other: data.datasets[other].root for other in wanted})
-    _check_features(data, listed)
+    tables = list_videos(data, prepare)
     parts, rejected, found = [], [], {}
     _report(rejected, report)
-    for name in wanted:
-        rows = listed[name]
-        if data.datasets[name].reader != FEATURES:
-            rows = _usable(name, rows, prepare, rejected, report)
-        rows = _split(rows.assign(set=name), data, prepare)
-        counts = {key: value for key, value in listed[name].attrs.items() if isinstance(value, int)}
+    for name, listed in tables.items():
+        if data.datasets[name].reader == FEATURES:
+            rows = features.with_digests(listed)
+        else:
+            rows = _usable(name, listed, prepare, rejected, report)
+        rows = _split(rows, name, data, prepare)
+        counts = {key: value for key, value in listed.attrs.items() if isinstance(value, int)}
         left_out = sum(len(table) for table in rejected if name in set(table["set"]))
-        found[name] = {"videos": len(rows), "left out": left_out} | counts
-        rows = rows.assign(id=name + "/" + rows["id"])
+        others = counted(listed.attrs["others"]) if listed.attrs["others"] else ""
+        found[name] = {"videos": len(rows), "left out": left_out} | counts | {"other files": others}
+        rows = rows.assign(id=name + "/" + rows["id"], set=name)
         parts.append(rows.loc[rows["split"] != "", COLUMNS])
-    return parts, pd.DataFrame(found).T.fillna(0).astype(int)
+    table = pd.DataFrame.from_dict(found, orient="index")
+    return parts, table.fillna(0).astype({key: int for key in table if key != "other files"})
 
 
-def _listed(about):
+def list_videos(data, prepare):
+    """The reader's table of every data set on disk that is trained or tested on, by name. No video is opened.
+
+    Further columns are ``words``, the text that a class name is embedded by, and ``use``: "train", "val", "test", or ""
+    for videos that are not used. Raises UserError as the readers do, and for sets that cannot be trained or tested on.
+    """
+    wanted = [name for name in (*data.train, *data.test) if name in data.datasets]
+    tables = {name: _listed(name, data.datasets[name]) for name in wanted}
+    _check_classes(data, tables)
+    for name in wanted:
+        tables[name]["use"] = _split(tables[name], name, data, prepare)["split"]
+        if prepare.proxies and data.datasets[name].reader != FEATURES:
+            _check_proxies(prepare.proxies, name, {other: data.datasets[other].root for other in wanted})
+    _check_features(data, tables)
+    return tables
+
+
+def _listed(name, about):
     """The reader's table of one set, with the ``words`` of every class."""
-    official, rules = names.load(about.names) if about.names else (None, names.PLAIN)
     options = {"annotations": about.annotations} if about.annotations else {}
-    rows = READERS[about.reader](about.root, classes=about.classes or official, split=about.split, **options)
-    spelt = {label: " ".join(words(label, rules)) for label in rows["class"].unique()}
-    table = rows.assign(words=rows["class"].map(spelt))
-    table.attrs = rows.attrs
-    return table
+    if about.names:
+        options["lists"] = [about.names]
+    wanted = names.read(about.classes) if isinstance(about.classes, str) else about.classes
+    rows = READERS[about.reader](about.root, classes=wanted, split=about.split, **options)
+    official = rows.attrs["list"]
+    rules = names.load(official)[1] if official else names.PLAIN
+    spoken, known = {label: " ".join(words(label, rules)) for label in rows["class"].unique()}, {}
+    for label, text in spoken.items():
+        if known.setdefault(text, label) != label:
+            raise UserError(
+                f'the data set {name} has the classes "{known[text]}" and "{label}", both embedded by the words '
+                f'"{text}", which no model can tell apart: give both one name, or other words.'
+            )
+    rows["words"] = rows["class"].map(spoken)
+    return rows
 
 
 def _check_classes(data, listed):
@@ -114,11 +142,9 @@ def _check_proxies(settings, name, roots):
                 f"prepare.proxies.folder {folder} would have the proxies of {name} in {Path(folder, name)}, among the "
                 f"videos of the data set {other} in {roots[other]}: choose a folder elsewhere."
             )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        reason = "" if os.access(folder, os.W_OK) else "Permission denied"
-    except OSError as error:
-        reason = error.strerror
+    above = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    reason = "" if os.access(above, os.W_OK) else "Permission denied"
+    reason = reason if above.is_dir() else f"{above} is no folder"
     if reason:
         raise UserError(f"prepare.proxies.folder {folder} cannot be written to ({reason}): choose another folder.")
 
@@ -149,55 +175,51 @@ def _report(rejected, file):
 def merged(manifest, sets):
     """The manifest, where classes of the training ``sets`` that are embedded by the same words have one name.
 
-    That is the name of the first set that has them. Two classes of one set stay two, whatever their words.
+    It is the name in the first of these sets that has the class.
     """
     known, manifest = {}, manifest.copy()
     for name in sets:
-        own = manifest["set"] == name
-        pairs = manifest.loc[own, ["class", "words"]].drop_duplicates().set_index("class")["words"]
-        alone = pairs.drop_duplicates(keep=False)
-        renamed = {label: known.get(alone.get(label), label) for label in pairs.index}
-        manifest.loc[own, "class"] = manifest.loc[own, "class"].map(renamed)
-        for label, text in pairs.items():
+        for label, text in manifest.loc[manifest["set"] == name, ["class", "words"]].drop_duplicates().to_numpy():
             known.setdefault(text, label)
+    own = manifest["set"].isin(sets)
+    manifest.loc[own, "class"] = manifest.loc[own, "words"].map(known)
     return manifest
 
 
-def _split(rows, data, prepare):
-    """The rows of one set with their ``split``; "" is for videos that are not used.
+def _split(rows, name, data, prepare):
+    """The rows of the set ``name`` with their ``split``; "" is for videos that are not used.
 
     Raises UserError for a training set with a class that cannot be trained on, or without a validation video.
     """
-    name = rows["set"].iloc[0]
     if name not in data.train:
         return rows.assign(split="test")
-    rows = rows.assign(split=_held_back(rows, prepare.val_videos))
+    rows = rows.assign(split=_held_out(rows, name, prepare.val_videos))
     used = rows[rows["split"] != ""]
     lost = sorted(set(used["class"]) - set(used.loc[used["split"] == "train", "class"]))
     if used.empty or lost:
-        what = f'no training video of the class "{lost[0]}"' if lost else "only videos of the test split"
+        problem = f'no training video of the class "{lost[0]}"' if lost else "only videos of the test split"
         raise UserError(
-            f"the training set {name} has {what}: add training videos, or change data.datasets.{name}.split."
+            f"the training set {name} has {problem}: add training videos, or change data.datasets.{name}.split."
         )
     return rows
 
 
-def _held_back(rows, val_videos):
+def _held_out(rows, name, val_videos):
     """ "train" or "val" for every row, "" for one of the set's own test split.
 
     A class's own validation videos are used if it has any, else some of its others, whichever the hash of their id puts
     first; at most ``val_videos`` per class.
     """
-    order = rows["id"].map(lambda name: hashlib.sha256(name.encode()).hexdigest())
+    order = rows["id"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
     split = rows["split"].replace("", "train").mask(rows["split"] == "test", "")
     own = (split == "val").groupby(rows["class"]).transform("any")
     rank = order.where(split == own.map({True: "val", False: "train"})).groupby(rows["class"]).rank()
     counts = (split == "train").groupby(rows["class"]).transform("sum")
-    alone = rows.loc[~own & (counts == 1), "class"]
-    if len(alone):
+    single = rows.loc[~own & (counts == 1), "class"]
+    if len(single):
         raise UserError(
-            f'the class "{alone.iloc[0]}" of {rows["set"].iloc[0]} has a single video, '
-            "which cannot be trained on and held back: add one or remove the class."
+            f'the class "{single.iloc[0]}" of {name} has a single video, which cannot be trained on and held out: add '
+            "one or remove the class."
         )
     split = split.mask((split == "val") & (rank > val_videos), "")
     return split.mask(~own & (rank <= (counts - 1).clip(upper=val_videos)), "val")

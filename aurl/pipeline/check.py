@@ -1,17 +1,18 @@
-"""Refuse a parameter file with a slip in it before the first stage runs.
+"""Validate params.yaml, and everything that it names, before anything runs.
 
     python -m aurl.pipeline.check [params.yaml] [STAMP]
 
-`aurl.project.config` checks the values of the file. This module checks what they name: paths, relative to the
-project's root,
-and class names, by the package's own lists. Chapter 2 checks what only the data can tell.
+`aurl.project.config` checks the values of the file. This module checks what they name: paths, relative to the project's
+root; the videos of every data set, which are listed but not opened; class names and their word vectors; and whether
+there are enough classes and training videos. Later stages can only fail on what a video holds.
 """
 
 import argparse
 import difflib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,20 +25,20 @@ from aurl.project.files import write_bytes
 
 class Class(NamedTuple):
     name: str
-    words: str  # what it is embedded by
+    words: str  # the text that it is embedded by
+    videos: int = 0  # to train on
 
 
 def check(path: str | Path = "params.yaml") -> None:
-    """Check a parameter file, every variant in it included. Raises UserError for the first thing that is amiss."""
+    """Check a parameter file, every variant in it included. Raises UserError for the first mistake."""
     variants = config.load_all(path)
     params = config.load(path)
     for name in params.run.variants:  # a study of `ablations` has its own under run
-        _suits_the_backbone(f"{path}: in variant {name}", variants[name])
-    try:
-        sweeps(path)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    for name in params.sphere.variants if params.ablations.studies else []:  # a study's own file has no chapter 6
+        _check_backbone(f"{path}: in variant {name}", variants[name])
+    with _prefixed(path):
+        swept = sweeps(path)
+    with_sphere = bool(params.ablations.studies)  # a study's own file has none, and no chapter 6
+    for name in params.sphere.variants if with_sphere else []:
         try:
             variants[name].replace(train={"batch": params.sphere.batch})
         except UserError as error:
@@ -49,25 +50,53 @@ def check(path: str | Path = "params.yaml") -> None:
     for name in config.studies(path):
         config.study(name, path)
     used = [*params.data.train, *params.data.test]
-    for name in used:
-        if name in params.data.datasets:
-            _has_paths(f"{path}: data.datasets.{name}", params.data.datasets[name])
-    _suits_the_model(path, used, params, variants)
-    _has_segments(path, used, params, variants)
+    for name, about in params.data.datasets.items():
+        if about.names is not None:
+            from aurl.data import names
+
+            with _prefixed(f"{path}: data.datasets.{name}.names"):
+                names.load(about.names)
+        if name in used:
+            _check_paths(f"{path}: data.datasets.{name}", about)
+    _check_kinds(path, used, params, variants)
     for key, file in (("vectors", params.text.vectors), ("descriptions", params.text.descriptions)):
-        _is_file(f"{path}: text.{key}", file)
-    classes = {name: known_classes(f"{path}: data.datasets.{name}", name, params) for name in params.data.datasets}
-    classes |= {name: known_classes(path, name, params) for name in config.VERBS if name in used}
-    _is_embedded(path, params, {name: variants[name].model for name in params.run.variants}, [classes[n] for n in used])
+        _check_file(f"{path}: text.{key}", file)
+    tables = {}
+    if any(name in params.data.datasets for name in used):
+        from aurl.data import prepare
+
+        with _prefixed(path):
+            tables = prepare.list_videos(params.data, params.prepare)
+    _check_segments(path, tables, params, variants)
+    classes = {
+        name: _classes_of(tables[name]) if name in tables else known_classes(name, params) or [] for name in used
+    }
+    _check_source(path, params, {name: variants[name].model for name in params.run.variants}, classes)
     describing = [f"model.describe of variant {name}" for name in params.run.variants if variants[name].model.describe]
-    if params.text.describe or describing:
-        what = f"{path}: {'text.describe' if params.text.describe else describing[0]}"
-        _are_described(what, params.text.descriptions, {name: classes[name] for name in used})
-    _are_classes(f"{path}: sphere.classes", params.sphere.classes, [classes[name] for name in params.data.train])
+    videos = _training_classes(path, params, classes, ["text.describe"] * params.text.describe + describing)
+    if with_sphere:
+        own = {name: videos[name] for name in params.sphere.classes}
+        _check_batch(f"{path}: sphere.batch is {params.sphere.batch}", params.sphere.batch, own)
+    for name in dict.fromkeys([*params.run.variants, *(params.heads.variants or [])]):
+        batch = variants[name].train.batch
+        _check_batch(f"{path}: train.batch is {batch} in the variant {name}", batch, videos)
+    for key, value, _, heads in swept:
+        batch, part = heads.train.batch, heads.text.share / params.text.share
+        _check_batch(f"{path}: train.batch is {batch} for {key} {value} of heads.sweeps", batch, _shared(videos, part))
 
 
-def _suits_the_backbone(where, params):
-    """Whether the video backbone can take the clips, and its weights are there."""
+@contextmanager
+def _prefixed(where: str | Path) -> Iterator[None]:
+    """Name the place in front of an error's sentence."""
+    try:
+        yield
+    except UserError as error:
+        sentence = str(error)
+        raise UserError(f"{where}: {sentence}" + "." * (sentence[-1] not in ".?")) from None
+
+
+def _check_backbone(where, params):
+    """Check that the video backbone takes such clips, and that its weights are there."""
     name, frames, size = params.model.backbone, params.clip.frames, params.clip.size
     need = None
     if name.startswith("mvit") and (frames, size) != (16, 224):  # its positions are learned, one by one
@@ -77,21 +106,21 @@ def _suits_the_backbone(where, params):
     if need:
         raise UserError(f"{where}, model.backbone {name} needs {need}, not {frames} and {size}: change one of these.")
     if params.model.weights is not None:
-        _is_file(f"{where}, model.weights", params.model.weights)
+        _check_file(f"{where}, model.weights", params.model.weights)
 
 
-def _has_paths(where, about):
+def _check_paths(where, about):
     if about.reader == FEATURES:
-        _is_file(f"{where}.root", about.root)
+        _check_file(f"{where}.root", about.root)
     elif not os.path.isdir(about.root):  # false, too, for a name that no file can have
         raise UserError(f"{where}.root: there is no folder {about.root}: write where the videos are.")
     files = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
     for file in files:
-        _is_file(f"{where}.annotations", file)
+        _check_file(f"{where}.annotations", file)
 
 
-def _suits_the_model(path, used, params, variants):
-    """Whether the sets are all of videos or all of features, and every variant's backbone is for these."""
+def _check_kinds(path, used, params, variants):
+    """Check that the sets are all videos or all features, and that every variant's backbone takes them."""
     fixed = [name for name in used if name in params.data.datasets and params.data.datasets[name].reader == FEATURES]
     videos = [name for name in used if name not in fixed]
     if fixed and videos:
@@ -108,16 +137,12 @@ def _suits_the_model(path, used, params, variants):
             )
 
 
-def _has_segments(path, used, params, variants):
-    """Whether features have as many vectors for each video as any variant sees segments of it."""
+def _check_segments(path, tables, params, variants):
+    """Check that features have a vector for each segment that a variant sees."""
     most = max(params.run.variants, key=lambda name: variants[name].clip.segments)
     wanted = variants[most].clip.segments
-    if wanted == 1 or variants[most].model.backbone != FEATURES:
-        return
-    from aurl.data.readers import features
-
-    for name in used:
-        found = features.load(params.data.datasets[name].root).features.shape[1]
+    for name, table in tables.items():
+        found = int(table["frames"].iloc[0]) if variants[most].model.backbone == FEATURES else wanted
         if found < wanted:
             raise UserError(
                 f"{path}: in variant {most}, clip.segments is {wanted}, but {name} has {found} of them for each video: "
@@ -125,72 +150,120 @@ def _has_segments(path, used, params, variants):
             )
 
 
-def _is_file(where, file):
+def _check_file(where, file):
     if not os.path.isfile(file):
         raise UserError(f"{where}: there is no file {file}: write the path of one, from the project's root.")
 
 
-def _is_embedded(path, params, models, sets):
-    """Whether the stages see a file of class vectors change, and what replaces the word vectors suits the classes."""
+def _check_source(path, params, models, classes):
+    """Check that the stages watch a file of class vectors, and that a source without words embeds the classes."""
     from aurl.text import check_source
 
     file = params.text.embeddings
     if file is not None and Path(os.path.abspath(file)).parent != Path("data/embeddings").absolute():
         raise UserError(f"{path}: text.embeddings: the stages do not watch {file}: copy or link it to data/embeddings.")
-    check_source(path, params.text, [label.name for own in sets for label in own or []], models)
+    check_source(path, params.text, [label.name for own in classes.values() for label in own], models)
 
 
-def known_classes(where, name, params) -> list[Class] | None:
-    """The classes of a data set; None where only its folders tell."""
+def known_classes(name: str, params: config.Sections) -> list[Class] | None:
+    """The classes of a data set, as far as parameters tell; None where only its folders do."""
     if name in config.VERBS:
         from aurl.rendered import verbs
 
-        return [Class(label, label) for label in verbs.classes(params.verbs.fold)[name]]
-    about = params.data.datasets[name]
-    if about.names is None:
-        return None
+        videos = params.verbs.videos - params.verbs.val_videos
+        return [Class(label, label, videos) for label in verbs.classes(params.verbs.fold)[name]]
     from aurl.data import names
     from aurl.text import words
 
-    try:
-        labels, rules = names.load(about.names)
-    except UserError as error:
-        raise UserError(f"{where}.names: {error}") from None
-    if about.classes is not None:  # the names then only say how the folders' names become words
+    about = params.data.datasets[name]
+    lists = [about.names] if about.names else names.LISTS.get(about.reader, ())
+    if about.classes is not None or len(lists) != 1:
         return None
+    labels, rules = names.load(lists[0])
     return [Class(label, " ".join(words(label, rules))) for label in labels]
 
 
-def _are_described(what, file, classes: Mapping[str, list[Class] | None]):
-    from aurl.text import describe, load_sentences
-
-    sentences = load_sentences(file)
-    for name, known in classes.items():
-        for label in known or []:
-            try:
-                describe(label.words, sentences)
-            except UserError as error:
-                raise UserError(f"{what} is true, but for the set {name} {error}") from None
+def _classes_of(table) -> list[Class]:
+    """The classes of a reader's table."""
+    training = (table["use"] == "train").groupby(table["class"]).sum()
+    spoken = table.drop_duplicates("class").set_index("class")["words"]
+    return [Class(label, text, int(training[label])) for label, text in spoken.items()]
 
 
-def _are_classes(where, wanted, sets: list[list[Class] | None]):
-    """Whether all are training classes, as far as the names of all training sets are known."""
-    if None in sets:
-        return
-    known = [label.name for own in sets for label in own or []]
-    for name in wanted:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+def _training_classes(
+    path, params: config.Params, classes: Mapping[str, list[Class]], describing: list[str]
+) -> dict[str, int]:
+    """The training classes that chapter 2 keeps, and how many training videos each has.
+
+    ``describing`` are parameters that ask for descriptions. Raises UserError for a class without a vector or a
+    description, and for ``sphere.classes`` that are not kept.
+    """
+    from aurl.text import describe, embed_described, load_sentences, open_source
+
+    spoken = {name: [label.words for label in own] for name, own in classes.items()}
+    with _prefixed(path):
+        sentences = load_sentences(params.text.descriptions) if describing else {}
+        source = open_source(**params.text.source)
+    for name in classes if describing else ():
+        with _prefixed(f"{path}: {describing[0]} is true, but for the set {name}"):
+            spoken[f"the descriptions of {name}"] = [" ".join(describe(text, sentences)) for text in spoken[name]]
+    if "vectors" in params.text.source:  # `_check_source` checks others
+        with _prefixed(path):
+            source.fetch({word for texts in spoken.values() for text in texts for word in text.split()})  # in one pass
+        for name, texts in spoken.items():
+            with _prefixed(f"{path}: in {name}"):
+                source.embed(texts)
+    seen: dict[str, Class] = {}  # classes of the same words are one
+    for label in (label for name in params.data.train for label in classes[name]):
+        first = seen.get(label.words, label._replace(videos=0))
+        seen[label.words] = first._replace(videos=first.videos + label.videos)
+    videos = {label.name: label.videos for label in seen.values()}
+    for name in params.sphere.classes:
+        if name not in videos:
+            near = difflib.get_close_matches(name, videos, n=1)
             raise UserError(
-                f"{where} names {name!r}, which is not a class of data.train"
+                f"{path}: sphere.classes names {name!r}, which is not a class of data.train"
                 + (f"; did you mean {near[0]!r}?" if near else ": take classes that are trained on.")
             )
+    if params.text.overlap > 0:
+        from aurl.text import check_sphere, without_overlap
+
+        def named(own):
+            texts = [label.words if source.column == "words" else label.name for label in own]
+            described = params.text.describe
+            vectors = embed_described(source, texts, sentences) if described else source.embed(texts)
+            return [label.name for label in own], vectors
+
+        with _prefixed(path):
+            tests = {name: named(classes[name]) for name in params.data.test}
+            (names, _), table = without_overlap(named(seen.values()), tests, params.text.overlap)
+            check_sphere(params.sphere.classes, table)
+        videos = {name: videos[name] for name in names}
+    return _shared(videos, params.text.share, params.sphere.classes)
+
+
+def _shared(videos: dict[str, int], part: float, always: Collection[str] = ()) -> dict[str, int]:
+    """The ``part`` of the training classes that `aurl.text.share` keeps, those of ``always`` among them."""
+    if part == 1:
+        return videos
+    import numpy as np
+
+    from aurl.text import share
+
+    return {name: videos[name] for name in share(list(videos), np.zeros((len(videos), 1)), part, always)[0]}
+
+
+def _check_batch(where: str, batch: int, videos: Mapping[str, int]) -> None:
+    """Raise UserError if the classes have fewer training videos than a batch."""
+    number = sum(videos.values())
+    if number < batch:
+        raise UserError(f"{where}, but its classes have only {number} training videos: lower it.")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m aurl.pipeline.check", description=__doc__.splitlines()[0])
     parser.add_argument("path", nargs="?", default="params.yaml", help="the parameter file (default: params.yaml)")
-    parser.add_argument("stamp", nargs="?", help="a file to write if it is valid, the pipeline's sign of that")
+    parser.add_argument("stamp", nargs="?", help="a file to write if it is valid, which the pipeline depends on")
     path, stamp = vars(parser.parse_args()).values()
     try:
         check(path)

@@ -93,7 +93,8 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25)):
             clips = Clips(tests[name], classes, CLIP, count)
             video, labels = encode(model, clips, batch, params.compute, f"{name}, {_clips(count)} per video")
             features = {"video": video, "classes": encode_classes(model, word_vectors), "labels": labels}
-            unseen = truze(params.data.datasets[name].names)["unseen"]
+            about = params.data.datasets[name]
+            unseen = truze(about.names or about.reader)["unseen"]
             unseen = [place for place, label in enumerate(classes) if label in unseen]
             sizes = {"set": name, "clips": count, "videos": len(labels), "classes": len(classes)}
             rows.append(sizes | _figures(features, unseen, params.evaluate.bootstrap))

@@ -185,7 +185,7 @@ def _nearest_seen(study, test):
     its chapter 2
     keeps; None where only folders tell the classes."""
     params = config.Sections.model_validate(config.study(study))
-    labels = {name: known_classes(study, name, params) for name in params.data.train + params.data.test}
+    labels = {name: known_classes(name, params) for name in params.data.train + params.data.test}
     if None in labels.values():
         return None
     source = text.open_source(**params.text.source)
@@ -254,7 +254,7 @@ def lay_out(name):
 def _keep_classes_of_the_sphere(params):
     """Other training sets have other classes, and chapter 2 draws those that ``sphere`` names."""
     checked = config.Sections.model_validate(params)
-    known = [known_classes("ablations", name, checked) for name in checked.data.train]
+    known = [known_classes(name, checked) for name in checked.data.train]
     if None not in known:
         names = [label.name for own in known for label in own]
         if not set(params["sphere"]["classes"]) <= set(names):

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import lemminflect
 import yaml
 
 from aurl import UserError
@@ -85,6 +84,8 @@ def closest(name: str, known: Collection[str]) -> str:
 @cache
 def _base_form(word):
     """The word's base form as a verb, or the word itself: if it may be a base form ("saw"), or is no known verb."""
+    import lemminflect  # here, because the benchmark's names need none
+
     lemmas = lemminflect.getAllLemmas(word, upos="VERB").get("VERB", ())
     return word if word in lemmas or not lemmas else lemmas[0]
 

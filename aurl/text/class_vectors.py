@@ -1,15 +1,20 @@
 """Class vectors of data sets: the overlap filter, selections, and the file that later stages read."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from aurl import UserError
 from aurl.project.files import npz, write_bytes
 from aurl.text.class_names import closest
+
+if TYPE_CHECKING:
+    import pandas as pd  # otherwise where it is used, because the check does without
 
 
 def overlapping(
@@ -32,6 +37,8 @@ def overlapping(
     distances = np.clip((1 - _unit(vectors) @ _unit(test_vectors).T).round(9), 0, 2) + 0.0
     nearest = distances.argmin(axis=1)
     smallest = distances.min(axis=1)
+    import pandas as pd
+
     table = pd.DataFrame(
         {
             "class": list(names),
@@ -63,6 +70,8 @@ def without_overlap(
     if len(train[0]) < 2:
         raise UserError(f'the training sets have only the class "{train[0][0]}": add videos of other classes.')
     nearest = [overlapping(train, test, threshold).assign(set=name) for name, test in tests.items()]
+    import pandas as pd
+
     table = pd.concat(nearest).sort_values("distance", kind="stable").drop_duplicates("class", ignore_index=True)
     kept = set(table.loc[~table["removed"], "class"])
     if len(kept) < 2:

@@ -1,8 +1,8 @@
 """Word vectors from a file: a fastText model, word2vec's binary format, or text as GloVe and fastText write it.
 
-`open_vectors` tells them apart by what is in the file, not by its name. A fastText model is loaded whole, because it
-makes vectors of unknown words from subwords. The others are read in passes that keep only the words asked for, so that
-7 GB of vectors take a few MB of memory. They may be gzipped.
+`open_vectors` tells them apart by what is in the file, not by its name. A fastText model is loaded entirely, because it
+makes vectors of unknown words from subwords. Other files are read in passes that keep only the wanted words, so 7 GB of
+vectors take a few MB of memory. They may be gzipped.
 """
 
 import gzip
@@ -12,7 +12,6 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +23,7 @@ from aurl import UserError
 
 FASTTEXT = struct.pack("<i", 793712314)  # how a fastText model begins
 GZIP = b"\x1f\x8b"
+BOM = b"\xef\xbb\xbf"
 CHUNK = 1 << 20  # bytes read at a time; no line, and no word of a binary file, is longer
 FIX = (
     "text.vectors must be the path of a whole fastText .bin model, or of a file in word2vec's binary format or in "
@@ -32,12 +32,12 @@ FIX = (
 
 
 def open_vectors(path: str | Path) -> "Listed | FastText":
-    """The word vectors of a file, which is read through from its beginning to its end.
+    """The word vectors of a file.
 
     The result has three members. ``dim`` is the number of dimensions. ``lookup(word)`` gives (dim,) float32 as in the
     file, and zeros for a word without a vector. ``fetch(words)`` finds many words at once. Raises UserError if there is
-    no such file, if it is of another kind, cut short or damaged, or if its first line gives a wrong number of words or
-    dimensions.
+    no such file, or if it is of another kind. A fastText model is checked at once, any other file whenever words are
+    looked up: see `Listed`.
     """
     path = Path(path)
     if not path.is_file():
@@ -59,26 +59,25 @@ def open_vectors(path: str | Path) -> "Listed | FastText":
 class Listed:
     """Words and their vectors in a file that lists them: text, or word2vec's binary format.
 
-    The first of two entries of the same word counts, as with gensim. A word that is listed only with a capital, such as
-    "Skyjet" in GoogleNews, is found in lower case too. Vectors that were found are kept in memory.
+    A word that is listed only with a capital, such as "Skyjet" in GoogleNews, is found in lower case too. Vectors that
+    were found are kept in memory.
     """
 
     def __init__(self, path: Path, head: bytes):
-        line, _, rest = head.partition(b"\n")
+        mark = len(BOM) if head.startswith(BOM) else 0
+        line, _, rest = head[mark:].partition(b"\n")
         header = re.fullmatch(rb"(\d{1,12})\s+(\d{1,6})\s*", line)
-        fields = (rest.partition(b"\n")[0] if header else line).split()[1:]
-        text = len(fields) > 1 and all(map(_is_number, fields))
-        if not (header or text):
+        self.count, self.dim = map(int, header.groups()) if header else (None, len(line.split()) - 1)
+        fields = (rest.partition(b"\n")[0] if header else line).split()
+        text = len(fields) > max(1, self.dim) and all(map(_is_number, fields[-self.dim :]))
+        if not (header or (text and self.dim > 1)):
             raise UserError(
                 f"the word vectors {path}: this is not a fastText model, nor another file of word vectors; {FIX}"
             )
-        self.count, self.dim = map(int, header.groups()) if header else (None, len(fields))
-        self.path, self.start, self.found = path, len(line) + 1 if header else 0, {}
+        self.path, self.start, self.found = path, mark + (len(line) + 1 if header else 0), {}
         self.entries, self.numbers = (_lines, _from_text) if text else (_records, _from_binary)
         if self.count == 0 or self.dim == 0:
             raise UserError(f"the word vectors {path}: its first line promises no vectors; {FIX}")
-        for _ in self.read():
-            pass
 
     def read(self) -> Iterator[tuple[bytes, bytes]]:
         """Every word and its numbers, as they stand in the file. Raises UserError at the first fault."""
@@ -90,20 +89,26 @@ class Listed:
             raise _damaged(self.path, error) from None
 
     def fetch(self, words: Iterable[str]) -> None:
-        """Find words in one pass, which ends when all are found."""
+        """Find words in one pass over the whole file.
+
+        Raises UserError if the file is cut short or damaged, if its first line gives a wrong number of words or
+        dimensions, or if it has two vectors for one of the words.
+        """
         new = {word.encode(): word for word in words if word not in self.found}
         wanted = {*new, *(word.capitalize().encode() for word in new.values())}
-        left, found = set(new), {}
-        with closing(self.read()) as entries:
-            while left and (entry := next(entries, None)):
-                word, numbers = entry
-                if word in wanted and word not in found:
-                    found[word] = numbers
-                    left.discard(word)
+        found, repeated = {}, set()
+        for word, numbers in self.read() if new else ():
+            if word in wanted and found.setdefault(word, numbers) != numbers:
+                repeated.add(word)
         for key, word in new.items():
-            numbers = found.get(key, found.get(word.capitalize().encode()))
+            key = key if key in found else word.capitalize().encode()
+            if key in repeated:
+                raise UserError(
+                    f'the word vectors {self.path} have two vectors for "{key.decode()}": remove one of them, or use '
+                    "other vectors"
+                )
             try:
-                self.found[word] = np.zeros(self.dim, np.float32) if numbers is None else self.numbers(numbers)
+                self.found[word] = self.numbers(found[key]) if key in found else np.zeros(self.dim, np.float32)
             except ValueError as error:
                 raise _damaged(self.path, ValueError(f'of the vector of "{word}", {error}')) from None
 
@@ -114,7 +119,7 @@ class Listed:
 
 
 class FastText:
-    """A fastText model, loaded whole: 4·dim·(2·words + buckets) bytes and some 0.1 GB more.
+    """A fastText model, loaded entirely: 4·dim·(2·words + buckets) bytes and some 0.1 GB more.
 
     That is 7 GB for 2 million words, as many buckets and 300 dimensions. ``lookup`` makes the vector of an unknown word
     from its subwords, if the model has subwords.
@@ -122,7 +127,7 @@ class FastText:
 
     def __init__(self, path: Path):
         # On a file that is cut short or damaged, fastText itself hangs, crashes, or reads half of it.
-        if not _is_whole_model(path):
+        if not _is_complete_model(path):
             raise UserError(
                 f"the word vectors {path}: this fastText model is cut short or damaged; fetch or copy it again"
             )
@@ -142,7 +147,7 @@ MODEL = struct.Struct("<14id3i2q")  # magic number, version, 12 settings, t, and
 SHAPE = struct.Struct("<2q")
 
 
-def _is_whole_model(path: Path) -> bool:
+def _is_complete_model(path: Path) -> bool:
     """Whether a fastText model has the parts that its header promises, each where it should lie.
 
     After the header come the words, each with a zero, its count and its kind; pairs of numbers, if the model was
@@ -201,7 +206,8 @@ def _records(file: BinaryIO, count: int, dim: int) -> Iterator[tuple[bytes, byte
 def _lines(file: BinaryIO, count: int | None, dim: int) -> Iterator[tuple[bytes, bytes]]:
     """The entries of text after its header, if it has one: a word and its decimal numbers, separated by single spaces.
 
-    ``count`` is the number of words that the header gives, None without a header.
+    ``count`` is the number of words that the header gives, None without a header. A few words of GloVe 840B hold spaces
+    themselves.
     """
     read = 0
     for read, line in enumerate(iter(partial(file.readline, CHUNK), b""), 1):
@@ -209,8 +215,11 @@ def _lines(file: BinaryIO, count: int | None, dim: int) -> Iterator[tuple[bytes,
         spaces = line.count(b" ")
         if spaces == dim:
             yield tuple(line.split(b" ", 1))
-        elif spaces < dim or _is_number(line.split(b" ")[-dim - 1]):  # a few words of GloVe 840B hold spaces themselves
+            continue
+        word, *numbers = line.rsplit(b" ", dim)
+        if spaces < dim or b"" in numbers or _is_number(word.rpartition(b" ")[2]):
             raise ValueError(f"line {read + (count is not None)} has {spaces} numbers instead of {dim}")
+        yield word.strip(b" "), b" ".join(numbers)
     if count not in (None, read):
         raise ValueError(
             f"it is cut short, or its first line is wrong: that promises {count} words, and {read} are there"
@@ -218,7 +227,13 @@ def _lines(file: BinaryIO, count: int | None, dim: int) -> Iterator[tuple[bytes,
 
 
 def _from_binary(numbers: bytes) -> np.ndarray:
-    return np.frombuffer(numbers, "<f4").astype(np.float32)
+    """Numbers as float32; ValueError for those that no vector has, as where letters are taken for numbers."""
+    found = np.frombuffer(numbers, "<f4").astype(np.float32)
+    sizes = np.abs(found[found != 0])
+    strange = ~((sizes > 1e-18) & (sizes < 1e10))
+    if strange.any():
+        raise ValueError(f"a number is {sizes[strange][0]:g}: the file is damaged, or a word of it holds a space")
+    return found
 
 
 def _from_text(numbers: bytes) -> np.ndarray:

@@ -183,8 +183,8 @@ def test_folders_give_all_their_videos_once(tmp_path):
         Path(tmp_path, name).parent.mkdir(parents=True, exist_ok=True)
         Path(tmp_path, name).touch()
     expected = [f"{tmp_path}/b.mp4", f"{tmp_path}/deep/er/a.MKV"]
-    assert find_videos([tmp_path, tmp_path / "b.mp4"]) == expected
-    assert find_videos([tmp_path / "notes.txt"]) == [f"{tmp_path}/notes.txt"]  # named by hand: its bytes decide
+    assert find_videos([tmp_path, tmp_path / "b.mp4"]) == (expected, [f"{tmp_path}: 1 other file (1 .txt) skipped"])
+    assert find_videos([tmp_path / "notes.txt"]) == ([f"{tmp_path}/notes.txt"], [])  # named by hand: its bytes decide
 
 
 def test_paths_without_a_video(tmp_path):
@@ -192,7 +192,10 @@ def test_paths_without_a_video(tmp_path):
         find_videos([tmp_path / "gone.mp4"])
     with pytest.raises(UserError, match="there is no video xxx"):
         find_videos(["x" * 300])
-    with pytest.raises(UserError, match="has no videos: give a video, or a folder with some"):
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(
+        UserError, match="has no videos, only 1 other file .1 .txt.: give a video, or a folder with some"
+    ):
         find_videos([tmp_path])
     with pytest.raises(UserError, match="there is no video to classify"):
         find_videos([])
@@ -210,11 +213,6 @@ def test_word_vectors_of_another_dimension(model, tmp_path):
     Path(tmp_path, "other.txt").write_text("walk 1 2\nfly 2 1\n")
     with pytest.raises(UserError, match="other.txt has vectors of 2 dimensions but .*model takes 3: use what"):
         Classifier(model, tmp_path / "other.txt")
-
-
-def test_no_model(vectors, tmp_path):
-    with pytest.raises(UserError, match="there is no model .*runs/aurl-0: run `make reproduce`"):
-        Classifier(tmp_path / "runs/aurl-0", vectors)
 
 
 def test_a_model_that_does_not_say_which_clips_it_takes(vectors, tmp_path):

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import project
 import pytest
 import torch
@@ -89,6 +91,22 @@ def test_a_broken_video_fails_the_command_after_the_others(here, capsys):
     assert command("videos/aa.mp4", "--classes", "dog,run") == 1 and capsys.readouterr().out == ""
 
 
+def test_files_of_a_folder_are_classified_or_named(here, capsys):
+    """Whatever their extension, if the decoder reads it, and even where their names are not UTF-8."""
+    Path("videos/b.mp4").rename(os.fsdecode(b"videos/b\xe9.mp4"))
+    trees.timed("videos/c.ts", np.zeros((4, 32, 32, 3), np.uint8), range(0, 400, 100))
+    Path("videos/notes.txt").touch()
+    Path("videos/up").symlink_to(".")
+    assert command("videos", "--classes", "dog,run", "--csv") == 0
+    output, errors = capsys.readouterr()
+    found = [row["video"] for row in csv.DictReader(io.StringIO(output)) if row["rank"] == "1"]
+    assert found == ["videos/a.mp4", "videos/b\\udce9.mp4", "videos/c.ts"]
+    assert "aurl: videos: 1 other file (1 .txt) skipped\n" in errors
+    assert "aurl: videos/up: it leads back to a folder above it, skipped\n" in errors
+    assert command("videos/c.ts", "videos/a.mp4", "--classes", "dog,run", "--json") == 0
+    assert not capsys.readouterr().err.count("skipped")
+
+
 def test_names_that_a_terminal_would_obey(here, capsys):
     path = Path("videos/\x1b[2Jx\n.mp4")
     Path("videos/a.mp4").rename(path)
@@ -105,8 +123,7 @@ def test_classes_from_a_file(here, capsys):
     Path("classes.txt").write_text("\ufeffwalking, slowly\n\n  juggling \n", encoding="utf-8")
     assert classify.read_classes("@classes.txt") == ["walking, slowly", "juggling"]
     assert command("videos", "--classes", "@gone.txt") == (
-        "aurl: the class list gone.txt cannot be read (No such file or directory): give @FILE with one name a line, "
-        "or names separated by commas."
+        "aurl: the class list gone.txt cannot be read (No such file or directory): give a file with one name a line."
     )
     assert command("videos", "--classes", " , ").startswith("aurl: --classes names no class: give names separated")
 

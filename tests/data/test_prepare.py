@@ -117,6 +117,7 @@ def test_every_file_is_used_or_listed():
     for name in ("it's", 'say "hello"', "a, b", "走る", "-i", "%03d"):
         trees.video(f"own/jump/{name}.mp4", frames=10)
     jump = Path("own/jump")
+    (jump / "notes.txt").touch()
     (jump / "folder.mp4").mkdir()
     (jump / "back").symlink_to("..")
     (jump / "loop.mp4").symlink_to("loop.mp4")
@@ -130,17 +131,10 @@ def test_every_file_is_used_or_listed():
     assert sorted(Path(path).stem for path in rows["path"]) == sorted(
         ["0", "1", "0", "1", "it's", 'say "hello"', "a, b", "走る", "-i", "%03d"]
     )
-    assert sorted(Path(path).name for path in listed["path"]) == [
-        "L\\xe4ufer.mp4",
-        "back",
-        "empty.avi",
-        "folder.mp4",
-        "gone.mp4",
-        "loop.mp4",
-        "short.mp4",
-    ]
+    names = ["L\\xe4ufer.mp4", "back", "empty.avi", "folder.mp4", "gone.mp4", "loop.mp4", "short.mp4"]
+    assert sorted(Path(path).name for path in listed["path"]) == names
     assert listed["reason"].str.len().gt(5).all() and (listed["set"] == "own").all()
-    assert found.loc["own", ["videos", "left out"]].tolist() == [10, 7]
+    assert found.loc["own", ["videos", "left out", "other files"]].tolist() == [10, 7, "1 other file (1 .txt)"]
 
 
 def test_without_sets_on_disk_there_is_nothing_to_list():
@@ -236,13 +230,23 @@ def test_a_fault_in_the_last_set_is_named_before_the_first_is_probed(unopened):
 
 
 def test_classes_of_the_same_words_have_one_name():
-    table = pd.DataFrame(
-        {
-            "set": ["a", "a", "a", "b", "b", "b", "b", "c"],
-            "class": ["Archery", "ride a bike", "riding a bike", "archery", "swim", "RideBike", "BikeRide", "ArChErY"],
-            "words": ["archery", *2 * ["ride a bike"], "archery", "swim", *2 * ["ride a bike"], "archery"],
-        }
-    )
+    sets = ["a", "a", "b", "b", "b", "c"]
+    labels = ["Archery", "ride a bike", "archery", "swim", "RideBike", "ArChErY"]
+    spoken = ["archery", "ride a bike", "archery", "swim", "ride a bike", "archery"]
+    table = pd.DataFrame({"set": sets, "class": labels, "words": spoken})
     merged = prepare.merged(table, ["a", "b"])["class"].tolist()
-    assert merged == ["Archery", *table["class"][1:3], "Archery", *table["class"][4:]]  # two of one set stay two
-    assert prepare.merged(table, ["a"])["class"].tolist() == table["class"].tolist()
+    assert merged == ["Archery", "ride a bike", "Archery", "swim", "ride a bike", "ArChErY"]
+    assert prepare.merged(table, ["a"])["class"].tolist() == labels
+
+
+def test_two_classes_of_one_set_that_share_all_words_are_refused(unopened):
+    """No model could tell them apart, whether they are trained on or tested."""
+    two, same = folders("two", hop=2, run=2), folders("same", **{"JumpRope": 2, "jump (rope)": 2, "jump, rope": 2})
+    with pytest.raises(UserError, match="same has one class in two spellings, 'JumpRope' and 'jump .rope.', so give"):
+        prepare.datasets(sets(["same"], ["two"], same=same, two=two), settings())
+    near = {"reader": "kinetics", "root": "near", "classes": 2}
+    folders("near", **{"riding a bike": 2, "ride bike": 2})
+    said = '^the data set near has the classes "ride bike" and "riding a bike", both embedded by the words "ride bike"'
+    for train, test in ((["near"], ["two"]), (["two"], ["near"])):
+        with pytest.raises(UserError, match=said):
+            prepare.datasets(sets(train, test, near=near, two=two), settings())

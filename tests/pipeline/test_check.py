@@ -13,37 +13,68 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aurl import UserError
+from aurl.data import names
+from aurl.data.readers import features
 from aurl.pipeline.check import check
 from aurl.project import config
 
 ROOT = Path(__file__).parents[2]
+DEFAULT = yaml.safe_load((ROOT / "params.yaml").read_text())
 TEN = yaml.safe_load((ROOT / "params.paper.yaml").read_text())["sphere"]["classes"]
+HALF = names.load("ucf101")[0][::2]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Folders of empty files that are named like the videos of Kinetics-700, UCF101 and a set of one's own."""
+    root = tmp_path_factory.mktemp("videos")
+    labels = {name: names.load(name)[0] for name in ("kinetics700", "ucf101")} | {
+        "own": ["hop", "run"],
+        "odd": ["run", "xqzw"],
+    }
+    for name, label in ((name, label) for name, own in labels.items() for label in own):
+        (root / name / label).mkdir(parents=True)
+        for video in "12":
+            (root / name / label / f"{label}{video}.mp4").touch()
+    return root
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(tmp_path, monkeypatch, videos):
     """A function that writes parameters in a project with a data set of every kind, and returns the check's message."""
-    for name in ("data/vectors/glove-6b-100d-actions.bin", "data/descriptions.yaml", "kinetics.csv"):
+    for name in ("data/vectors/glove-6b-100d-actions.bin", "data/descriptions.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).symlink_to(ROOT / name) if (ROOT / name).exists() else (tmp_path / name).touch()
-    for name in ("kinetics", "ucf", "own"):
-        (tmp_path / name).mkdir()
+        (tmp_path / name).symlink_to(ROOT / name)
+    clips = (f"{label},{label}{video},0,10,train\n" for label in names.load("kinetics700")[0] for video in "12")
+    (tmp_path / "kinetics.csv").write_text("label,youtube_id,time_start,time_end,split\n" + "".join(clips))
+    for name, target in (("kinetics", "kinetics700"), ("ucf", "ucf101"), ("own", "own"), ("odd", "odd")):
+        (tmp_path / name).symlink_to(videos / target)
     monkeypatch.chdir(tmp_path)
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values, seen = copy.deepcopy(DEFAULT), [f"{label}{k}" for k in range(20) for label in TEN]
+    for name, count in {"one": 1, "two": 2, "three": 2}.items():
+        features.save(tmp_path / f"{name}.npz", np.ones((200, count, 3)), TEN * 20, seen, [""] * 200)
+    np.savez(tmp_path / "own.npz", names=["walk"], vectors=np.ones((1, 2)))
+    (tmp_path / "data/embeddings").mkdir()
+    (tmp_path / "data/embeddings/own.npz").symlink_to(tmp_path / "own.npz")
+    texts = {"bad.npz": "", "half.txt": "\n".join(HALF), "list.yaml": "- a\n", "few.txt": "walk 1 2\nrun 2 3\n"}
+    for name, text in (texts | {"cut.txt": "3 2\nwalk 1 2\nrun 2 3\n"}).items():
+        (tmp_path / name).write_text(text)
 
     def said(kinetics=None, ucf=None, own=None, **sections):
         """``sections`` change the parameters. Each other argument changes one data set, and adds all three."""
         if kinetics is not None or ucf is not None or own is not None:
             about = {
-                "kin": {"reader": "kinetics", "root": "kinetics", "names": "kinetics700"} | (kinetics or {}),
-                "ucf": {"reader": "ucf101", "root": "ucf", "names": "ucf101"} | (ucf or {}),
+                "kin": {"reader": "kinetics", "root": "kinetics"} | (kinetics or {}),
+                "ucf": {"reader": "ucf101", "root": "ucf"} | (ucf or {}),
                 "own": {"reader": "folders", "root": "own"} | (own or {}),
             }
             values["data"] = {"train": ["kin"], "test": ["ucf"], "datasets": about}
-            values["sphere"]["classes"] = TEN
+            values["sphere"] |= {"classes": TEN, "batch": 10}
         for name, change in sections.items():
             values[name] |= change
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+        text = yaml.safe_dump(values, sort_keys=False)
+        (tmp_path / "params.yaml").write_text(text)
+        monkeypatch.setattr(config, "read", lambda path: copy.deepcopy(values))
         try:
             check()
         except UserError as error:
@@ -53,157 +84,125 @@ def project(tmp_path, monkeypatch):
     return said
 
 
-def test_the_default_and_the_papers_sets_pass(project):
-    assert project() is None
-    assert project(kinetics={"annotations": "kinetics.csv"}) is None
+BIG = {"model": {"backbone": "mvit_v2_s"}}
+WORDS = {"model": {"projection": "attributes", "semantic": "fixed"}}
+LEARNED = {"model": {"score": "relation"}, "loss": {"terms": ["relation"]}}
+DESCRIBED = {"aurl": {"model": {"describe": True}}}
+SMALL = {"clip": {"frames": 13, "size": 208}}
+UNDESCRIBED = "is true, but for the set kin: there is no description of "
 
 
-def test_backbones_that_cannot_take_the_clips(project):
-    assert project(model={"backbone": "r3d_18"}) is None
-    big = {"model": {"backbone": "mvit_v2_s"}}
-    assert project(variants={"big": big}) is None  # it is not run
-    said = (
-        "params.yaml: in variant aurl, model.backbone mvit_v2_s needs clip.frames 16 and clip.size 224 exactly, not 8 "
-    )
-    assert project(variants={"aurl": big}).startswith(said)
-    whole = {"aurl": big | {"clip": {"frames": 16, "size": 224}}}
-    assert project(variants=whole, heads={"variants": ["e2e"]}) is None  # aurl's heads would not fit the other backbone
-    said = "params.yaml: in variant aurl, model.backbone s3d needs clip.frames 13 and clip.size 209 or more, not 13 and"
-    small = {"clip": {"frames": 13, "size": 208}}
-    assert project(variants={"aurl": small}, model={"backbone": "s3d"}).startswith(said)
-    assert project(variants={"aurl": {}}, clip={"frames": 13, "size": 209}) is None
+def features_of(train, test=None, backbone="features", **sections):
+    """Changes for sets of features in the files of these names."""
+    sets = {name: {"reader": "features", "root": f"{name}.npz"} for name in (train, test or "one")}
+    data = {"train": [train], "test": [test or "one"], "datasets": sets}
+    return {"data": data, "model": {"backbone": backbone}, "sphere": {"classes": TEN, "variants": ["aurl"]}} | sections
 
 
-def test_words_in_videos_cannot_be_drawn_on_a_sphere(project):
-    words = {"model": {"projection": "attributes", "semantic": "fixed"}}
-    said = "params.yaml: sphere.variants names aurl, whose features are among all words: leave it out."
-    assert project(variants={"aurl": words}) == said
-    learned = {"model": {"score": "relation"}, "loss": {"terms": ["relation"]}}
-    said = "params.yaml: sphere.variants names aurl, whose scores are no distances: leave it out."
-    assert project(variants={"aurl": learned}) == said
+@pytest.mark.parametrize(
+    "change",
+    [{},
+     {"kinetics": {}},
+     {"kinetics": {"annotations": "kinetics.csv"}, "own": {"root": "/nowhere"}},  # own is not used
+     {"model": {"backbone": "r3d_18"}},
+     {"variants": {"big": BIG}},  # it is not run
+     {"variants": {"aurl": BIG | {"clip": {"frames": 16, "size": 224}}}, "heads": {"variants": ["e2e"]}},
+     {"model": {"backbone": "s3d"}, "clip": {"frames": 13, "size": 209}},
+     features_of("two"),
+     features_of("two", "three", run={"variants": ["aurl", "classifier", "attention"]}),
+     {"text": {"describe": True}},
+     {"ucf": {"classes": "half.txt"}, "own": {"reader": "ucf101", "root": "ucf", "classes": ["Archery", "Diving"]},
+      "data": {"train": ["ucf"], "test": ["own"]}, "sphere": {"classes": HALF[:10]}, "train": {"batch": 51}},
+     {"kinetics": {}, "train": {"batch": 700}, "heads": {"sweeps": {}}},
+     {"kinetics": {}, "text": {"overlap": 0.01}, "train": {"batch": 674}, "heads": {"sweeps": {}}}],
+)  # fmt: skip
+def test_parameters_that_are_valid(project, monkeypatch, change):
+    """No video is opened."""
+    monkeypatch.setattr("av.open", lambda *_, **__: pytest.fail("a video was opened"))
+    assert project(**change) is None
 
 
-def test_heads_and_spheres_that_could_not_be_trained(project):
-    said = "params.yaml: heads.variants names url, whose clips or backbone are not those of classifier: leave it out."
-    assert project(heads={"variants": ["aurl", "url"]}) == said
-    said = "params.yaml: heads.sweeps has the text.share 1.0, but no more than 0.5 was kept: raise text.share."
-    assert project(text={"share": 0.5}, heads={"variants": ["aurl"], "sweeps": {"text.share": [1.0]}}) == said
-    said = "params.yaml: with sphere.batch 2 in variant e2e, the parameters: train divides a batch of 2 videos into 2 "
-    assert project(text={"share": 1.0}, sphere={"batch": 2}, train={"processes": 2}).startswith(said)
-
-
-def test_weights_that_do_not_exist(project):
-    said = "params.yaml: in variant aurl, model.weights: there is no file r.pth: "
-    assert project(model={"weights": "r.pth"}).startswith(said)
-
-
-def test_paths_that_do_not_exist(project):
-    assert project(kinetics={"root": "kinetic"}).startswith(
-        "params.yaml: data.datasets.kin.root: there is no folder kinetic: "
-    )
-    assert "data.datasets.ucf.root: there is no folder kinetics.csv" in project(ucf={"root": "kinetics.csv"})
-    assert "data.datasets.kin.annotations: there is no file b.csv" in project(
-        kinetics={"annotations": ["kinetics.csv", "b.csv"]}
-    )
-    assert "text.vectors: there is no file data: " in project(kinetics={}, text={"vectors": "data"})
-    default = "data/vectors/glove-6b-100d-actions.bin"
-    assert "text.descriptions: there is no file x.yaml" in project(text={"vectors": default, "descriptions": "x.yaml"})
-
-
-def test_class_vectors_lie_where_the_stages_watch(project):
-    np.savez("own.npz", names=["walk"], vectors=np.ones((1, 2)))
-    said = "params.yaml: text.embeddings: the stages do not watch own.npz: copy or link it to data/embeddings."
-    assert project(text={"embeddings": "own.npz"}) == said
-    Path("data/embeddings").mkdir()
-    Path("data/embeddings/own.npz").symlink_to(Path("own.npz").absolute())
-    said = project(text={"embeddings": "data/embeddings/own.npz"})
-    assert said.startswith('params.yaml: text.embeddings: data/embeddings/own.npz has no vector of the class "')
-
-
-def test_sets_that_are_not_used_may_be_elsewhere(project):
-    assert project(own={"root": "/nowhere"}) is None
-
-
-def test_features_and_their_backbone(project):
-    Path("ucf.npz").touch()
-    both = {name: {"reader": "features", "root": "ucf.npz"} for name in ("kin", "ucf")}
-    model = yaml.safe_load(Path(ROOT / "params.yaml").read_text())["model"]
-    fixed = {"train": ["kin"], "test": ["ucf"], "datasets": both}
-    assert project(data=fixed, model={"backbone": "features"}) is None
-    assert project(data=fixed, model=model) == (
-        "params.yaml: model.backbone is r2plus1d in the variant aurl, but kin has features: set it to features."
-    )
-    both["kin"]["root"] = "nowhere.npz"
-    assert "data.datasets.kin.root: there is no file nowhere.npz: " in project(data=fixed)
-    mixed = {"kin": {"reader": "features", "root": "ucf.npz"}, "ucf": {"reader": "ucf101", "root": "ucf"}}
-    assert project(data={"train": ["kin"], "test": ["ucf"], "datasets": mixed}) == (
-        "params.yaml: data names kin, which has features, and ucf, which has videos: one model cannot see both, so "
-        "take sets of one kind."
-    )
-    videos = {"train": ["verbs-seen"], "test": ["verbs-unseen"], "datasets": {}}
-    assert project(data=videos, model={"backbone": "features"}) == (
-        "params.yaml: model.backbone is features in the variant aurl, but verbs-seen has videos: set it to a video "
-        "backbone, such as r2plus1d."
-    )
-
-
-def test_features_have_the_segments_that_variants_see(project):
-    np.savez("one.npz", features=np.ones((2, 1, 3)), labels=["a", "b"])
-    np.savez("two.npz", features=np.ones((2, 2, 3)), labels=["a", "b"])
-    sets = {name: {"reader": "features", "root": f"{name}.npz"} for name in ("one", "two")}
-    run = {"variants": ["aurl", "classifier", "attention"]}
-    sections = {"model": {"backbone": "features"}, "run": run, "sphere": {"variants": ["aurl"]}}
-    assert project(data={"train": ["two"], "test": ["one"], "datasets": sets}, **sections) == (
-        "params.yaml: in variant attention, clip.segments is 2, but one has 1 of them for each video: compute features "
-        "of more segments, or leave the variant out."
-    )
-    sets["one"]["root"] = "two.npz"
-    assert project(data={"train": ["two"], "test": ["one"], "datasets": sets}) is None
-
-
-def test_misspelled_names(project):
-    assert "data.datasets.kin.names: there are no class names of 'kinetics70', only of" in project(
-        kinetics={"names": "kinetics70"}
-    )
-    assert "did you mean ucf101?" in project(own={"names": "ucf110"})  # checked even for a set that is not used
-
-
-def test_classes_of_the_sphere_are_trained_on(project):
-    classes = ["bouncing", "rolling", "swingin"]
-    assert project(sphere={"classes": classes}) == (
-        "params.yaml: sphere.classes names 'swingin', which is not a class of data.train; did you mean 'swinging'?"
-    )
-    assert project(sphere={"classes": [*classes[:2], "Zumba"]}).endswith(
-        "'Zumba', which is not a class of data.train: take classes that are trained on."
-    )
-    unseen = ["bouncing", "rolling", "soaring"]  # a class of verbs-unseen
-    assert "sphere.classes names 'soaring', which is not a class of data.train" in project(sphere={"classes": unseen})
-    assert "names 'zumbaa', which is not a class of data.train; did you mean 'zumba'?" in project(
-        {}, sphere={"classes": [*TEN[:3], "zumbaa"]}
-    )
-
-
-def test_classes_of_a_set_without_names_are_for_chapter_2_to_check(project):
-    project({})
-    assert project(data={"train": ["kin", "own"]}, sphere={"classes": ["one", "two", "three"]}) is None
-    # With `classes`, the folders' names are the classes.
-    about = {"reader": "kinetics", "root": "kinetics", "names": "kinetics700", "classes": 3}
-    assert project(data={"train": ["kin"], "datasets": {"kin": about, "ucf": about}, "test": ["ucf"]}) is None
-
-
-def test_classes_without_a_description(project):
-    assert project(text={"describe": True}) is None
-    found = project({}, text={"describe": True})
-    assert found.startswith("params.yaml: text.describe is true, but for the set kin there is no description of ")
-    found = project({}, text={"describe": False}, variants={"aurl": {"model": {"describe": True}}})
-    said = "params.yaml: model.describe of variant aurl is true, but for the set kin there is no description of "
-    assert found.startswith(said)
-    Path("own.yaml").write_text("- a\n")
-    assert "own.yaml are not `name: sentence`" in project(text={"descriptions": "own.yaml"})
-
-
-def test_a_fault_of_a_variant_that_does_not_run(project):
-    assert project(variants={"own": {"train": {"lr": -1}}}).startswith("params.yaml: variants.own: train.lr is -1: ")
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [({"variants": {"aurl": BIG}},
+      "in variant aurl, model.backbone mvit_v2_s needs clip.frames 16 and clip.size 224 exactly, not 8 "),
+     ({"variants": {"aurl": SMALL}, "model": {"backbone": "s3d"}},
+      "in variant aurl, model.backbone s3d needs clip.frames 13 and clip.size 209 or more, not 13 and"),
+     ({"variants": {"aurl": WORDS}}, "sphere.variants names aurl, whose features are among all words: leave it out."),
+     ({"variants": {"aurl": LEARNED}}, "sphere.variants names aurl, whose scores are no distances: leave it out."),
+     ({"heads": {"variants": ["aurl", "url"]}},
+      "heads.variants names url, whose clips or backbone are not those of classifier: leave it out."),
+     ({"text": {"share": 0.5}, "heads": {"variants": ["aurl"], "sweeps": {"text.share": [1.0]}}},
+      "heads.sweeps has the text.share 1.0, but no more than 0.5 was kept: raise text.share."),
+     ({"sphere": {"batch": 2}, "train": {"processes": 2}},
+      "with sphere.batch 2 in variant e2e, the parameters: train divides a batch of 2 videos into 2 "),
+     ({"variants": {"own": {"train": {"lr": -1}}}}, "variants.own: train.lr is -1: "),  # though it does not run
+     # paths
+     ({"model": {"weights": "r.pth"}}, "in variant aurl, model.weights: there is no file r.pth: "),
+     ({"kinetics": {"root": "kinetic"}}, "data.datasets.kin.root: there is no folder kinetic: "),
+     ({"ucf": {"root": "kinetics.csv"}}, "data.datasets.ucf.root: there is no folder kinetics.csv"),
+     ({"kinetics": {"annotations": ["kinetics.csv", "b.csv"]}},
+      "data.datasets.kin.annotations: there is no file b.csv"),
+     ({"text": {"vectors": "data"}}, "text.vectors: there is no file data: "),
+     ({"text": {"descriptions": "x.yaml"}}, "text.descriptions: there is no file x.yaml"),
+     (features_of("nowhere"), "data.datasets.nowhere.root: there is no file nowhere.npz: "),
+     # features
+     (features_of("bad"), "bad.npz cannot be read (EOFError): expected features"),
+     (features_of("two", backbone="r2plus1d"),
+      "model.backbone is r2plus1d in the variant aurl, but two has features: set it to features."),
+     ({"model": {"backbone": "features"}},
+      "model.backbone is features in the variant aurl, but verbs-seen has videos: set it to a video backbone, such"),
+     ({"kinetics": {"reader": "features", "root": "two.npz"}},
+      "data names kin, which has features, and ucf, which has videos: one model cannot see both, so take sets of one "),
+     (features_of("two", run={"variants": ["aurl", "classifier", "attention"]}),
+      "in variant attention, clip.segments is 2, but one has 1 of them for each video: compute features of more "),
+     # classes
+     ({"kinetics": {"names": "kinetics70"}}, "data.datasets.kin.names: there are no class names of 'kinetics70', only"),
+     ({"own": {"names": "ucf110"}}, "data.datasets.own.names: there are no class names of 'ucf110', "),  # not used
+     ({"ucf": {"classes": "x.txt"}}, "the class list x.txt cannot be read (No such file or directory): give a file"),
+     ({"ucf": {"classes": ["Archry", "Diving"]}},
+      "ucf lacks 1 of the 2 classes, such as 'Archry' (did you mean 'Archery'?): expected"),
+     ({"ucf": {"classes": 7}}, "ucf has 101 classes, such as 'ApplyEyeMakeup', where 7 should be: expected"),
+     ({"own": {"classes": ["hop"]}, "data": {"test": ["own"]}},
+      'the test set own has one class, "hop", so that every guess is right: add another class, or take'),
+     ({"text": {"overlap": 2.0}}, "text.overlap 2.0 leaves no training class of 120: lower it."),
+     ({"sphere": {"classes": ["bouncing", "rolling", "swingin"]}},
+      "sphere.classes names 'swingin', which is not a class of data.train; did you mean 'swinging'?"),
+     ({"sphere": {"classes": ["bouncing", "rolling", "Zumba"]}},
+      "sphere.classes names 'Zumba', which is not a class of data.train: take classes that are trained on."),
+     ({"sphere": {"classes": ["bouncing", "rolling", "soaring"]}},  # a class of verbs-unseen
+      "sphere.classes names 'soaring', which is not a class of data.train"),
+     ({"kinetics": {}, "sphere": {"classes": [*TEN[:3], "zumbaa"]}},
+      "sphere.classes names 'zumbaa', which is not a class of data.train; did you mean 'zumba'?"),
+     ({"kinetics": {}, "text": {"overlap": 0.01}, "sphere": {"classes": [*TEN, "archery"]}},
+      "sphere.classes names \"archery\", which text.overlap removes"),
+     # words and class vectors
+     ({"text": {"embeddings": "own.npz"}},
+      "text.embeddings: the stages do not watch own.npz: copy or link it to data/embeddings."),
+     ({"text": {"embeddings": "data/embeddings/own.npz"}},
+      'text.embeddings: data/embeddings/own.npz has no vector of the class "'),
+     ({"kinetics": {}, "text": {"describe": True}}, f"text.describe {UNDESCRIBED}"),
+     ({"kinetics": {}, "variants": DESCRIBED}, f"model.describe of variant aurl {UNDESCRIBED}"),
+     ({"variants": DESCRIBED, "text": {"descriptions": "list.yaml"}}, "the descriptions list.yaml are not `name: sent"),
+     ({"own": {"root": "odd"}, "data": {"test": ["own"]}},
+      'in own: data/vectors/glove-6b-100d-actions.bin has no vector for "xqzw" of class "xqzw": write the class with'),
+     ({"text": {"vectors": "few.txt"}}, 'in verbs-seen: few.txt has no vector for "'),
+     ({"text": {"vectors": "cut.txt"}}, "the word vectors cut.txt cannot be read: it is cut short, or its first line"),
+     # numbers of videos: each class of kin has one to train on
+     ({"kinetics": {}, "sphere": {"classes": TEN[:3], "batch": 4}},
+      "sphere.batch is 4, but its classes have only 3 training videos: lower it."),
+     ({"kinetics": {}, "train": {"batch": 701}},
+      "train.batch is 701 in the variant aurl, but its classes have only 700 training videos: lower it."),
+     ({"kinetics": {}, "train": {"batch": 675}, "text": {"overlap": 0.01}},
+      "train.batch is 675 in the variant aurl, but its classes have only 674 training videos: lower it."),
+     ({"kinetics": {}, "train": {"batch": 400}, "heads": {"sweeps": {"text.share": [1.0, 0.5]}}},
+      "train.batch is 400 for text.share 0.5 of heads.sweeps, but its classes have only 350 training videos"),
+     ({"verbs": {"videos": 24, "val_videos": 23}, "train": {"batch": 121}, "sphere": {"batch": 10}},
+      "train.batch is 121 in the variant aurl, but its classes have only 120 training videos: lower it.")],
+)  # fmt: skip
+def test_one_sentence_for_each_mistake(project, change, sentence):
+    found = project(**change)
+    assert found.startswith(f"params.yaml: {sentence}") and found[-1] in ".?", found
 
 
 # --- on the command line ---------------------------------------------------------------------------
@@ -221,6 +220,12 @@ def test_the_command_checks_the_file_and_leaves_a_stamp(tmp_path):
     assert stamp.read_bytes() == b"valid\n"
 
 
+def test_the_command_starts_without_what_takes_long_to_import():
+    code = "import sys\nfrom aurl.pipeline.check import check\ncheck()\nprint(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    assert "aurl.text.embedding" in loaded and not {"av", "joblib", "lemminflect", "pandas", "torch"} & set(loaded)
+
+
 def test_the_command_says_what_is_wrong_in_one_line(project, tmp_path):
     project(train={"lr": -1})
     expected = "aurl: params.yaml: train.lr is -1: input should be greater than 0.\n"
@@ -236,13 +241,13 @@ def test_the_command_says_what_is_wrong_in_one_line(project, tmp_path):
 
 # --- any value anywhere --------------------------------------------------------------------------------
 
-RAW = yaml.safe_load((ROOT / "params.yaml").read_text())
+RAW = copy.deepcopy(DEFAULT)
 for few in ("run", "sphere", "heads"):
     RAW[few] |= {"variants": ["aurl", "e2e"]}
 RAW["variants"] = {name: RAW["variants"][name] for name in ("aurl", "e2e")}
 RAW["heads"]["backbone"] = "aurl"
 RAW["ablations"] |= {"variants": None, "studies": {"other": {"verbs": {"fold": 1}}}}
-RAW["data"]["datasets"] = {"own": {"reader": "folders", "root": "data", "annotations": None, "names": None}}
+RAW["data"]["datasets"] = {"own": {"reader": "folders", "root": "own", "annotations": None, "names": None}}
 RAW["data"]["test"] = [*RAW["data"]["test"], "own"]
 RAW["prepare"]["proxies"] = {"folder": "data/proxies", "side": 128, "keyframe": 16, "crf": 20}
 

@@ -1,4 +1,7 @@
-"""The data sets' class names, as each spells them, and the rules by which they become words: data files beside it."""
+"""The class names of published data sets, as each spells them, and the rules that turn them into words.
+
+Lists and rules are data files in this folder.
+"""
 
 import difflib
 from functools import cache
@@ -18,6 +21,9 @@ FAMILIES = {
     "hmdb51": "hmdb51",
     "activitynet": "activitynet",
 }
+LISTS = {  # by reader: the lists of its data set's editions
+    reader: tuple(name for name, family in FAMILIES.items() if family == reader) for reader in set(FAMILIES.values())
+}
 PLAIN = Rules()
 
 
@@ -27,10 +33,22 @@ def load(name: str) -> tuple[list[str], Rules]:
         near = difflib.get_close_matches(name, FAMILIES, n=1)
         raise UserError(
             f"there are no class names of {name!r}, only of {', '.join(FAMILIES)}"
-            + (f"; did you mean {near[0]}?" if near else "")
-            + " (null for names that are plain words)"
+            + (f"; did you mean {near[0]}?" if near else ".")
         )
-    return (FOLDER / f"{name}.txt").read_text().splitlines(), Rules(**_rules()[FAMILIES[name]], base_forms=True)
+    return read(FOLDER / f"{name}.txt"), Rules(**_rules()[FAMILIES[name]], base_forms=True)
+
+
+def read(path: str | Path) -> list[str]:
+    """The class names in a text file with one name a line; empty lines are skipped. Raises UserError if it has none."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise UserError(f"the class list {path} cannot be read ({reason}): give a file with one name a line.") from None
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise UserError(f"the class list {path} is empty: write one class name a line.")
+    return names
 
 
 @cache

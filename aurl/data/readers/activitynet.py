@@ -5,6 +5,7 @@ import os
 from typing import NamedTuple
 
 from aurl import UserError
+from aurl.data.names import LISTS
 from aurl.data.readers.listing import Listing
 
 _SPLITS = {"training": "train", "validation": "val", "testing": "test"}
@@ -19,7 +20,7 @@ class Segment(NamedTuple):
     end: float
 
 
-def read(root, annotations=None, classes=200, split=None):
+def read(root, annotations=None, classes=None, split=None, lists=LISTS["activitynet"]):
     """The table of an ActivityNet folder, one row for each segment; see `aurl.data.readers`.
 
     ``annotations`` is the path of its JSON file, which is required; files, anywhere below ``root``, are called
@@ -62,7 +63,7 @@ def read(root, annotations=None, classes=200, split=None):
             f"none of the {absent} labeled videos in {annotations} is below {listing.root}, "
             f"where one would be v_{wanted[0]}.mp4"
         )
-    return listing.table(rows, classes, absent=absent, unlisted=unlisted, unlabeled=unlabeled, dropped=dropped)
+    return listing.table(rows, classes, lists, absent=absent, unlisted=unlisted, unlabeled=unlabeled, dropped=dropped)
 
 
 def _read_json(path):

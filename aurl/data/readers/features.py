@@ -27,7 +27,8 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
-from aurl.data.readers.listing import COLUMNS, official
+from aurl.data.readers.csv_rows import read_csv
+from aurl.data.readers.listing import COLUMNS, with_classes
 from aurl.project import matlab
 from aurl.project.files import npz, write_bytes
 
@@ -47,31 +48,44 @@ class File(NamedTuple):
     splits: list  # "" where there is none
 
 
-def read(root, classes=None, split=None):
-    """The table of the file ``root``; see `aurl.data.readers`. It has the manifest's columns of each video, too.
+def read(root, classes=None, split=None, lists=()):
+    """The table of the file ``root``, as `list_videos` gives it, with ``digest``: see `with_digests`."""
+    return with_digests(list_videos(root, classes, split, lists))
 
-    There, ``first`` is the video's place in the file, ``frames`` its segments S, ``width`` the numbers F of a vector,
-    and ``digest`` the SHA-256 of its features as float32. Raises UserError for a file that is not as described above,
-    for features that are not finite, and for other ``classes`` or no video of the ``split``.
+
+def list_videos(root, classes=None, split=None, lists=()):
+    """The table of the file ``root``; see `aurl.data.readers`. It has more columns of the manifest.
+
+    There, ``first`` is the video's place in the file, ``frames`` its segments S, and ``width`` the numbers F of a
+    vector. Raises UserError for a file that is not as described above, and for other ``classes`` or no video of the
+    ``split``.
     """
     file, root = load(root), str(Path(root))
     table = pd.DataFrame({"id": file.ids, "path": root, "class": file.labels, "split": file.splits})
     table = table.assign(begin=np.nan, end=np.nan)[COLUMNS]
     count, segments, dim = file.features.shape
     table = table.assign(
-        first=range(count), frames=segments, fps=0.0, width=dim, height=0, duration=0.0, codec=CODEC,
-        digest=_digests_of_all(root, file), status="ok",
-    )  # fmt: skip
+        first=range(count), frames=segments, fps=0.0, width=dim, height=0, duration=0.0, codec=CODEC, status="ok"
+    )
     if split is not None and (table["split"] != "").any():
         table = table[table["split"] == split]
         if table.empty:
             raise _error(root, f"has no video of the split {split}")
     elif split is not None:
         table = table.assign(split=split)
-    names = official(table["class"].unique(), classes, root, lambda reason: UserError(f"{reason}; see DATA.md."))
-    table = table.assign(**{"class": table["class"].map(names)}).sort_values("id", ignore_index=True)
-    table.attrs = {"skipped": []}
-    return table
+    table = with_classes(table, classes, lists, root, lambda reason: UserError(f"{reason}; see DATA.md."))
+    table.attrs |= {"skipped": [], "others": {}}
+    return table.sort_values("id", ignore_index=True)
+
+
+def with_digests(table):
+    """The table of `list_videos` with the column ``digest``, the SHA-256 of each video's features as float32.
+
+    Raises UserError for features that are not finite, anywhere in the file.
+    """
+    root = table["path"].iloc[0]
+    found = np.array(_digests_of_all(root, load(root)))
+    return table.assign(digest=found[table["first"]])
 
 
 def load(path):
@@ -170,15 +184,13 @@ def _npz(path):
 
 
 def _npy(path):
-    features = np.load(path, mmap_mode="r", allow_pickle=False)
-    table = pd.read_csv(path.with_suffix(".csv"), dtype=str, keep_default_na=False)
-    for name in ("id", "class"):
-        if name not in table:
-            raise UserError(
-                f"{path.with_suffix('.csv')} has no column {name!r}: it needs id, class and may have split."
-            )
+    features, beside = np.load(path, mmap_mode="r", allow_pickle=False), path.with_suffix(".csv")
+    if not beside.is_file():
+        raise UserError(f"{beside} is missing: it says what the videos in {path} are; see DATA.md.")
+    rows = [row for _, row in read_csv(beside, ("id", "class"), "a CSV with the columns id, class and maybe split")]
     columns = {"ids": "id", "labels": "class", "split": "split"}
-    return {"features": features} | {key: table[name].to_numpy() for key, name in columns.items() if name in table}
+    named = {key: [row[name] for row in rows] for key, name in columns.items() if not rows or name in rows[0]}
+    return {"features": features} | {key: np.array(values, dtype=str) for key, values in named.items()}
 
 
 def _hdf5(path):

@@ -1,11 +1,13 @@
 """Kinetics-400, 600 and 700, as the common downloaders leave them: class folders, or files that official CSVs name."""
 
-import csv
 from typing import NamedTuple
 
 from aurl import UserError
+from aurl.data.names import LISTS
+from aurl.data.readers.classes import same_class
+from aurl.data.readers.csv_rows import read_csv
 from aurl.data.readers.folders import class_folders, split_of
-from aurl.data.readers.listing import Listing, same_class
+from aurl.data.readers.listing import Listing
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 _EXPECTED = "ROOT/[train|val|test/]CLASS NAME/ID_000001_000011.mp4, or the official CSV files under `annotations`"
@@ -17,7 +19,7 @@ class Clip(NamedTuple):
     split: str
 
 
-def read(root, annotations=None, classes=None, split=None):
+def read(root, annotations=None, classes=None, split=None, lists=LISTS["kinetics"]):
     """The table of a Kinetics folder; see `aurl.data.readers`.
 
     Without ``annotations``, classes are folders. With it (the path of an official CSV file, or several), files may
@@ -27,8 +29,10 @@ def read(root, annotations=None, classes=None, split=None):
     """
     listing = Listing(root, _EXPECTED, ignored="__MACOSX|rawframes")
     if annotations is None:
-        return class_folders(listing, classes, split, among_others=True)
-    clips = [clip for path in _several(annotations) for clip in _read_csv(path)]
+        return class_folders(listing, classes, split, lists, among_others=True)
+    paths = annotations if isinstance(annotations, list | tuple) else [annotations]
+    tables = ", ".join(map(str, paths))
+    clips = [clip for path in paths for clip in _read_csv(path)]
     files, unlisted = _match(listing, clips)
     wanted = {clip.name for clip in clips if split in (None, clip.split)}
     rows = [(path, clip.label, clip.split) for clip, path in files.values() if split in (None, clip.split)]
@@ -36,12 +40,12 @@ def read(root, annotations=None, classes=None, split=None):
         lost = next((clip for clip in clips if clip.name in wanted), None)
         if lost is None:
             which = f" of the split {split!r}" if split else ""
-            raise UserError(f"{_names(annotations)} has no clips{which}: name the CSV file that has them; see DATA.md.")
+            raise UserError(f"{tables} has no clips{which}: name the CSV file that has them; see DATA.md.")
         raise listing.error(
-            f"none of the {len(wanted)} clips in {_names(annotations)} is below {listing.root}, where one would be "
+            f"none of the {len(wanted)} clips in {tables} is below {listing.root}, where one would be "
             f"{lost.split}/{lost.label}/{lost.name}.mp4 or {lost.split}/{lost.name}.mp4"
         )
-    return listing.table(rows, classes, absent=len(wanted) - len(rows), unlisted=unlisted)
+    return listing.table(rows, classes, lists, absent=len(wanted) - len(rows), unlisted=unlisted)
 
 
 def _match(listing, clips):
@@ -84,57 +88,22 @@ def _replaces(path):
 
 def _read_csv(path):
     """The clips of an official CSV file; raises UserError that names the line and the field that is wrong."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            missing = [name for name in _COLUMNS if name not in header]
-            if missing:
-                held_back = (
-                    "; a test set whose labels are held back cannot be used, so leave it out"
-                    if missing == ["label"]
-                    else ""
-                )
+    for where, row in read_csv(
+        path, _COLUMNS, "an official CSV file of Kinetics; test sets whose labels are held back cannot be used"
+    ):
+        for name in ("label", "youtube_id"):
+            if not row[name]:
+                raise UserError(f"{where} has an empty {name}: fetch the file again; see DATA.md.")
+        for name in ("time_start", "time_end"):
+            if not row[name].isdecimal():
                 raise UserError(
-                    f"{path} has no column {missing[0]}, its columns are {', '.join(header) or 'none'}: "
-                    f"name a CSV file of Kinetics with {','.join(_COLUMNS)}{held_back}; see DATA.md."
+                    f"{where} has {row[name]!r} as {name}, which should be whole seconds: fetch the file again; see "
+                    "DATA.md."
                 )
-            places = [header.index(name) for name in _COLUMNS]
-            for row in reader:
-                if row:
-                    yield _clip(row, places, len(header), f"{path}, line {reader.line_num}")
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}): name the official CSV file of Kinetics; see DATA.md."
-        ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a CSV file in UTF-8 ({error}): fetch it again; see DATA.md.") from None
-
-
-def _clip(row, places, length, where):
-    if len(row) != length:
-        raise UserError(
-            f"{where} has {len(row)} fields where the first line has {length}: fetch the file again; see DATA.md."
-        )
-    label, youtube_id, *times, split = (row[place].strip() for place in places)
-    for name, text in zip(("label", "youtube_id"), (label, youtube_id)):
-        if not text:
-            raise UserError(f"{where} has an empty {name}: fetch the file again; see DATA.md.")
-    for name, text in zip(("time_start", "time_end"), times):
-        if not text.isdecimal():
+        split = split_of(row["split"])
+        if not split:
             raise UserError(
-                f"{where} has {text!r} as {name}, which should be whole seconds: fetch the file again; see DATA.md."
+                f"{where} has {row['split']!r} as split, which should be train, val or test: fetch the file again; see "
+                "DATA.md."
             )
-    if not split_of(split):
-        raise UserError(
-            f"{where} has {split!r} as split, which should be train, val or test: fetch the file again; see DATA.md."
-        )
-    return Clip(f"{youtube_id}_{int(times[0]):06d}_{int(times[1]):06d}", label, split_of(split))
-
-
-def _several(annotations):
-    return annotations if isinstance(annotations, (list, tuple)) else [annotations]
-
-
-def _names(annotations):
-    return ", ".join(map(str, _several(annotations)))
+        yield Clip(f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}", row["label"], split)

@@ -1,17 +1,21 @@
 """Which videos lie below a folder, and the table that every reader makes of them. Names only: no video is opened."""
 
-import difflib
 import os
 import re
+from collections import Counter
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from aurl import UserError
-from aurl.text.class_names import letters
+from aurl.data.readers.classes import match
 
-EXTENSIONS = frozenset([".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"])
+EXTENSIONS = frozenset(
+    [".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4",
+     ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"]
+)  # fmt: skip
 COLUMNS = ["id", "path", "class", "split", "begin", "end"]
 
 
@@ -24,12 +28,14 @@ class Folder(NamedTuple):
 class Listing:
     """The folder ``root``, which should look as ``expected`` says; folders whose name ``ignored`` matches are left out.
 
-    ``top`` is its `Folder`; ``skipped`` grows to a set of what was passed over, each with its reason. Hidden names
-    are passed over in silence, as systems leave them everywhere. Raises UserError if ``root`` is not a folder.
+    ``top`` is its `Folder`; ``skipped`` grows to a set of what cannot be used, each with its reason. Files with other
+    extensions are counted. Hidden names are not, because systems leave them everywhere. Names that are not UTF-8, which
+    no table can hold, are skipped but with ``any_name``. Raises UserError if ``root`` is not a folder.
     """
 
-    def __init__(self, root, expected, ignored=r"__MACOSX"):
-        self.root, self.expected, self.skipped = str(Path(root)), expected, set()
+    def __init__(self, root, expected, ignored=r"__MACOSX", any_name=False):
+        self.root, self.expected, self.skipped, self._others = str(Path(root)), expected, set(), {}
+        self._any_name = any_name
         self._ignored = re.compile(ignored)
         try:
             self.top = Folder("", "", frozenset([_identity(self.root)]))
@@ -48,6 +54,7 @@ class Listing:
         A symbolic link to a folder is followed, but not to one that is already on the way to it.
         """
         folders, videos = [], []
+        others = self._others[folder.path] = Counter()  # by folder, because some are opened twice
         try:
             with os.scandir(os.path.join(self.root, folder.path)) as entries:
                 for entry in entries:
@@ -56,9 +63,10 @@ class Listing:
                     if name.startswith("."):
                         continue
                     is_folder = self._is_folder(entry, path)
-                    if not is_folder and os.path.splitext(name)[1].lower() not in EXTENSIONS:
-                        continue
-                    if not _decodable(name):
+                    extension = os.path.splitext(name)[1].lower()
+                    if not is_folder and extension not in EXTENSIONS:
+                        others[extension.encode(errors="backslashreplace").decode() or "no extension"] += 1
+                    elif not (self._any_name or _decodable(name)):
                         self._skip(path, "its name is not UTF-8")
                     elif not is_folder:
                         videos.append(path)
@@ -83,27 +91,32 @@ class Listing:
             if not folders and not videos and os.path.splitext(folder.name)[1].lower() in EXTENSIONS:
                 self._skip(folder.path, "it is a folder")
 
-    def table(self, videos, classes=None, **counts):
+    def others(self):
+        """The number of files with other extensions, most frequent first: {".txt": 2}."""
+        return dict(sum(self._others.values(), Counter()).most_common())
+
+    def table(self, videos, classes=None, lists=(), **counts):
         """The table of ``videos``, rows of (relative path, class, split), and for a segment also (part, begin, end).
 
-        Columns and attributes are those that `aurl.data.readers` describes; ``counts`` are further attributes.
-        ``classes`` is how many classes there must be, or their names, which folders may spell with other capitals,
-        spaces or punctuation. Raises UserError if there is no video, if two have the same id, or for other classes.
+        Columns and attributes are those that `aurl.data.readers` describes; ``counts`` are further attributes, and
+        ``classes`` and ``lists`` are for `aurl.data.readers.classes.match`. Raises UserError if there is no video, if
+        two have the same id, or for other classes.
         """
         rows = []
         for path, label, split, *segment in videos:
             part, begin, end = segment or ("", None, None)
-            rows.append((os.path.splitext(path)[0] + part, f"{self.root}/{path}", label, split, begin, end))
-        table = pd.DataFrame(rows, columns=COLUMNS).astype({"begin": float, "end": float})
-        if table.empty:
-            raise self.error(f"{self.root} has no videos")
-        table = table.sort_values(["id", "path"], ignore_index=True)
+            rows.append((path[: path.rindex(".")] + part, f"{self.root}/{path}", label, split, begin, end))
+        if not rows:
+            others = self.others()
+            raise self.error(f"{self.root} has no videos" + (f", only {counted(others)}" if others else ""))
+        rows.sort(key=itemgetter(0, 1))  # by columns below, both of which are faster than pandas' own ways
+        table = pd.DataFrame(dict(zip(COLUMNS, zip(*rows)))).astype({"begin": float, "end": float})
         twice = table.index[table["id"].duplicated()]
         if len(twice):
             one, other = table["path"][twice[0] - 1], table["path"][twice[0]]
             raise self.error(f"{one} and {other} would have the same id, so move one of them away")
-        table["class"] = table["class"].map(official(table["class"].unique(), classes, self.root, self.error))
-        table.attrs = {**counts, "skipped": sorted(self.skipped)}
+        table = with_classes(table, classes, lists, self.root, self.error)
+        table.attrs |= {**counts, "skipped": sorted(self.skipped), "others": self.others()}
         return table
 
     def _is_folder(self, entry, path):
@@ -119,33 +132,21 @@ class Listing:
         self.skipped.add(f"{os.fsencode(path).decode(errors='backslashreplace')}: {reason}")
 
 
-def official(found, classes, root, error):
-    """The official spelling of the class names ``found`` in ``root``, as a dict; ``classes`` as in `Listing.table`.
-
-    Raises what ``error`` makes of a reason, for other classes.
-    """
-    if classes is None or isinstance(classes, int):
-        if classes not in (None, len(found)):
-            raise error(f"{root} has {len(found)} classes, such as {found[0]!r}, where {classes} should be")
-        return {name: name for name in found}
-    known = {letters(name): name for name in classes}
-    for name in found:
-        if letters(name) not in known:
-            near = difflib.get_close_matches(name, classes, n=1)
-            raise error(
-                f"{root} has a class {name!r}, which is none of the {len(classes)} of this data set"
-                + (f" (did you mean {near[0]!r}?)" if near else "")
-            )
-    missing = set(known) - {letters(name) for name in found}
-    if missing:
-        example = min(known[key] for key in missing)
-        raise error(f"{root} lacks {len(missing)} of the {len(classes)} classes, such as {example!r}")
-    return {name: known[letters(name)] for name in found}
+def with_classes(table, classes, lists, root, error):
+    """The rows of a table whose class is used, under its name by `aurl.data.readers.classes.match`."""
+    found = table["class"].unique()
+    matched = match(found, classes, lists, root, error)
+    named = table.assign(**{"class": table["class"].map(matched.spelling)}).dropna(subset="class")
+    merged = len(matched.spelling) - len(set(matched.spelling.values()))
+    named.attrs = {"list": matched.list, "merged": merged, "unselected": len(table) - len(named)}
+    return named.reset_index(drop=True)
 
 
-def same_class(one, other):
-    """Whether two spellings, such as "playing_drums" and "playing drums", can only mean the same class."""
-    return letters(one) == letters(other)
+def counted(others):
+    """Files by extension as a phrase: "3 other files (2 .txt, 1 .jpg)"."""
+    number, kinds = sum(others.values()), list(others.items())
+    named = ", ".join(f"{count} {extension}" for extension, count in kinds[:5]) + (", …" if len(kinds) > 5 else "")
+    return f"{number} other file{'s' if number > 1 else ''} ({named})"
 
 
 def _decodable(name):

@@ -86,7 +86,7 @@ class Dataset(Section):
     reader: Literal["activitynet", "features", "folders", "hmdb51", "kinetics", "ucf101"]
     root: Place
     annotations: Place | Annotated[list[Place], Field(min_length=1)] | None = None
-    classes: Count | None = None
+    classes: Count | Place | Names | None = None  # how many, a file of names, or names
     split: Literal["train", "val", "test"] | None = None
     names: str | None = None
 

@@ -88,7 +88,13 @@ def test_split_and_official_names(tmp_path):
     assert features.read(path, classes=["Jump", "Run", "Walk"])["class"].unique().tolist() == ["Jump", "Run", "Walk"]
     plain = write(tmp_path / "plain.npz", split=None)
     assert features.read(plain, split="val")["split"].unique().tolist() == ["val"]
-    assert "has a class 'walk', which is none of the 2" in said(path, classes=["jump", "run"])
+    half = features.read(path, classes=["jump", "RUN"])
+    assert set(half["class"]) == {"jump", "RUN"} and half.attrs["unselected"] == 2
+    assert half["digest"].tolist() == [hashlib.sha256(VALUES[i].tobytes()).hexdigest() for i in half["first"]]
+    assert "lacks 1 of the 3 classes, such as 'wolk' (did you mean 'walk'?)" in said(
+        path, classes=["jump", "run", "wolk"]
+    )
+    assert "has a class 'jump', which is none of the 101 classes of ucf101" in said(path, lists=["ucf101"])
     assert "has no video of the split train" in said(write(tmp_path / "t.npz", split=["test"] * 6), split="train")
 
 
@@ -186,7 +192,20 @@ def test_files_that_are_something_else(tmp_path):
     np.save(tmp_path / "alone.npy", VALUES)
     assert "alone.csv is missing" in said(tmp_path / "alone.npy")
     (tmp_path / "alone.csv").write_text("id,label\n")
-    assert "has no column 'class'" in said(tmp_path / "alone.npy")
+    assert "has no column class, its columns are id, label" in said(tmp_path / "alone.npy")
+
+
+@pytest.mark.parametrize("end", [",", ",,", ""])
+def test_rows_of_a_csv_that_end_in_a_comma(tmp_path, end):
+    """Reading them as shifted columns would take paths for classes."""
+    path = write(tmp_path / "set.npy")
+    rows = [f"null,{name}.mp4,{NAMES[i]},{split}{end}\n" for name, i, split in zip(IDS, LABELS, SPLITS)]
+    path.with_suffix(".csv").write_text("\ufeffx,id,class,split\n" + "".join(rows))
+    table = features.read(path)
+    assert table["class"].tolist() == [NAMES[i] for i in LABELS] and table["split"].tolist() == SPLITS
+    rows[2] = rows[2].replace("walk", "walk,slowly")
+    path.with_suffix(".csv").write_text("x,id,class,split\n" + "".join(rows))
+    assert f"set.csv, line 4 has {5 + len(end)} fields where the first line has 4" in said(path)
 
 
 # --- as rows of the manifest ---------------------------------------------------------------------------

@@ -10,7 +10,11 @@ from aurl.data.prepare import READERS
 from aurl.data.video import probe
 
 HEADER = "label,youtube_id,time_start,time_end,split\n"
-read = READERS["kinetics"]
+
+
+def read(root, lists=(), **options):
+    """The table of a part of Kinetics, which need not have all classes."""
+    return READERS["kinetics"](root, lists=lists, **options)
 
 
 def touch(root, *paths):
@@ -50,7 +54,7 @@ def test_class_folders_with_and_without_csv_and_flat_files_are_the_same_clips(tm
         assert table[["class", "split"]].value_counts().to_dict() == counts
     assert by_folder["begin"].isna().all()  # the files are trimmed, and the CSV's seconds are those of the whole video
     assert {(p["status"], p["frames"], p["codec"]) for p in map(probe, from_flat["path"])} == {("ok", 20, "h264")}
-    assert by_csv.attrs == {"absent": 0, "unlisted": 0, "skipped": []}
+    assert (by_csv.attrs["absent"], by_csv.attrs["unlisted"]) == (0, 0)
 
 
 def test_split_is_chosen(tmp_path):
@@ -66,23 +70,14 @@ def test_split_is_chosen(tmp_path):
 
 def test_folders_of_other_downloaders(tmp_path):
     clip = "abcdefghijk_000003_000013"
-    touch(
-        tmp_path,
-        f"videos_train/playing_drums/{clip}.mp4",
-        f"videos_val/yoga/{clip}.mkv",
-        "annotations/kinetics_train.csv",
-        f"rawframes_train/yoga/{clip}/img_00001.jpg",
-        "test/unlabeled.mp4",
-        "train_list.txt",
-    )
+    touch(tmp_path, f"videos_train/playing_drums/{clip}.mp4", f"videos_val/yoga/{clip}.mkv", "test/unlabeled.mp4")
+    touch(tmp_path, "annotations/train.csv", f"rawframes_train/yoga/{clip}/img_00001.jpg", "train_list.txt")
     table = read(tmp_path, classes=["playing drums", "yoga"])
     assert table[["class", "split"]].values.tolist() == [["playing drums", "train"], ["yoga", "val"]]
     assert table.attrs["unlabeled"] == 1
     csv = table_of(tmp_path / "train.csv", "playing drums,abcdefghijk,3,13,train")
     assert read(tmp_path / "videos_train", annotations=csv)["class"].tolist() == ["playing drums"]
-    assert read(tmp_path / "videos_train")["class"].tolist() == [
-        "playing_drums"
-    ]  # without class names the folder's name stands
+    assert read(tmp_path / "videos_train")["class"].tolist() == ["playing_drums"]  # no list has its spelling
 
 
 def test_names_without_times_and_what_is_absent_or_unlisted(tmp_path):
@@ -93,28 +88,17 @@ def test_names_without_times_and_what_is_absent_or_unlisted(tmp_path):
         '"zumba",gone5678901,1,2,test',
         header="\ufeff" + HEADER,
     )
-    touch(
-        tmp_path,
-        "root/abcdefghijk.mp4",
-        "root/deep/er/-_bcdefghij.webm",
-        "root/other678901.mp4",
-        "root/abcdefghijk_000004_000014.mp4",
-    )
+    touch(tmp_path / "root", "abcdefghijk.mp4", "deep/er/-_bcdefghij.webm")
+    touch(tmp_path / "root", "other678901.mp4", "abcdefghijk_000004_000014.mp4")
     table = read(tmp_path / "root", annotations=str(csv), classes=2)
-    assert table[["id", "class", "split"]].values.tolist() == [
-        ["abcdefghijk", "yoga", "train"],
-        ["deep/er/-_bcdefghij", "zumba", "val"],
-    ]
-    assert table.attrs == {"absent": 1, "unlisted": 2, "skipped": []}
+    found = ["abcdefghijk yoga train", "deep/er/-_bcdefghij zumba val"]
+    assert table[["id", "class", "split"]].agg(" ".join, axis=1).tolist() == found
+    assert (table.attrs["absent"], table.attrs["unlisted"]) == (1, 2)
 
 
 def test_one_video_in_two_classes(tmp_path):
-    csv = table_of(
-        tmp_path / "all.csv",
-        "yoga,abcdefghijk,3,13,train",
-        "zumba,abcdefghijk,5,15,train",
-        "zumba,abcdefghijk,7,17,val",
-    )
+    clips = ("yoga,abcdefghijk,3,13,train", "zumba,abcdefghijk,5,15,train", "zumba,abcdefghijk,7,17,val")
+    csv = table_of(tmp_path / "all.csv", *clips)
     touch(
         tmp_path,
         "names/abcdefghijk_000005_000015.mp4",
@@ -130,85 +114,68 @@ def test_one_video_in_two_classes(tmp_path):
 
 @pytest.mark.parametrize("folder", ["train", "k400/train"])  # one comes before the replacements, the other after
 def test_replacements_take_the_place_of_broken_files(tmp_path, folder):
-    csv = table_of(
-        tmp_path / "train.csv",
-        "yoga,abcdefghijk,3,13,train",
-        "yoga,bbcdefghijk,3,13,train",
-        "yoga,cbcdefghijk,3,13,train",
-    )
+    csv = table_of(tmp_path / "train.csv", *(f"yoga,{letter}bcdefghijk,3,13,train" for letter in "abc"))
     new = "replacement/replacement_for_corrupted_k400"
     root = tmp_path / "root"
-    touch(
-        root,
-        *(f"{folder}/{a}bcdefghijk_000003_000013.mp4" for a in "ab"),
-        *(f"{new}/{a}bcdefghijk_000003_000013.mp4" for a in "bc"),
-    )
-    assert sorted(read(root, annotations=csv)["id"]) == sorted(
-        [f"{new}/bbcdefghijk_000003_000013", f"{new}/cbcdefghijk_000003_000013", f"{folder}/abcdefghijk_000003_000013"]
-    )
+    clip = "bcdefghijk_000003_000013"
+    touch(root, *(f"{folder}/{letter}{clip}.mp4" for letter in "ab"), *(f"{new}/{letter}{clip}.mp4" for letter in "bc"))
+    assert set(read(root, annotations=csv)["id"]) == {f"{new}/b{clip}", f"{new}/c{clip}", f"{folder}/a{clip}"}
 
 
 def test_the_same_clip_in_two_places(one):
     root, csv = one
     shutil.copytree(root / "train", root / "copy")
-    refused(
-        "has the clip abcdefghijk_000003_000013 twice, as copy/yoga/.* and train/yoga/.*move one away",
-        root,
-        annotations=csv,
-    )
+    said = "has the clip abcdefghijk_000003_000013 twice, as copy/yoga/.* and train/yoga/.*move one away"
+    refused(said, root, annotations=csv)
 
 
-def test_message_about_absent_clips_shows_where_one_should_be(one):
+def test_messages_about_absent_clips_and_flat_files_say_what_should_be(one, tmp_path):
     root, csv = one
+    touch(tmp_path, "flat/train/a.mp4")
+    refused("the 1 videos in .* lie in no class folders.*official CSV files under `annotations`", tmp_path / "flat")
     (root / "train/yoga/abcdefghijk_000003_000013.mp4").rename(root / "train/yoga/else.mp4")
-    refused(
-        "none of the 1 clips in .*train.csv is below .*root, "
-        "where one would be train/yoga/abcdefghijk_000003_000013.mp4 or train/abc",
-        root,
-        annotations=[csv],
-    )
+    said = "none of the 1 clips in .*train.csv is below .*root, where one would be train/yoga/abc.*mp4 or train/a"
+    refused(said, root, annotations=[csv])
 
 
-def test_message_about_flat_files_asks_for_the_csv(tmp_path):
-    trees.kinetics(tmp_path, videos=1, flat=True)
-    refused("the 6 videos in .* lie in no class folders.*official CSV files under `annotations`", tmp_path)
-
-
-def test_class_count(one):
+def test_classes_are_those_of_kinetics(one):
     root, csv = one
+    csv.write_bytes(csv.read_bytes().replace(b"train\n", b"train,\n"))  # a comma at the end changes nothing
+    for options in ({}, {"annotations": csv}):
+        with pytest.raises(UserError, match="lacks 399 of the 400 classes of kinetics400, such as 'abseiling'"):
+            READERS["kinetics"](root, **options)
+        assert READERS["kinetics"](root, classes=1, **options).attrs["list"] == "kinetics400"
     refused("has 1 classes, such as 'yoga', where 700 should be", root, classes=700)
     refused("has 1 classes, such as 'yoga', where 700 should be", root, annotations=csv, classes=700)
 
 
 def test_frames_beside_the_videos_are_passed_over(tmp_path):
-    touch(
-        tmp_path, "yoga/abcdefghijk.mp4", "rawframes/yoga/abcdefghijk/img_00001.jpg", "rawframes_flow/abcdefghijk.mp4"
-    )
+    touch(tmp_path, "yoga/abcdefghijk.mp4", "rawframes/yoga/a/img_00001.jpg", "rawframes_flow/abcdefghijk.mp4")
     assert read(tmp_path)["id"].tolist() == ["yoga/abcdefghijk"]
     csv = table_of(tmp_path / "a.csv", "yoga,abcdefghijk,3,13,train")
     assert read(tmp_path, annotations=csv).attrs["unlisted"] == 0
 
 
+ROW = b"yoga,abcdefghijk,3,13,train\n"
+
+
 @pytest.mark.parametrize(
     "content, reason",
-    [
-        (b"", "no column label, its columns are none"),
-        (b"path,label\nx.mp4,yoga\n", "no column youtube_id, its columns are path, label"),
-        (b"youtube_id,time_start,time_end,split\n", "no column label.*held back cannot be used, so leave it out"),
-        (
-            HEADER.encode() + b"yoga,abcdefghijk,3,13,train\nyoga,abcdefghijk,3,train\n",
-            "train.csv, line 3 has 4 fields where the first line has 5",
-        ),
-        (HEADER.encode() + b"\nyoga,abcdefghijk,three,13,train\n", "line 3 has 'three' as time_start"),
-        (HEADER.encode() + b"yoga,abcdefghijk,3,1.5,train\n", "line 2 has '1.5' as time_end"),
-        (HEADER.encode() + b"yoga,abcdefghijk,3,13,holdout\n", "line 2 has 'holdout' as split"),
-        (HEADER.encode() + b",abcdefghijk,3,13,train\n", "line 2 has an empty label"),
-        (HEADER.encode() + b"yoga, ,3,13,train\n", "line 2 has an empty youtube_id"),
-        (HEADER.encode() + b"\xff\xfe,abcdefghijk,3,13,train\n", "not a CSV file in UTF-8"),
-        (HEADER.encode() + b"y" * 200_000 + b",abcdefghijk,3,13,train\n", "not a CSV file in UTF-8 .field larger"),
-        (HEADER.encode(), "train.csv has no clips"),
-    ],
-)
+    [(b"", "no column label, its columns are none"),
+     (b"path,label\nx.mp4,yoga\n", "no column youtube_id, its columns are path, label"),
+     (b"youtube_id,time_start,time_end,split\n", "no column label.*labels are held back cannot be used; see DATA.md"),
+     (b"label," + HEADER.encode() + b"x," + ROW, "has two columns 'label'"),
+     (HEADER.encode() + ROW + b"yoga,abcdefghijk,3,train\n", "line 3 has 4 fields where the first line has 5"),
+     (HEADER.encode() + ROW + b"yoga,abcdefghijk,3,13,train,x,\n", "line 3 has 7 fields where the first line has 5"),
+     (HEADER.encode() + b"\nyoga,abcdefghijk,three,13,train\n", "line 3 has 'three' as time_start"),
+     (HEADER.encode() + b"yoga,abcdefghijk,3,1.5,train\n", "line 2 has '1.5' as time_end"),
+     (HEADER.encode() + b"yoga,abcdefghijk,3,13,holdout\n", "line 2 has 'holdout' as split"),
+     (HEADER.encode() + b",abcdefghijk,3,13,train\n", "line 2 has an empty label"),
+     (HEADER.encode() + b"yoga, ,3,13,train\n", "line 2 has an empty youtube_id"),
+     (HEADER.encode() + b"\xff\xfe,abcdefghijk,3,13,train\n", "not a CSV file in UTF-8"),
+     (HEADER.encode() + b"y" * 200_000 + b",abcdefghijk,3,13,train\n", "not a CSV file in UTF-8 .field larger"),
+     (HEADER.encode(), "train.csv has no clips")],
+)  # fmt: skip
 def test_broken_csv_files(one, content, reason):
     root, csv = one
     csv.write_bytes(content)

@@ -5,7 +5,9 @@ import os
 import pytest
 
 from aurl import UserError
-from aurl.data.readers.listing import EXTENSIONS, Listing, same_class
+from aurl.data import names
+from aurl.data.readers.classes import same_class
+from aurl.data.readers.listing import EXTENSIONS, Listing, counted
 
 
 def touch(root, *paths):
@@ -20,26 +22,21 @@ def found(root, **options):
 
 
 def test_every_kind_of_video_at_any_depth_and_nothing_else(tmp_path):
+    """Files with other extensions are counted, however often a folder is listed; hidden ones are not."""
     videos = [f"a/b/c/d/video{k}{extension}" for k, extension in enumerate(sorted(EXTENSIONS))]
     videos += ["Big.MP4", "a/x.Avi", "a/two.dots.mkv"]
-    touch(tmp_path, *videos)
-    touch(
-        tmp_path,
-        "a/notes.txt",
-        "a/frame.jpg",
-        "mp4",
-        "a/.hidden.mp4",
-        ".cache/v.mp4",
-        "__MACOSX/a/v.mp4",
-        "a/v.mp4.part",
-    )
-    assert found(tmp_path) == (sorted(videos), [])
-
-
-def test_names_with_spaces_quotes_and_other_alphabets(tmp_path):
-    videos = ['it\'s "so"/a b.mp4', "бег/видео.mp4", "走る/映画;&$(x).avi", "new\nline/#122_x!.avi"]
-    touch(tmp_path, *videos)
-    assert found(tmp_path) == (sorted(videos), [])
+    touch(tmp_path, *videos, "a/notes.txt", "a/more.TXT", "a/b/frame.jpg", "mp4", "a/v.mp4.part")
+    touch(tmp_path, "a/.hidden.mp4", ".cache/v.mp4", "__MACOSX/a/v.mp4")
+    listing = Listing(tmp_path, "ROOT/video")
+    for _ in range(2):
+        assert sorted(listing.videos(listing.top)) == sorted(videos) and not listing.skipped
+    assert listing.others() == {".txt": 2, "no extension": 1, ".part": 1, ".jpg": 1}
+    assert counted(listing.others()) == "5 other files (2 .txt, 1 no extension, 1 .part, 1 .jpg)"
+    assert counted({".csv": 1}) == "1 other file (1 .csv)"
+    touch(tmp_path, "only/v.mp4x")
+    listing = Listing(tmp_path / "only", "ROOT/video")
+    with pytest.raises(UserError, match=r"only has no videos, only 1 other file \(1 \.mp4x\): expected"):
+        listing.table(listing.videos(listing.top))
 
 
 def test_names_that_are_not_text_are_left_out_and_listed(tmp_path):
@@ -47,10 +44,9 @@ def test_names_that_are_not_text_are_left_out_and_listed(tmp_path):
     for name in (b"a/bad\xff.mp4", b"a/note\xff.txt"):
         open(os.path.join(os.fsencode(tmp_path), name), "w").close()
     os.mkdir(os.path.join(os.fsencode(tmp_path), b"class\xfe"))
-    assert found(tmp_path) == (
-        ["a/good.mp4"],
-        ["a/bad\\xff.mp4: its name is not UTF-8", "class\\xfe: its name is not UTF-8"],
-    )
+    skipped = ["a/bad\\xff.mp4: its name is not UTF-8", "class\\xfe: its name is not UTF-8"]
+    assert found(tmp_path) == (["a/good.mp4"], skipped)
+    assert found(tmp_path, any_name=True) == (["a/bad\udcff.mp4", "a/good.mp4"], [])
 
 
 def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
@@ -62,24 +58,10 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
     (root / "a/up").symlink_to("..")
     (elsewhere / "deep/back").symlink_to(root / "a")  # root/link/deep/back -> root/a, whose `up` leads to root
     videos, skipped = found(root)
-    assert videos == [
-        "a/one.mp4",
-        "again/deep/back/one.mp4",
-        "again/deep/two.mp4",
-        "link/deep/back/one.mp4",
-        "link/deep/two.mp4",
-    ]
-    assert skipped == [
-        f"{path}: it leads back to a folder above it" for path in ("a/up", "again/deep/back/up", "link/deep/back/up")
-    ]
-
-
-def test_two_folders_that_link_to_each_other_end(tmp_path):
-    for one, other in ("ab", "ba"):
-        touch(tmp_path, f"{one}/{one}.mp4")
-        (tmp_path / one / "other").symlink_to(tmp_path / other)
-    videos, skipped = found(tmp_path)
-    assert videos == ["a/a.mp4", "a/other/b.mp4", "b/b.mp4", "b/other/a.mp4"] and len(skipped) == 2
+    linked = [f"{link}/deep/{video}.mp4" for link in ("again", "link") for video in ("back/one", "two")]
+    assert videos == ["a/one.mp4", *linked]
+    circles = ("a/up", "again/deep/back/up", "link/deep/back/up")
+    assert skipped == [f"{path}: it leads back to a folder above it" for path in circles]
 
 
 def test_broken_links_are_videos_for_the_decoder_to_refuse(tmp_path):
@@ -104,12 +86,9 @@ def test_ignored_folders_are_not_opened(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "make, reason",
-    [
-        (lambda path: None, "No such file"),
-        (lambda path: path.touch(), "is not a folder"),
-        (lambda path: path.symlink_to(path), "Too many levels"),
-    ],
-)
+    [(lambda path: None, "No such file"), (lambda path: path.touch(), "is not a folder"),
+     (lambda path: path.symlink_to(path), "Too many levels")],
+)  # fmt: skip
 def test_roots_that_cannot_be_listed(tmp_path, make, reason):
     make(tmp_path / "root")
     with pytest.raises(UserError, match=f"root .*{reason}.*expected ROOT/video; see DATA.md") as caught:
@@ -144,44 +123,70 @@ def test_nothing_is_opened_and_no_file_is_asked_for_its_status(tmp_path, monkeyp
 def test_table_columns_types_and_order(tmp_path):
     listing = Listing(tmp_path, "ROOT/video")
     table = listing.table([("b/2.mp4", "b", ""), ("a/1.x.mp4", "a", "val", "/000", 1, 2.5)], lost=3)
-    assert table.to_dict("list") | {"begin": 0, "end": 0} == {
-        "id": ["a/1.x/000", "b/2"],
-        "path": [f"{tmp_path}/a/1.x.mp4", f"{tmp_path}/b/2.mp4"],
-        "class": ["a", "b"],
-        "split": ["val", ""],
-        "begin": 0,
-        "end": 0,
-    }
+    assert table[["id", "path", "class", "split"]].values.tolist() == [
+        ["a/1.x/000", f"{tmp_path}/a/1.x.mp4", "a", "val"], ["b/2", f"{tmp_path}/b/2.mp4", "b", ""]
+    ]  # fmt: skip
     assert table[["begin", "end"]].iloc[0].tolist() == [1, 2.5] and table[["begin", "end"]].iloc[1].isna().all()
-    assert table.attrs == {"lost": 3, "skipped": []} and listing.table([("a.mp4", "a", "")])["end"].dtype == float
-
-
-def test_two_files_with_one_id(tmp_path):
+    assert table.attrs == {"lost": 3, "skipped": [], "others": {}, "list": None, "merged": 0, "unselected": 0}
+    assert listing.table([("a.mp4", "a", "")])["end"].dtype == float
     videos = [("a/v.mp4", "a", ""), ("a/w.mp4", "a", ""), ("a/v.AVI", "a", "")]
     with pytest.raises(UserError, match=r"a/v\.AVI and .*a/v\.mp4 would have the same id"):
-        Listing(tmp_path, "ROOT/video").table(videos)
+        listing.table(videos)
+
+
+TWO = [("a.mp4", "playing_drums", ""), ("b.mp4", "ZUMBA", "")]
 
 
 @pytest.mark.parametrize(
     "classes, reason",
-    [
-        (3, "has 2 classes, such as 'playing_drums', where 3 should be"),
-        (["playing drums"], "a class 'ZUMBA', which is none of the 1"),
-        (["playing drums", "zumba", "abseiling", "yoga"], "lacks 2 of the 4 classes, such as 'abseiling'"),
-        (["playing drums", "zumbas"], "did you mean 'zumbas'"),
-    ],
-)
-def test_other_classes_than_expected(tmp_path, classes, reason):
-    videos = [("a.mp4", "playing_drums", ""), ("b.mp4", "ZUMBA" if "did" not in reason else "zumba", "")]
+    [(3, "has 2 classes, such as 'ZUMBA', where 3 should be"),
+     (["playing drums", "yoga", "abseiling"], "lacks 2 of the 3 classes, such as 'yoga':"),
+     (["playing drumz"], r"lacks 1 of the 1 classes, such as 'playing drumz' \(did you mean 'playing_drums'\?\):")],
+)  # fmt: skip
+def test_other_classes_than_wanted(tmp_path, classes, reason):
     with pytest.raises(UserError, match=reason):
-        Listing(tmp_path, "ROOT/video").table(videos, classes)
+        Listing(tmp_path, "ROOT/video").table(TWO, classes)
 
 
-def test_names_are_corrected_to_the_official_ones(tmp_path):
-    official = ["playing drums", "massaging person's head", "passing American football (in game)", "été"]
-    folders = ["playing_drums", "massaging_persons_head", "passing_american_football_in_game", "e\u0301te\u0301"]
-    table = Listing(tmp_path, "ROOT/video").table([(f"{k}.mp4", name, "") for k, name in enumerate(folders)], official)
-    assert table["class"].tolist() == official
+def test_a_list_selects_classes_and_names_them(tmp_path):
+    table = Listing(tmp_path, "ROOT/video").table(TWO, ["playing drums"])
+    assert table["class"].tolist() == ["playing drums"] and table.attrs["unselected"] == 1
+    official = Listing(tmp_path, "ROOT/video").table(TWO, ["PlayingDrums"], ["ucf101", "kinetics700"])
+    assert official["class"].tolist() == ["playing drums"] and official.attrs["list"] == "kinetics700"
+
+
+def test_official_lists(tmp_path):
+    """All classes of the list must be there, in any spelling, unless `classes` gives their number."""
+
+    def table(found, *lists, **options):
+        return Listing(tmp_path, "ROOT/video").table(
+            [(f"{k}.mp4", c, "") for k, c in enumerate(found)], **options, lists=lists
+        )
+
+    kinetics = [f"kinetics{number}" for number in (400, 600, 700)]
+    for name in kinetics:
+        labels = names.load(name)[0]
+        spelt = table([label.replace(" ", "_").replace("'", "").upper() for label in labels], *kinetics)
+        assert sorted(spelt["class"]) == sorted(labels) and spelt.attrs["list"] == name
+    with pytest.raises(
+        UserError, match="lacks 1 of the 700 classes of kinetics700, such as 'zumba' .if that is intended, set"
+    ):
+        table(labels[:-1], *kinetics)
+    with pytest.raises(UserError, match="has a class 'zumbaa', which is none of the 700 .*did you mean 'zumba'"):
+        table([*labels, "zumbaa"], *kinetics)
+    few = table(["ZUMBA", "fly"], "kinetics700", classes=2)
+    assert few["class"].tolist() == ["zumba", "fly"]  # a number says nothing about the names
+    assert table(["e\u0301te\u0301"], classes=["été"])["class"].tolist() == ["été"]
+
+
+def test_one_class_in_two_spellings(tmp_path):
+    both = [*TWO, ("c.mp4", "playing drums", "")]
+    said = "has one class in two spellings, 'playing drums' and 'playing_drums', so give both the same name: expected"
+    with pytest.raises(UserError, match=said):
+        Listing(tmp_path, "ROOT/video").table(both)
+    for classes, lists in ((["playing drums", "zumba"], ()), (2, ["kinetics700"])):  # these say that it is one
+        table = Listing(tmp_path, "ROOT/video").table(both, classes, lists)
+        assert table["class"].tolist() == ["playing drums", "zumba", "playing drums"] and table.attrs["merged"] == 1
 
 
 def test_spellings_that_are_and_are_not_the_same_class():
