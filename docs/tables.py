@@ -1,0 +1,203 @@
+"""Put generated tables and sentences into the documents: ``make docs``.
+
+``<!-- begin FILE -->`` in a document stands for a file that the pipeline or a benchmark made, ``<!-- begin NAME() -->``
+for a function of this module. The text between it and the next ``<!-- end -->`` is replaced.
+"""
+
+import re
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from aurl import UserError, models, text
+from aurl.project.config import Sections
+from aurl.project.files import write_bytes
+
+STUDIES = "reports/ablations"
+MAIN = f"{STUDIES}/verbs-unseen"  # the comparison that the README shows
+README_ROWS = {
+    "aurl": "$L_S + L_C + L_{US}$, class generator as released",
+    "aurl_both": "the same, class generator as the text describes it",
+    "visual_centers": "$L_S + L_C$",
+    "contrastive": "$L_S$",
+    "frozen": "$L_S$ against fixed word vectors",
+    "alignment": "the first half of $L_S$: no uniformity",
+    "e2e": "the baseline: regression onto fixed word vectors",
+    "classifier": "$L_C$: ignores class names, should be at chance",
+}
+METHOD_SECTIONS = ["data", "prepare", "clip", "text", "model", "loss", "generator", "train", "evaluate"]
+OWN = ["datasets", "proxies", "descriptions"]  # depend on a machine or a data set
+AUTHORS_HOURS, AUTHORS_GPUS = 45, 8  # of one training, on V100
+KINETICS, TRAINED, TESTED = 558_278, 521_647, 20_086  # the authors' videos: all, those they trained on, both test sets
+MARKED = re.compile(r"(<!-- begin (\S+) -->\n)(.*?)(<!-- end -->)", re.S)
+
+
+def read(path):
+    """The text of a generated file. Raises UserError where it does not exist yet."""
+    try:
+        return Path(path).read_text()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: make it with `make reproduce`, or `make ablations` for studies.") from None
+
+
+def content(name):
+    """The text that belongs between the markers of ``name``."""
+    return TABLES[name]() if name in TABLES else read(name)
+
+
+def fill(document):
+    """The text of a document with the content of all its markers."""
+    return MARKED.sub(lambda found: found[1] + content(found[2]) + found[4], document)
+
+
+def frame(path):
+    """A generated CSV file as a data frame."""
+    return pd.read_csv(StringIO(read(path)))
+
+
+def table(rows, columns):
+    """Rows of cells as a Markdown table."""
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in (columns, ["---"] * len(columns), *rows))
+
+
+def verdict():
+    """The sentence that counts the claims which hold, end to end."""
+    return read(f"{MAIN}-claims.md").splitlines()[0] + "\n"
+
+
+def summary():
+    """The README's table: a few variants of the full comparison, and AURL's gain over each."""
+    lines = [line.split("|")[1:-1] for line in read(f"{MAIN}.md").splitlines()]
+    head, *rows = [[cell.strip() for cell in line] for line in lines]
+    columns = [next(i for i, name in enumerate(head) if name.startswith(start)) for start in ("top-1", "times", "aurl")]
+    found = {row[0]: [*(row[i] for i in columns), row[-1]] for row in rows}
+    names = ["variant", "loss", *(head[i] for i in columns), "`aurl` is"]
+    return table([[f"`{name}`", what, *found[name]] for name, what in README_ROWS.items() if name in found], names)
+
+
+def trainings():
+    """The number and the duration of the trainings behind the comparison."""
+    runs = pd.concat(frame(path) for path in sorted(Path(STUDIES).glob("*/runs.csv")))
+    runs = runs[runs["set"] == Path(MAIN).name]
+    return f"Behind this table are {len(runs)} trainings, {runs['seconds'].sum() / 3600:.1f} hours in sum.\n"
+
+
+def durations():
+    """The minutes of ``make reproduce``, and the downloads and the disk space of the environment."""
+    minutes, size = (
+        frame("reports/tables/durations.csv"),
+        frame("reports/tables/installation.csv").set_index("what")["gb"],
+    )
+    total = minutes.loc[minutes["job"].str.contains("all, side by side"), "minutes"]
+    download, disk = size["download"], size["environment"]
+    return (
+        f"`make reproduce` takes {total.min():.1f} to {total.max():.1f} minutes on two cores without a GPU. The "
+        f"environment is installed before, once: {download:.1f} GB of downloads, {disk:.1f} GB on disk.\n"
+    )
+
+
+def settings():
+    """Every parameter of the method that differs between the default and the paper's setting."""
+    default, paper = yaml.safe_load(read("params.yaml")), yaml.safe_load(read("params.paper.yaml"))
+    rows = [
+        [f"`{section}.{name}`", f"`{paper[section].get(name)}`", f"`{value}`"]
+        for section in METHOD_SECTIONS
+        for name, value in default[section].items()
+        if name not in OWN and value != paper[section].get(name)
+    ]
+    return table(rows, ["parameter", "`params.paper.yaml`", "`params.yaml`"])
+
+
+def model():
+    """Facts on the checkpoint of the variant ``aurl``."""
+    params = Sections.model_validate(yaml.safe_load(read("params.yaml")))
+    unseen, seen = params.data.test[0], len(frame("reports/tables/overlap.csv").query("not removed")["class"].unique())
+    chance = frame("reports/tables/ablations.csv").set_index("set")["chance"][[unseen]].iloc[0]
+    dim = text.WordVectors.load(params.text.vectors).embed(["walk"]).shape[1]
+    count = sum(weight.numel() for weight in models.build(params.model, seen, dim).parameters())
+    clip, train = params.clip, params.train
+    rows = [
+        ["parameters", f"{count:,}"],
+        ["input", f"clips of {clip.frames} frames, {clip.stride} apart, of {clip.size}x{clip.size} pixels, in RGB"],
+        ["output", f"{params.model.dim} numbers of unit length for a video, and as many for a class name"],
+        ["class names", f"word vectors of {dim} dimensions, `{params.text.vectors}`"],
+        ["training set", f"{' and '.join(f'`{name}`' for name in params.data.train)}, {seen} classes"],
+        ["test set", f"`{unseen}`, {1 / chance:.0f} other classes"],
+        ["training", f"{train.epochs} epochs of batches of {train.batch}, learning rate {train.lr}"],
+    ]
+    return table(rows, ["variant `aurl`", ""])
+
+
+def cost():
+    """The cost of one training at the paper's size, of its data and of its evaluation."""
+    params = yaml.safe_load(read("params.paper.yaml"))
+    steps = params["train"]["epochs"] * params["train"]["steps"]
+    clips, tested = steps * params["train"]["batch"], TESTED * sum(params["evaluate"]["clips"])
+    rate = clips / AUTHORS_HOURS / 3600
+    step, loader = frame("reports/tables/paper_scale.csv"), frame("reports/tables/loader.csv")
+    hours = steps * step["seconds"].median() / 3600
+    per_core = loader[loader["crop"] == params["clip"]["crop"]].groupby("video")["per_core"].last()
+    proxy = frame("reports/tables/decoding.csv").query("video == 'H.264 340x256' and way == 'proxy'").iloc[0]
+    making, disk = KINETICS * proxy["seconds_to_make"] / 3600, KINETICS * proxy["kilobytes"] / 1e6
+    rows = [
+        ["one training", f"{steps:,} steps, {clips:,} clips", "`params.paper.yaml`"],
+        [
+            "the authors' time for it",
+            f"{AUTHORS_HOURS} hours on {AUTHORS_GPUS} V100, {rate:.0f} clips a second",
+            "the released code",
+        ],
+        ["on GPUs that together train M clips a second", f"{clips / 3600:,.0f} / M hours", "arithmetic"],
+        [
+            f"on {step['device'][0]}",
+            f"{hours:,.0f} hours at {step['seconds'].median():.0f} s a step",
+            "`benchmarks/paper_scale.py`",
+        ],
+        [
+            f"memory there, `train.micro_batch: {step['micro_batch'][0]}`",
+            f"{step['peak_gb'][0]:.1f} GB",
+            "`benchmarks/paper_scale.py`",
+        ],
+        [
+            f"cores that decode {rate:.0f} clips a second",
+            f"{rate / per_core['proxy']:.1f} from proxies, {rate / per_core['original']:.1f} from 340x256 pixels",
+            "`benchmarks/loader.py`",
+        ],
+        [
+            f"proxies of {KINETICS:,} videos of ten seconds, 340x256",
+            f"{making:,.0f} core hours, {disk:,.0f} GB",
+            "`benchmarks/decoding.py`",
+        ],
+        [
+            f"features of {TESTED:,} test videos",
+            f"{tested:,} clips, {tested / clips:.1%} of a training's, forward only",
+            "arithmetic",
+        ],
+        [
+            "features of all training videos, for `heads`",
+            f"{TRAINED:,} clips, {TRAINED / clips:.1%} of a training's, forward only",
+            "arithmetic",
+        ],
+    ]
+    return table(rows, ["item", "cost", "source"])
+
+
+TABLES = {
+    f"{function.__name__}()": function for function in (verdict, summary, trainings, durations, settings, model, cost)
+}
+
+
+def main():
+    documents = {path: fill(path.read_text()) for path in (*Path().glob("*.md"), *Path("docs").glob("*.md"))}
+    for path, document in documents.items():  # or none, where a table is missing
+        if document != path.read_text():
+            write_bytes(path.resolve(), document.encode())
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"aurl: {error}")
