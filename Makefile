@@ -25,7 +25,7 @@ else
 export PYTHONPATH := $(CURDIR)
 endif
 
-.PHONY: reproduce ablations test lint lab readme lock clean
+.PHONY: reproduce ablations test lint lab docs lock clean
 
 reproduce: $(INSTALLED)
 	@python -m aurl.pipeline.reproduce
@@ -44,8 +44,8 @@ lint: $(INSTALLED)
 lab: $(INSTALLED)
 	jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
-readme: $(INSTALLED)  # put the regenerated tables between the README's markers, before they are committed
-	python -m aurl.pipeline.readme
+docs: $(INSTALLED)  # fill the documents' tables, before they are committed
+	python docs/tables.py
 	python .ci/compare.py --record
 
 $(INSTALLED): requirements.lock pyproject.toml

@@ -3,7 +3,7 @@
 Another kind of processor, or another precision or memory layout that `auto` chose, rounds sums differently, and
 training drifts from there. The tolerance is then a coarse one: it catches a pipeline that no longer learns.
 
-    python .ci/compare.py --record      # part of `make readme`: note how results that are not committed yet were made
+    python .ci/compare.py --record      # part of `make docs`: note how results that are not committed yet were made
 """
 
 import json

@@ -52,6 +52,7 @@ def setup(app):
     app.add_directive("modules", Modules)
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     logging.getLogger("sphinx").addHandler(FullDisk())
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def adapt(app, docname, source):

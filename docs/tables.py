@@ -68,6 +68,11 @@ def verdict():
     return read(f"{MAIN}-claims.md").splitlines()[0] + "\n"
 
 
+def heads_verdict():
+    """The same on fixed features."""
+    return read(f"{MAIN}-heads-claims.md").splitlines()[0] + "\n"
+
+
 def summary():
     """The README's table: a few variants of the full comparison, and AURL's gain over each."""
     lines = [line.split("|")[1:-1] for line in read(f"{MAIN}.md").splitlines()]
@@ -147,7 +152,7 @@ def cost():
         [
             "the authors' time for it",
             f"{AUTHORS_HOURS} hours on {AUTHORS_GPUS} V100, {rate:.0f} clips a second",
-            "the released code",
+            "the authors",
         ],
         ["on GPUs that together train M clips a second", f"{clips / 3600:,.0f} / M hours", "arithmetic"],
         [
@@ -185,7 +190,8 @@ def cost():
 
 
 TABLES = {
-    f"{function.__name__}()": function for function in (verdict, summary, trainings, durations, settings, model, cost)
+    f"{function.__name__}()": function
+    for function in (verdict, heads_verdict, summary, trainings, durations, settings, model, cost)
 }
 
 

@@ -102,7 +102,7 @@ def test_files_that_stages_hand_on_are_the_pipelines():
         paths.HEADS_SWEEPS,
         paths.SCORES,
         paths.STAGE_CODE,
-        paths.SITE,
+        paths.SITE / ".nojekyll",
         paths.heads("set").parent,
         paths.run(*run),
         paths.history(*run),

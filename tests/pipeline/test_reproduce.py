@@ -275,7 +275,7 @@ def test_front_page_is_named_where_there_is_one(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == said
 
 
-COMMANDS = ["check", "code", "heads", "notebook", "readme", "reproduce", "site", "sphere", "studies", "train"]
+COMMANDS = ["check", "code", "heads", "notebook", "reproduce", "sphere", "studies", "train"]
 
 
 @pytest.mark.parametrize("module", ["project.cache", *(f"pipeline.{name}" for name in COMMANDS)])
