@@ -11,13 +11,15 @@ import os
 import pkgutil
 import re
 import sys
+from html import escape
 from importlib import import_module
 from pathlib import Path
 
 from docutils.nodes import SkipNode
-from docutils.utils.math.latex2mathml import tex2mathml
+from latex2mathml.converter import convert
 from sphinx.errors import SphinxError
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.logging import getLogger
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -66,7 +68,7 @@ def adapt(app, docname, source):
         mark, shown, file, anchor = link.groups()
         target = Path(os.path.normpath(base / file))
         executed = [name for name in chapters if name.startswith(f"chapters/{target.stem}")]
-        page = executed[0] if target.parent == ROOT / "notebooks" and executed else places.get(target)
+        page = executed[0] if target.parent == ROOT / "notebooks" and executed else places.get(target.resolve())
         if page:
             href = os.path.relpath(page, os.path.dirname(docname) or ".") + f".html{anchor or ''}"
             shown = re.sub("`([^`]+)`", r"<code>\1</code>", shown)
@@ -122,11 +124,16 @@ class Modules(SphinxDirective):
 
 
 def write_formula(translator, node):
-    """Write a formula as MathML, which browsers draw without a script."""
-    block = node.tagname == "math_block"
-    latex = node.astext().replace(r"\textit", r"\text").replace(r"\big", "")  # commands that docutils lacks
-    tag = "div" if block else "span"
-    translator.body.append(f'<{tag} class="math">{tex2mathml(latex, as_block=block)}</{tag}>')
+    """Write a formula as MathML, which browsers draw without a script, or as code where it cannot be converted."""
+    display, tag = ("block", "div") if node.tagname == "math_block" else ("inline", "span")
+    latex = node.astext().replace(r"\arg", r"\operatorname{arg}")
+    try:
+        formula = convert(rf"\begin{{aligned}}{latex}\end{{aligned}}" if r"\\" in latex else latex, display=display)
+    except Exception as error:  # the package has no common class
+        getLogger(__name__).warning("cannot convert %s (%s)", latex, type(error).__name__, location=node)
+        formula = f"<code>{escape(latex)}</code>"
+    functions = re.sub("<mi>([a-z]{2,})</mi>", r'<mo lspace="0.167em" rspace="0.167em">\1</mo>', formula)
+    translator.body.append(f'<{tag} class="math">{functions}</{tag}>')
     raise SkipNode
 
 
