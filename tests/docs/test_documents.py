@@ -62,8 +62,8 @@ def test_cost_follows_from_the_measurements(monkeypatch):
     params["train"] |= {"epochs": 2, "steps": 100, "batch": 810}  # 162,000 clips: one a second in the authors' time
     files = {
         "params.paper.yaml": yaml.safe_dump(params),
-        "reports/tables/paper_scale.csv": "step,seconds,micro_batch,peak_gb,device\n1,90,4,7,cpu\n2,36,4,7,cpu\n3,18,4,7,cpu",
-        "reports/tables/loader.csv": "video,crop,per_core\nproxy,squash,4\nproxy,squash,2\noriginal,squash,0.5\nproxy,crop,9",
+        "reports/tables/paper_scale.csv": "seconds,micro_batch,peak_gb,device\n90,4,7,cpu\n36,4,7,cpu\n18,4,7,cpu",
+        "reports/tables/loader.csv": "video,crop,per_core\nproxy,squash,2\noriginal,squash,0.5\nproxy,crop,9",
         "reports/tables/decoding.csv": "video,way,kilobytes,seconds_to_make\nH.264 340x256,proxy,1000,3600\n",
     }
     monkeypatch.setitem(TABLES["read"].__globals__, "read", files.__getitem__)
@@ -95,9 +95,9 @@ def test_no_result_enters_by_hand(page):
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md", "MODEL_CARD.md"])
 def test_prose_on_results_has_no_number_of_its_own(page):
-    text = re.sub(r"```.*?```|`[^`]*`|\$[^$]*\$", "", written(page), flags=re.S)
+    text = re.sub(r"```.*?```|`[^`]*`|\$[^$]*\$|R\(2\+1\)D", "", written(page), flags=re.S)
     known = {"2022", "2203.15381", "44.39", "27.37", "95", "0.05", "0", "1", "4", "45", "10"}  # and names of data sets
-    assert {*re.findall(r"(?<![\w.-])\d[\d.,]*\d|(?<![\w.-])\d", text)} <= known
+    assert {*re.findall(r"(?<![\w.-])\d[\d.,]*\d|(?<![\w.-])\d(?!\w)", text)} <= known
 
 
 def test_parameters_have_the_learning_rates_that_the_search_found_best():
@@ -130,8 +130,8 @@ def test_every_picture_of_the_pipeline_is_the_one_that_its_chapter_shows():
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.parent.name)
 def test_comparison_shows_the_tables_and_pictures_beside_it(path, request):
     folder = path.parent
-    if re.fullmatch(r"verbs-\d|mocap|sources", folder.name):
-        request.applymarker(pytest.mark.xfail(reason=OUTDATED))
+    if re.fullmatch(r"verbs-\d", folder.name):
+        request.applymarker(pytest.mark.xfail(reason=OUTDATED, strict=True))
     inside = folder.name != "notebooks"
     tables, figures = (folder, folder) if inside else (ROOT / "reports/tables", ROOT / "reports/figures")
     cells = {re.sub("<[^>]*>", "", cell).strip() for html in outputs(path, "text/html") for cell in html.split("\n")}
@@ -189,7 +189,12 @@ def anchors(text):
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-RUN = ["docs/changes.md", "docs/equations.md", "docs/walk.md"]  # by tests of their own, or by a benchmark
+RUN = [
+    "docs/changes.md",
+    "docs/equations.md",
+    "docs/index.md",
+    "docs/walk.md",
+]  # by tests of their own, or by a benchmark
 GUIDES = ["README.md", "CONTRIBUTING.md", "MODEL_CARD.md", *(page for page in DOCS if page not in RUN)]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -200,14 +205,15 @@ OTHERS = {  # what is named and is no part of the project
     "AURL662_checkpoint.pth.tar", "class/video", "source .venv/bin/activate", ".venv", "aurl_…",
     "pipx run pre-commit install", "PYTORCH_ENABLE_MPS_FALLBACK=1", "auto",
     "dvc exp show", "dvc plots show", "dvc commit", "torch.compile", "model.json",
-    "reports/released/", *backbones.NAMES, "mvit", "swin3d",
+    "reports/released/", "released", "F", ".nojekyll", "build/site/index.html", "git clone ADDRESS aurl && cd aurl", "dvc metrics diff", "torch.nn.functional",
+    *backbones.NAMES, "mvit", "swin3d",
 }  # fmt: skip
 
 
 def named(page):
     """What a page names in code: every span and every line of a code block, without its comment."""
     text = written(page)
-    blocks = re.findall(r"```\w*\n(.*?)```", text, flags=re.S)
+    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.S)
     lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
     return {*filter(None, lines), *re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))}
 
@@ -250,7 +256,7 @@ def is_command(line):
         return set(words) <= TARGETS
     if tool == "pip":
         return words[0] == "install" and set(re.findall(r"\w+", words[1])) <= {*EXTRAS}
-    if tool == "cp":
+    if tool in ("cp", "sphinx-build"):
         return all(map(is_file, words))
     if tool == "tensorboard":
         return words == ["--logdir", f"{paths.LIVE}/tensorboard"]
@@ -331,7 +337,7 @@ def mentioned(tree, name):
     ("module", "function", "file", "tests"), EQUATIONS, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_equation_has_its_function_and_the_tests_that_prove_it(module, function, file, tests):
-    defined = getattr(importlib.import_module(f"aurl.{module}"), function)
+    defined = getattr(importlib.import_module(".".join(Path(file).with_suffix("").parts[1:])), function)
     assert callable(defined) and Path(inspect.getsourcefile(defined)).samefile(PAGE.parent / file)
     assert tests
     for test, path in tests:
