@@ -20,7 +20,7 @@ STUDIES = "reports/ablations"
 MAIN = f"{STUDIES}/verbs-unseen"  # the comparison that the README shows
 README_ROWS = {
     "aurl": "$L_S + L_C + L_{US}$, class generator as released",
-    "aurl_both": "the same, class generator as the text describes it",
+    "aurl_both": "the same, class generator in one reading of the text",
     "visual_centers": "$L_S + L_C$",
     "contrastive": "$L_S$",
     "frozen": "$L_S$ against fixed word vectors",

@@ -202,11 +202,10 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
 TOOLS = {"bash", "git", "make", "torchrun"}
 OTHERS = {  # what is named and is no part of the project
-    "AURL662_checkpoint.pth.tar", "class/video", "source .venv/bin/activate", ".venv", "aurl_…",
-    "pipx run pre-commit install", "PYTORCH_ENABLE_MPS_FALLBACK=1", "auto",
-    "dvc exp show", "dvc plots show", "dvc commit", "torch.compile", "model.json",
-    "reports/released/", "released", "F", ".nojekyll", "build/site/index.html", "git clone ADDRESS aurl && cd aurl", "dvc metrics diff", "torch.nn.functional",
-    *backbones.NAMES, "mvit", "swin3d",
+    "AURL662_checkpoint.pth.tar", "class/video", "source .venv/bin/activate", ".venv", "F", "torch.nn.functional",
+    "pipx run pre-commit install", "git clone ADDRESS aurl && cd aurl", "PYTORCH_ENABLE_MPS_FALLBACK=1", "auto",
+    "dvc exp show", "dvc plots show", "dvc commit", "dvc metrics diff", "torch.compile", "model.json", "released",
+    "reports/released/", ".nojekyll", "build/site/index.html", *backbones.NAMES, "mvit", "swin3d",
 }  # fmt: skip
 
 
