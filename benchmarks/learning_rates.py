@@ -4,7 +4,7 @@
 
 writes reports/tables/learning_rates.csv and .md, or the file that ``--table`` names. Every variant of
 `params.yaml` is trained at three rates, then at the next one outward for as long as its best lies at an
-edge. The score is top-1 on held-back videos of the training classes; no unseen class is looked at. Variants
+edge. The score is top-1 on held-out videos of the training classes, which are unseen classes of other folds. Variants
 that differ only in their class generator share the rate of `aurl`. Trainings run side by side, one per core.
 A training that was finished before is taken over, one that was killed goes on. Rows of variants that are not
 named stay in the table. The pipeline's first two stages must have run (`dvc repro 02_embed_class_names`).

@@ -15,6 +15,7 @@ import yaml
 from aurl import UserError, models, text
 from aurl.project.config import Sections
 from aurl.project.files import write_bytes
+from aurl.project.markdown import markdown_table
 
 STUDIES = "reports/ablations"
 MAIN = f"{STUDIES}/verbs-unseen"  # the comparison that the README shows
@@ -58,11 +59,6 @@ def frame(path):
     return pd.read_csv(StringIO(read(path)))
 
 
-def table(rows, columns):
-    """Rows of cells as a Markdown table."""
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in (columns, ["---"] * len(columns), *rows))
-
-
 def verdict():
     """The sentence that counts the claims which hold, end to end."""
     return read(f"{MAIN}-claims.md").splitlines()[0] + "\n"
@@ -80,7 +76,9 @@ def summary():
     columns = [next(i for i, name in enumerate(head) if name.startswith(start)) for start in ("top-1", "times", "aurl")]
     found = {row[0]: [*(row[i] for i in columns), row[-1]] for row in rows}
     names = ["variant", "loss", *(head[i] for i in columns), "`aurl` is"]
-    return table([[f"`{name}`", what, *found[name]] for name, what in README_ROWS.items() if name in found], names)
+    return markdown_table(
+        names, [[f"`{name}`", what, *found[name]] for name, what in README_ROWS.items() if name in found]
+    )
 
 
 def trainings():
@@ -113,7 +111,7 @@ def settings():
         for name, value in default[section].items()
         if name not in OWN and value != paper[section].get(name)
     ]
-    return table(rows, ["parameter", "`params.paper.yaml`", "`params.yaml`"])
+    return markdown_table(["parameter", "`params.paper.yaml`", "`params.yaml`"], rows)
 
 
 def model():
@@ -133,7 +131,7 @@ def model():
         ["test set", f"`{unseen}`, {1 / chance:.0f} other classes"],
         ["training", f"{train.epochs} epochs of batches of {train.batch}, learning rate {train.lr}"],
     ]
-    return table(rows, ["variant `aurl`", ""])
+    return markdown_table(["variant `aurl`", ""], rows)
 
 
 def cost():
@@ -186,7 +184,7 @@ def cost():
             "arithmetic",
         ],
     ]
-    return table(rows, ["item", "cost", "source"])
+    return markdown_table(["item", "cost", "source"], rows)
 
 
 TABLES = {
