@@ -218,6 +218,8 @@ OTHERS = {  # what is named and is no part of the project
     "AURL662_checkpoint.pth.tar", "class/video", "source .venv/bin/activate", ".venv", "F", "torch.nn.functional",
     "pipx run pre-commit install", "git clone ADDRESS aurl && cd aurl", "PYTORCH_ENABLE_MPS_FALLBACK=1", "auto",
     "dvc exp show", "dvc plots show", "dvc commit", "dvc metrics diff", "torch.compile", "model.json", "released",
+    "adds_to", "folds", "rendered", "frames", "probed", "encoded", "features", "trainings", "arithmetic",
+    "[tool.mutmut]", "mutmut run", "pip install mutmut",
     "reports/released/", ".nojekyll", "build/site/index.html", *backbones.NAMES, "mvit", "swin3d",
 }  # fmt: skip
 
