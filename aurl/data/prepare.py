@@ -160,7 +160,8 @@ def _usable(name, listed, prepare, rejected, report):
     skipped = [(name, "", "", *line.rpartition(": ")[::2]) for line in listed.attrs["skipped"]]
     rejected.append(pd.DataFrame(skipped, columns=probing.REASONS))
     known = PROBED / f"{name}.jsonl"
-    rows = usable(probing.probe_all(listed, known, prepare.min_frames, f"probing {name}", prepare.scheduler))
+    options = prepare.min_frames, f"probing {name}", prepare.scheduler, prepare.damaged
+    rows = usable(probing.probe_all(listed, known, *options))
     if small := prepare.proxies:
         folder, known = Path(small.folder, name), PROBED / f"{name}-proxies.jsonl"
         rows = usable(proxies.make_all(rows, folder, small.side, small.keyframe, small.crf, known, prepare.scheduler))

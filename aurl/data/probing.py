@@ -1,4 +1,4 @@
-"""Every video is decoded once, before anything rests on it: how long and large it is, or why it cannot be used."""
+"""Decode every video once before it is used: how long and large it is, or why it cannot be used."""
 
 import json
 from pathlib import Path
@@ -9,36 +9,40 @@ import pandas as pd
 from aurl import UserError
 from aurl.data.video.decoding import VideoError
 from aurl.data.video.reading import probe, stamp
+from aurl.data.video.timeline import frame_at
 from aurl.project.progress import parallel
 
-FIELDS = ["frames", "fps", "width", "height", "duration", "codec", "digest", "times", "status"]
+FIELDS = [
+    "frames", "fps", "width", "height", "start", "duration", "codec", "digest", "times", "damage", "status",
+]  # fmt: skip
 REASONS = ["set", "id", "class", "path", "reason"]  # columns of the table of rejected videos
 
 
-def probe_files(paths, cache, desc="probing", scheduler=None):
-    """What `aurl.data.video.probe` says of each of ``paths``: a table with an index and the columns `FIELDS`.
+def probe_files(paths, cache, desc="probing", scheduler=None, damaged="refuse"):
+    """The results of `aurl.data.video.probe` for each of ``paths``: a table with an index and the columns `FIELDS`.
 
-    A file is probed once, however often it is named. Results are kept in the file ``cache`` as they come, so that a run
-    that was stopped goes on where it was. A file whose size or date has changed is probed anew, and so is one that
-    could not be read: a disk that answers again is enough to fix that.
+    A file is probed once, however often it is named. Results are kept in the file ``cache`` as they come, so that an
+    interrupted run continues. A file is probed again if its size or date has changed, and if it could not be used.
+    ``damaged`` is the parameter ``prepare.damaged``.
     """
-    known = _Known(Path(cache))
+    known = _Known(Path(cache), damaged)
     stamps = {path: _stamp(path) for path in paths}
     todo = [path for path, stamp in stamps.items() if known.get(path, stamp) is None]
-    results = parallel(probe, ((path,) for path in todo), desc, "video", total=len(todo), scheduler=scheduler)
+    calls = ((path, damaged) for path in todo)
+    results = parallel(probe, calls, desc, "video", total=len(todo), scheduler=scheduler)
     for path, found in zip(todo, results, strict=True):
         known.add(path, stamps[path], found)
     known.close()
     return pd.DataFrame([known.get(path, stamps[path]) for path in paths], columns=FIELDS)
 
 
-def probe_all(rows, cache, min_frames=1, desc="probing", scheduler=None):
-    """The table of a reader with what `probe_files` says of each file, and ``first`` and ``frames`` of each segment.
+def probe_all(rows, cache, min_frames=1, desc="probing", scheduler=None, damaged="refuse"):
+    """The table of a reader with the `probe_files` of each file, and ``first`` and ``frames`` of each segment.
 
-    ``status`` is "ok", or the reason why a video is of no use: it cannot be read, it has fewer than ``min_frames``
+    ``status`` is "ok", or the reason why a video cannot be used: it cannot be read, it has fewer than ``min_frames``
     frames, or its segment lies outside.
     """
-    probed = probe_files(rows["path"], cache, desc, scheduler).set_index(rows.index)
+    probed = probe_files(rows["path"], cache, desc, scheduler, damaged).set_index(rows.index)
     table = pd.concat([rows.drop(columns=[name for name in FIELDS if name in rows]), probed], axis=1)
     return _segments(table, min_frames)
 
@@ -69,12 +73,15 @@ def usable(rows, limit, file):
 
 
 def _segments(table, min_frames):
-    """Seconds to frames: a segment is ``frames`` frames from the frame ``first`` on."""
-    begin = (table["begin"] * table["fps"]).round().fillna(0).astype(int)
-    end = (table["end"] * table["fps"]).round().fillna(table["frames"]).clip(upper=table["frames"]).astype(int)
-    for row in table.index[table["begin"].notna() & (table["times"].map(len) > 0)]:  # of no constant rate
-        begin[row], end[row] = np.searchsorted(table.at[row, "times"], (table.at[row, "begin"], table.at[row, "end"]))
-    table = table.assign(first=begin, frames=(end - begin).clip(lower=0))
+    """Seconds to frames: a segment is ``frames`` frames from the frame ``first`` on, and ends before that at ``end``."""
+
+    def place(row, seconds, default):
+        return default if pd.isna(seconds) else frame_at(seconds, row.start, row.fps, row.frames, row.times)
+
+    rows = list(table.itertuples())
+    first = np.array([place(row, row.begin, 0) for row in rows], int)
+    end = np.array([place(row, row.end, row.frames) for row in rows], int)
+    table = table.assign(first=first, frames=np.maximum(end - first, 0))
     fine = table["status"] == "ok"
     outside = fine & (table["frames"] == 0) & table["begin"].notna()
     short = fine & ~outside & (table["frames"] < min_frames)
@@ -91,17 +98,18 @@ def _stamp(path):
 
 
 class _Known:
-    """What was found before, one JSON line per file; a line that a kill cut short is passed over."""
+    """Earlier results, one JSON line per file; a line that a kill cut short is ignored."""
 
-    def __init__(self, file):
+    def __init__(self, file, damaged):
         self._found = {}
         if file.is_file():
             for line in file.read_text(errors="replace").splitlines():
                 try:
                     path, stamp, found = json.loads(line)
-                    if list(found) == FIELDS and found["status"] == "ok":  # written by this version
+                    wanted = found["status"] == "ok" and (damaged == "keep" or not found["damage"])
+                    if list(found) == FIELDS and wanted:  # written by this version
                         self._found[path] = (stamp, found)
-                except (ValueError, TypeError):
+                except (ValueError, TypeError, KeyError):
                     continue
         self._file = file
         self._lines = None

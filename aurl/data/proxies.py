@@ -47,13 +47,13 @@ def _make(path, digest, target, side, keyframe, crf):
     try:
         check(path, digest)
         with cache.filling(target, key):
-            transcode(path, target, side, keyframe, crf)
+            transcode(path, target, side, keyframe, crf, "keep")  # probing refused damage or was told to keep it
     except VideoError as error:
         return f"no proxy: {error.reason}"
     return "ok"
 
 
-def transcode(source, target, side=128, keyframe=16, crf=20):
+def transcode(source, target, side=128, keyframe=16, crf=20, damaged="refuse"):
     """Copy a video frame by frame to H.264 in mp4: the frames that `aurl.data.video.read_frames` gives, without sound.
 
     The short side becomes ``side`` pixels (aspect kept, sides even, never enlarged), every ``keyframe``-th frame is a
@@ -65,7 +65,7 @@ def transcode(source, target, side=128, keyframe=16, crf=20):
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(part), "w", format="mp4") as container:
-            count = _copy(source, container, side, _options(keyframe, crf))
+            count = _copy(source, container, side, _options(keyframe, crf), damaged)
         if (copied := frame_count(part)) != count:
             raise VideoError(source, f"its copy has {copied} frames instead of {count}")
         os.replace(part, target)
@@ -83,10 +83,10 @@ def _options(keyframe, crf):
     return {"crf": str(crf), "preset": "veryfast", "x264-params": f"{regular}:{quick}"}
 
 
-def _copy(source, container, side, options):
+def _copy(source, container, side, options, damaged):
     """The number of frames that were encoded, one at a time, however long the video is."""
     scale, stream, count = VideoReformatter(), None, 0
-    for original, frame in decode(source):
+    for original, frame in decode(source, damaged):
         if stream is None:
             shrink = min(1, side / min(frame.width, frame.height))
             width, height = (max(2, 2 * round(shrink * length / 2)) for length in (frame.width, frame.height))

@@ -58,6 +58,7 @@ def project(tmp_path_factory):
         },
         "prepare": {
             "broken": 0.2,
+            "damaged": "refuse",
             "min_frames": 4,
             "val_videos": 1,
             "proxies": {"folder": "data/proxies", "side": 32, "keyframe": 4, "crf": 20},

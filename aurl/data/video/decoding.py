@@ -1,32 +1,42 @@
-"""From a video file to some of its frames: exactly those asked for, decoding as little as the file allows.
+"""Frames of a video file: all of them, or chosen ones with as little decoding as the file allows.
 
-``pick`` looks up in the packets' timestamps where a frame lies, begins at the keyframe before it, and checks what it
-decodes against the timestamps. A file whose packets do not tell which frames decoding gives is decoded from its
-beginning instead. A file that cannot be read is always a ``VideoError`` with its reason, never noise.
+``pick`` finds a frame by the timestamps of the packets, starts at the keyframe before it, and compares what it decodes
+with the timestamps. If the packets do not determine the frames, it decodes the file from the beginning. A file that
+cannot be read, or that is damaged, raises VideoError with the reason.
 """
 
 import os
 import stat
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import dropwhile
 from pathlib import Path
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.frame import PictureType
 
 from aurl import UserError
 
-MAX_SIDE = 2**14  # pixels; beyond are damaged headers, which would ask for any amount of memory
+MAX_SIDE = 2**14  # pixels; larger sizes come from damaged headers and would ask for any amount of memory
 MAX_PIXELS = 2**26  # 8192 x 8192
 
-# Formats of video files, among FFmpeg's many; a playlist or a script under a video's name could lead it to other files.
+# A playlist or a script under a video's name could lead FFmpeg to other files, so only these formats are opened.
 _FORMATS = "mov,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ogg,rm,dv,gif"
+_TIMED = {"mov", "matroska", "avi", "asf", "flv"}  # formats whose header states the duration
 _PACKET_IS_FRAME = {"h264", "hevc", "vp9", "av1", "mjpeg"}  # others have packets that show nothing, or two frames
-_SKIPPABLE = {"h264", "hevc"}  # where a frame that no other builds on can be left out without a trace
+_SKIPPABLE = {"h264", "hevc"}  # decoders that can omit frames that no other frame refers to
+_UNMARKED = {"msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2"}  # frames without an end marker: only their size shows damage
+_TWO_THREADS = 2**19  # pixels of a frame from which a second thread pays
+_KEPT_FRAMES = 2**22  # timestamps that a process keeps of files that it has read: 32 MB
+
+if "_missing_" not in vars(Type):  # PyAV before 19 raises for side data that it does not know, such as Exif
+    Type._missing_ = classmethod(lambda cls, value: cls.SEI_UNREGISTERED)
+# Titles may be in any encoding. PyAV 19 always keeps their bytes.
+_METADATA = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 class VideoError(UserError):
@@ -42,19 +52,36 @@ class VideoError(UserError):
 
 
 class _Doubt(Exception):
-    """The packets and the frames of a file do not agree, or may not."""
+    """The packets of a file do not determine its frames."""
 
 
-def decode(path: str | Path, **options: str) -> Iterator[tuple[av.VideoStream, av.VideoFrame]]:
+class _Damage(ValueError):
+    """A file is damaged; the text says how."""
+
+
+def decode(path: str | Path, damaged: str = "refuse", **options: str) -> Iterator[tuple[av.VideoStream, av.VideoFrame]]:
     """Every frame of a file's video stream in the order of presentation, with the stream.
 
-    ``options`` are FFmpeg's for the decoder. Raises VideoError if any frame cannot be decoded, or if there is none.
+    Args:
+        path: the file.
+        damaged: "refuse" raises VideoError at the first sign of damage; "keep" gives what players show: FFmpeg conceals
+            damage, and packets that cannot be decoded are skipped.
+        options: FFmpeg's options for the decoder.
+
+    Raises:
+        VideoError: if the file is damaged and ``damaged`` is "refuse", or if no frame can be decoded.
     """
-    count = 0
-    with reasons(path, lambda: f" after frame {count}" if count else ""), _open(path, **options) as (container, stream):
-        for frame in container.decode(stream):
+    count, time, keep = 0, None, damaged == "keep"
+
+    def place():
+        seconds = "" if time is None else f", at {time:.2f} s"
+        return f" after frame {count}{seconds}" if count else ""
+
+    strict = {} if keep else {"err_detect": "explode"}
+    with reasons(path, place), _open(path, **strict, **options) as (container, stream):
+        for frame in (_concealed if keep else _sound)(container, stream):
             yield stream, frame
-            count += 1
+            count, time = count + 1, frame.time
     if not count:
         raise VideoError(path, "no frame could be decoded")
 
@@ -70,21 +97,33 @@ def frame_count(path: str | Path) -> int:
 
 
 def pick(
-    path: str | Path, indices: np.ndarray, convert: Callable[[av.VideoFrame], np.ndarray], count: int | None = None
+    path: str | Path,
+    indices: np.ndarray,
+    convert: Callable[[av.VideoFrame], np.ndarray],
+    count: int | None = None,
+    threads: int = 1,
 ) -> dict[int, np.ndarray]:
     """The frames of these ``indices``, each as ``convert`` returns it; index i is the i-th frame that ``decode`` gives.
 
-    ``count`` is how many frames the file has, where that is known from decoding it: it tells for more files whether
-    their packets can be trusted. Raises VideoError, also if the file has no such frame.
+    Args:
+        path: the file.
+        indices: frames, counted from 0, in any order and repeated at will.
+        convert: the picture of a frame.
+        count: number of frames of a file that was probed. More files can then be read from a keyframe on, and damage is
+            read as "keep" does, because probing has refused it or was told to keep it.
+        threads: threads that decode frames of 720p and larger; they change no pixel.
+
+    Raises:
+        VideoError: if the file cannot be read or has no such frame.
     """
     wanted = np.unique(indices)
-    with reasons(path), _open(path) as (container, stream):
+    with reasons(path), _open(path, threads) as (container, stream):
         try:
-            return {index: convert(frame) for index, frame in _seek(container, stream, wanted, count)}
+            return {index: convert(frame) for index, frame in _seek(path, container, stream, wanted, count)}
         except (_Doubt, av.FFmpegError):
             pass
     pictures, left, seen = {}, set(wanted.tolist()), 0
-    for seen, (_, frame) in enumerate(decode(path), 1):
+    for seen, (_, frame) in enumerate(decode(path, "keep" if count else "refuse"), 1):
         if seen - 1 in left:
             with reasons(path):
                 pictures[seen - 1] = convert(frame)
@@ -104,24 +143,26 @@ def upright(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     turn = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].T.astype(int)
     turn = np.sign(turn) * (2 * abs(turn) > abs(turn).max())
     if not (abs(turn).sum(0) == 1).all() or not (abs(turn).sum(1) == 1).all():
-        return picture  # turned by half a right angle or so, which nobody means
+        return picture  # not a multiple of 90°: ignored
     right, down = turn.sum(1)  # 1, or -1 where what goes right, or down, on the screen goes backward in the frame
     return (picture if turn[0, 0] else picture.swapaxes(0, 1))[::down, ::right]
 
 
 @contextmanager
 def reasons(path, where=str):
-    """FFmpeg's errors as VideoErrors; ``where()`` says how far it had got."""
+    """Turns FFmpeg's errors into VideoErrors; ``where()`` says how far decoding got."""
     try:
         yield
+    except _Damage as error:
+        raise VideoError(path, f"it is damaged{where()}: {error}") from None
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
         raise VideoError(path, f"it cannot be decoded{where()} ({reason})") from None
 
 
 @contextmanager
-def _open(path, **options):
-    """The file and its first video stream that is not a cover or a row of thumbnails."""
+def _open(path, threads=1, **options):
+    """The file, and the video stream that FFmpeg takes by default."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -132,24 +173,83 @@ def _open(path, **options):
         raise VideoError(path, "it is a folder" if stat.S_ISDIR(status.st_mode) else "it is not a file")
     if not status.st_size:
         raise VideoError(path, "it is empty")
-    # "file:", or a name such as "a:b.mp4" would be a protocol; a title in another encoding does no harm.
     limits = {"max_pixels": str(MAX_PIXELS), "format_whitelist": _FORMATS}
     try:
-        opened = av.open(f"file:{path}", options=limits, metadata_errors="replace")
-    except av.ArgumentError:  # what FFmpeg says of a format that is not in the list
+        opened = av.open(f"file:{path}", options=limits, **_METADATA)  # without "file:", "a:b.mp4" has a protocol
+    except av.ArgumentError:  # FFmpeg's error for a format that is not in the list
         raise VideoError(path, "it is not in a format of video files") from None
     with opened as container:
-        covers = Disposition.attached_pic | Disposition.timed_thumbnails
-        stream = next((stream for stream in container.streams.video if not stream.disposition & covers), None)
-        if stream is None:
+        stream = max(container.streams.video, key=_rank, default=None)
+        if stream is None or stream.disposition & _COVER:
             raise VideoError(path, "it has no video stream")
         if (context := stream.codec_context) is None:
             raise VideoError(path, "there is no decoder for it")
         if max(context.width, context.height) > MAX_SIDE:
             raise VideoError(path, f"its frames of {context.width}x{context.height} pixels are too large")
-        context.thread_count = 1  # more would delay frames, and the parallel unit is the file
+        # More would delay frames and gain little, because files are decoded in parallel.
+        context.thread_count = threads if context.width * context.height >= _TWO_THREADS else 1
         context.options = {"max_pixels": str(MAX_PIXELS), **options}
+        if "err_detect" in options and context.codec.canonical_name in _UNMARKED:
+            context.options |= {"err_detect": f"{options['err_detect']}+buffer"}
         yield container, stream
+
+
+_COVER = Disposition.attached_pic | Disposition.timed_thumbnails
+
+
+def _rank(stream):
+    """FFmpeg's rank of a video stream: no cover, then the number of pixels, where the default stream has a bonus."""
+    context = stream.codec_context
+    area = context.width * context.height if context else 0
+    return not stream.disposition & _COVER, area + 5_000_000 * bool(stream.disposition & Disposition.default)
+
+
+def _concealed(container, stream):
+    """The frames that players show of a damaged file."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            frames = next(packets).decode()
+        except StopIteration:
+            return
+        except av.InvalidDataError:  # an error of the demuxer ends ``packets``
+            continue
+        yield from frames
+
+
+def _sound(container, stream):
+    """The frames of a file; raises _Damage or FFmpeg's error at the first sign of damage.
+
+    Beyond FFmpeg's own checks, all packets of H.264 and HEVC must give a frame, libvpx checks VP9, and the streams must
+    last as long as the header says.
+    """
+    codec = stream.codec_context.codec.canonical_name
+    counted, first, shown, frames, end, checker = codec in _SKIPPABLE, None, array("q"), 0, 0.0, None
+    if codec == "vp9":
+        with suppress(ValueError):  # this FFmpeg was built without libvpx
+            checker = av.CodecContext.create("libvpx-vp9", "r")
+    for packet in container.demux():
+        if packet.pts is not None and packet.size:
+            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream != stream:
+            continue
+        if checker and packet.size:
+            checker.decode(packet)
+        if packet.size and packet.pts is not None and not packet.is_discard:
+            shown.append(packet.pts)
+        for frame in packet.decode():
+            if frame.is_corrupt:
+                raise _Damage("FFmpeg marks the next frame as corrupt")
+            counted = counted and frame.pts is not None and not frame.interlaced_frame  # packets may hold a field
+            first = frame.pts if first is None else first
+            frames += 1
+            yield frame
+    if counted and frames and frames < (due := sum(time >= first for time in shown)):  # a stream may be cut in a group
+        raise _Damage(f"{due - frames} of its {due} frames are missing")
+    if container.duration and _TIMED & set(container.format.name.split(",")):
+        promised = (container.duration + (container.start_time or 0)) / av.time_base
+        if end + 1 < promised - 0.05 * container.duration / av.time_base:
+            raise _Damage(f"it ends at {end:.1f} s of {promised:.1f} s, as an interrupted download does")
 
 
 def _timetable(container, stream, count):
@@ -184,13 +284,35 @@ def _timetable(container, stream, count):
     return times, np.array(order), [keys[time] for time in order]
 
 
-def _seek(container, stream, wanted, count):
+class _Timetables(dict):
+    """The timetables of files that this process has read; a file that changed gets a new one."""
+
+    frames = 0
+
+    def find(self, path, container, stream, count):
+        """As `_timetable`, which takes a quarter of the time of a clip."""
+        status = os.stat(path)
+        key = os.fspath(path), status.st_size, status.st_mtime_ns, count
+        if key not in self:
+            table = _timetable(container, stream, count)
+            self.frames += len(table[0])
+            if self.frames > _KEPT_FRAMES:
+                self.clear()
+                self.frames = len(table[0])
+            self[key] = table
+        return self[key]
+
+
+_timetables = _Timetables()
+
+
+def _seek(path, container, stream, wanted, count):
     """(index, frame) for each of the ``wanted`` indices, ascending; raises _Doubt as soon as anything is unexpected."""
-    times, keys, places = _timetable(container, stream, count)
+    times, keys, places = _timetables.find(path, container, stream, count)
     if wanted[-1] >= len(times):
         raise _Doubt
     before = np.searchsorted(keys, times[wanted], side="right") - 1  # the keyframe at or before each
-    # Begin anew where that leaves frames out: seeking costs less than decoding one frame.
+    # Seek again wherever that leaves frames out: seeking costs less than decoding one frame.
     jumps = np.flatnonzero(np.searchsorted(times, keys[before[1:]]) > wanted[:-1] + 1) + 1
     for run, key in zip(np.split(wanted, jumps), before[np.append(0, jumps)], strict=True):
         container.seek(places[key], stream=stream)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from aurl.data.video import timeline
 from aurl.data.video.decoding import VideoError, decode, frame_count, pick, reasons, upright
 from aurl.project.files import write_bytes
 
@@ -108,48 +110,45 @@ def read_frames(path: str | Path, size: int | None = None) -> np.ndarray:
     return np.stack(images)
 
 
-def probe(path: str | Path) -> dict:
+def probe(path: str | Path, damaged: str = "refuse") -> dict:
     """What the manifest says of a video file; never raises for a bad file.
 
-    Returns ``frames`` (decoded and counted, as headers lie), ``fps`` (the header's if the frames' timestamps agree with
-    it, else theirs), ``width`` and ``height`` in pixels as players show it, ``duration`` in seconds (frames / fps),
-    ``codec``, ``digest`` of the file's bytes, ``times``, and ``status``: "ok", or the reason why the file cannot be
-    read, in which case the rest is zero and empty. ``times`` are the seconds from the first frame to each, where these
-    are not, to a frame, those of a constant rate; else it is empty.
+    Args:
+        path: the file.
+        damaged: "refuse" makes damage a reason not to use the file; "keep" takes what players show of it.
+
+    Returns:
+        ``frames`` (decoded and counted, because headers lie); ``width`` and ``height`` in pixels as players show it;
+        ``start``, ``fps``, ``duration`` and ``times`` of `aurl.data.video.timeline.of_frames`; ``codec``; ``digest`` of
+        the file's bytes; ``damage`` that was kept, else ""; and ``status``: "ok", or the reason why the file cannot be
+        used, in which case the rest is zero and empty.
     """
-    times = []
+    nothing = dict(frames=0, fps=0.0, width=0, height=0, start=0.0, duration=0.0, codec="", digest="", times=[])
     try:
-        for stream, frame in decode(path, skip_loop_filter="all"):
-            if not times:  # after the last frame the stream is closed
-                before = stamp(path)
-                with reasons(path):
-                    height, width, _ = _painter(lambda *sides: sides)(frame).shape
-                fps = float(stream.average_rate or stream.guessed_rate or 0)
-                codec = stream.codec_context.codec.canonical_name
-            times.append(frame.time)
-        content = digest(path)
-        if stamp(path) != before:  # it may still be copied there
-            raise VideoError(path, "it changed while it was read")
+        return nothing | _scan(path, "refuse") | dict(damage="", status="ok")
     except VideoError as error:
-        nothing = dict(frames=0, fps=0.0, width=0, height=0, duration=0.0, codec="", digest="", times=[])
-        return nothing | {"status": error.reason}
-    frames, uneven = len(times), []
-    if None not in times and times[-1] > times[0]:
-        since = np.array(times) - times[0]
-        found = (frames - 1) / since[-1]
-        fps = fps if abs(fps - found) < 0.1 * found else round(found, 3)
-        if abs(since * fps - np.arange(frames)).max() > 1:
-            uneven = since.round(4).tolist()
-    return dict(
-        frames=frames,
-        fps=fps,
-        width=width,
-        height=height,
-        duration=frames / fps if fps else 0.0,
-        codec=codec,
-        digest=content,
-        times=uneven,
-        status="ok",
+        damage = error.reason
+    if damaged == "keep":
+        with suppress(VideoError):
+            return nothing | _scan(path, "keep") | dict(damage=damage, status="ok")
+    return nothing | dict(damage="", status=damage)
+
+
+def _scan(path, damaged):
+    """What decoding a whole file tells of it."""
+    times = []
+    for stream, frame in decode(path, damaged, skip_loop_filter="all"):
+        if not times:  # after the last frame the stream is closed
+            before = stamp(path)
+            with reasons(path):
+                height, width, _ = _painter(lambda *sides: sides)(frame).shape
+            codec, header = stream.codec_context.codec.canonical_name, timeline.header(stream)
+        times.append(frame.time)
+    content = digest(path)
+    if stamp(path) != before:  # it may still be copied there
+        raise VideoError(path, "it changed while it was read")
+    return dict(frames=len(times), width=width, height=height, codec=codec, digest=content) | (
+        timeline.of_frames(times, *header)
     )
 
 

@@ -119,6 +119,7 @@ class Prepare(Section):
     val_videos: Count
     min_frames: Count
     broken: Annotated[float, Field(ge=0, le=1)]
+    damaged: Literal["refuse", "keep"]
     proxies: Proxies | None
     scheduler: Place | None
 

@@ -133,7 +133,7 @@ def everything(path):
 
 @pytest.fixture
 def only_seeking(monkeypatch):
-    def never(path, **options):
+    def never(path, *damaged, **options):
         raise AssertionError(f"{path.name} is decoded from its beginning")
 
     monkeypatch.setattr(decoding, "decode", never)

@@ -257,7 +257,8 @@ def test_title_in_another_encoding_does_no_harm(tmp_path):
 def test_probe(movie):
     content = hashlib.sha256(movie(18).read_bytes()).hexdigest()
     assert video.probe(movie(18)) == dict(
-        frames=18, fps=12.0, width=48, height=32, duration=1.5, codec="h264", digest=content, times=[], status="ok"
+        frames=18, fps=12.0, width=48, height=32, duration=1.5, codec="h264", start=0.0, digest=content,
+        times=[], damage="", status="ok"
     )
 
 
@@ -370,7 +371,7 @@ def test_damage_in_the_middle_says_how_far_it_went(movie):
     position, size = packets[20]
     content[position : position + size] = b"\xff" * size
     path.write_bytes(content)
-    with pytest.raises(video.VideoError, match=r"after frame \d+ "):
+    with pytest.raises(video.VideoError, match=r"after frame \d+, at \d\.\d+ s "):
         video.read_frames(path)
 
 
