@@ -78,7 +78,7 @@ def decode(path: str | Path, damaged: str = "refuse", **options: str) -> Iterato
         return f" after frame {count}{seconds}" if count else ""
 
     strict = {} if keep else {"err_detect": "explode"}
-    with reasons(path, place), _open(path, **strict, **options) as (container, stream):
+    with reasons(path, place), _open(path, **strict | options) as (container, stream):
         for frame in (_concealed if keep else _sound)(container, stream):
             yield stream, frame
             count, time = count + 1, frame.time
@@ -237,7 +237,13 @@ def _sound(container, stream):
             checker.decode(packet)
         if packet.size and packet.pts is not None and not packet.is_discard:
             shown.append(packet.pts)
-        for frame in packet.decode():
+        try:
+            decoded = packet.decode()
+        except av.InvalidDataError:
+            if frames or packet.is_keyframe:
+                raise
+            continue  # the file begins within a group of pictures, as recordings of broadcasts do
+        for frame in decoded:
             if frame.is_corrupt:
                 raise _Damage("FFmpeg marks the next frame as corrupt")
             counted = counted and frame.pts is not None and not frame.interlaced_frame  # packets may hold a field
