@@ -72,7 +72,7 @@ class Clips(torch.utils.data.Dataset):
         self.labels = [places[name] for name in rows["class"]]
         self.spans = list(zip(rows["start"], rows["end"]))  # of a video's frames in the cache
         self.clip, self.count, self.seed = clip, count, seed
-        self.cache = cache
+        self.cache, self.threads = cache, 1  # threads that decode one file; they change no pixel
         if cache is None:
             self.file_frames = _file_frames(rows)
             codes, files = rows["path"].factorize()
@@ -102,7 +102,7 @@ class Clips(torch.utils.data.Dataset):
             first, total = self.segments[i]
             clips = read_clips(
                 self.paths[i], self.clip.frames, self.clip.stride, self.count, self.clip.size, rng,
-                first=first, total=total, file_frames=self.file_frames[i], crop=crop,
+                first=first, total=total, file_frames=self.file_frames[i], crop=crop, threads=self.threads,
             )  # fmt: skip
         else:
             start, end = self.spans[i]
@@ -133,8 +133,9 @@ class Clips(torch.utils.data.Dataset):
         count = 0
         if self.cache is None:
             batch_bytes = size * self.count * self.clip.frames * self.clip.size**2 * 3
-            beside = int(os.environ.get(SIDE_BY_SIDE, 1)) * local_processes()
-            count = workers(batch_bytes, joblib.cpu_count(), free_memory(), beside, compute)
+            cores, runs = joblib.cpu_count(), int(os.environ.get(SIDE_BY_SIDE, 1)) * local_processes()
+            count = workers(batch_bytes, cores, free_memory(), runs, compute)
+            self.threads = 2 if count * runs < cores else 1
         return _Loader(
             self, batch_sampler=order, num_workers=count, prefetch_factor=PREFETCH if count else None,
             collate_fn=_collate, pin_memory=torch.cuda.is_available(),

@@ -186,8 +186,9 @@ def _open(path, threads=1, **options):
             raise VideoError(path, "there is no decoder for it")
         if max(context.width, context.height) > MAX_SIDE:
             raise VideoError(path, f"its frames of {context.width}x{context.height} pixels are too large")
-        # More would delay frames and gain little, because files are decoded in parallel.
-        context.thread_count = threads if context.width * context.height >= _TWO_THREADS else 1
+        context.thread_count = 1  # more would delay frames and gain little, because files are decoded in parallel
+        if context.width * context.height >= _TWO_THREADS:
+            context.thread_count, context.thread_type = threads, "AUTO"
         context.options = {"max_pixels": str(MAX_PIXELS), **options}
         if "err_detect" in options and context.codec.canonical_name in _UNMARKED:
             context.options |= {"err_detect": f"{options['err_detect']}+buffer"}

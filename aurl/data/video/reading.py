@@ -58,19 +58,30 @@ def read_clips(
     total: int | None = None,
     file_frames: int | None = None,
     crop: bool = False,
+    threads: int = 1,
 ) -> np.ndarray:
-    """(clips, frames, size, size, 3) uint8 RGB; the frames are those that ``clip_indices`` chooses.
+    """Clips of a video file, with the frames that `clip_indices` chooses.
 
-    The clips are of the segment of ``total`` frames that begins with frame ``first``; by default it ends with the
-    file. ``file_frames`` is how many frames the whole file has, as ``probe`` counts them. More files can be read
-    without decoding what comes before a clip if it is given, and all are read slowly if it is wrong.
+    Args:
+        path: the file.
+        frames: frames of a clip.
+        stride: frames from one frame of a clip to the next.
+        clips: number of clips.
+        size: height and width of the clips, in pixels.
+        rng: draws where the clips start, and then (clips, 2) numbers in [0, 1) for where crops lie (down, right).
+        first: first frame of the segment that the clips are taken from.
+        total: frames of the segment; by default it ends with the file.
+        file_frames: frames of the whole file, as `probe` counts them. More files can then be read without decoding what
+            comes before a clip; if it is wrong, all are read slowly.
+        crop: whether to keep the aspect: the short side becomes 128 / 112 of ``size``, and one square is cut out of all
+            frames of a clip, at a random place with ``rng`` and in the middle without. Else pictures are squashed.
+        threads: threads that decode frames of 720p and larger.
 
-    Pictures are resized ignoring their aspect. With ``crop``, their short side becomes 128 / 112 of ``size`` and a
-    square is cut out, at the same place in all frames of a clip: in the middle, or with ``rng`` at any place. ``rng``
-    gives the clips' starts first, and then (clips, 2) numbers in [0, 1): how far down and how far right the square
-    lies.
+    Returns:
+        (clips, frames, size, size, 3) uint8 RGB.
 
-    Raises VideoError, also if there is no frame ``first`` or too few after it.
+    Raises:
+        VideoError: if the file cannot be read, or has no such segment.
     """
     if total is None:
         file_frames = file_frames or frame_count(path)
@@ -86,7 +97,7 @@ def read_clips(
         scale = short / min(width, height)  # strips longer than 16 : 1 are squashed, or could fill the memory
         return tuple(min(round(side * scale), 16 * short) for side in (width, height))
 
-    pictures = pick(path, indices, _painter(sides), file_frames)
+    pictures = pick(path, indices, _painter(sides), file_frames, threads)
     if not crop:
         return np.stack([pictures[index] for index in indices.flat]).reshape(*indices.shape, size, size, 3)
     places = np.full((clips, 2), 0.5) if rng is None else rng.random((clips, 2))
