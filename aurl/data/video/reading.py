@@ -154,12 +154,12 @@ def _scan(path, damaged):
             with reasons(path):
                 height, width, _ = _painter(lambda *sides: sides)(frame).shape
             codec, header = stream.codec_context.codec.canonical_name, timeline.header(stream)
-        times.append(frame.time)
+        times.append((frame.time, None if frame.dts is None else float(frame.dts * frame.time_base)))
     content = digest(path)
     if stamp(path) != before:  # it may still be copied there
         raise VideoError(path, "it changed while it was read")
     return dict(frames=len(times), width=width, height=height, codec=codec, digest=content) | (
-        timeline.of_frames(times, *header)
+        timeline.of_frames(timeline.shown_at(times), *header)
     )
 
 

@@ -15,6 +15,20 @@ def header(stream: av.VideoStream) -> tuple[float, float | None, bool]:
     return float(rate or 0), begin, bool(container.format.flags & av.format.Flags.ts_discont.value)
 
 
+def shown_at(frames: list[tuple[float | None, float | None]]) -> list[float | None]:
+    """The times in seconds of frames from their two timestamps, of presentation and of decoding.
+
+    Those of presentation count unless they are more often out of order: some containers, such as AVI, have none, and
+    FFmpeg guesses them.
+    """
+    presented, decoded = ([pair[place] for pair in frames] for place in (0, 1))
+    if None in decoded:
+        return presented
+    if None in presented or (np.diff(presented) <= 0).sum() > (np.diff(decoded) <= 0).sum():
+        return decoded
+    return presented
+
+
 def of_frames(times: list[float | None], stated: float, begin: float | None, restarts: bool) -> dict:
     """The time line of a file whose frames, in the order of presentation, have these ``times``.
 
