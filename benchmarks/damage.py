@@ -21,6 +21,7 @@ import pandas as pd
 
 from aurl.data.video.decoding import VideoError, decode
 from aurl.project.files import write_bytes
+from aurl.project.markdown import markdown_table
 from aurl.project.progress import bar
 
 TABLE = Path("reports/tables/damage.csv")
@@ -258,18 +259,26 @@ def summary(table):
         return pd.Series({
             "sound": sound.sum(), "refused": rows.loc[sound, "refused"].sum(), "mutilated": (~sound).sum(),
             "refused ": rows.loc[~sound, "refused"].sum(),
-            "accepted, pixels unlike": rows["unlike"].sum(), "the same without the check": rows["unlike_without_check"].sum(),
+            "accepted, pixels unlike": rows["unlike"].sum(),
+            "the same without the check": rows["unlike_without_check"].sum(),
         })  # fmt: skip
 
-    found = table.groupby(table["file"].map(group)).apply(counts, include_groups=False).reindex(GROUPS)
+    found = (
+        table.groupby(table["file"].map(group)).apply(counts, include_groups=False).reindex(GROUPS).fillna(0).fillna(0)
+    )
     found.loc["**all**"] = found.sum()
     return found.astype(int).rename_axis("codec")
+
+
+def markdown(table):
+    found = summary(table).reset_index().astype(str)
+    return markdown_table([name.strip() for name in found], found.values.tolist(), left=1)
 
 
 def main():
     table = measure()
     write_bytes(TABLE, table.to_csv(index=False).encode())
-    write_bytes(TABLE.with_suffix(".md"), (summary(table).to_markdown() + "\n").encode())
+    write_bytes(TABLE.with_suffix(".md"), markdown(table).encode())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How fast random clips of 16 frames at 112x112 come: from originals, proxies and the released code's store.
 
     pip install opencv-python-headless   # only the ways of E2E and of the released code need it
+    pip install decord2 torchcodec       # optional: a row each where they are installed
     python benchmarks/decoding.py        # about a minute
 
 writes reports/tables/decoding.csv, decoding.md and reports/figures/decoding.png. The videos are 10 seconds of
@@ -16,6 +17,9 @@ two sizes that downloads for Kinetics have, and MPEG-4 in AVI of UCF101's size. 
   full size into one record per video; a clip takes the whole record from the store, and 16 of its JPEGs. A
   file and pickle stand for LMDB and msgpack.
 
+decord2 and torchcodec read the original with one thread; torchcodec needs FFmpeg's libraries on the system. Their
+``frame_error`` is by how many frames, at most, they miss the frame that was asked for.
+
 All ways take turns on the same random clips. What counts is the median of a clip's processor time, which
 other programs do not lengthen. Files are in the system's cache. Every way ends in (16, 112, 112, 3) uint8,
 checked to show the same frames.
@@ -26,6 +30,7 @@ import pickle
 import sys
 import tempfile
 import time
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -37,7 +42,7 @@ from PIL import Image
 
 from aurl import figures
 from aurl.data import proxies
-from aurl.data.video import read_clips
+from aurl.data.video import read_clips, read_frames
 from aurl.project.files import write_bytes
 from aurl.project.markdown import markdown_table
 
@@ -53,6 +58,8 @@ WAYS = {
     "opencv": "original, OpenCV from the beginning (E2E)",
     "original": "original, aurl",
     "proxy": "proxy, aurl",
+    "decord2": "original, decord2",
+    "torchcodec": "original, torchcodec",
 }
 
 
@@ -128,6 +135,46 @@ def opencv_clip(cv2, path, start):
     return np.stack([cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), (SIZE, SIZE)) for picture in pictures])
 
 
+def rivals():
+    """Readers (path, start) -> (16, 112, 112, 3) uint8 of the optional packages that are installed."""
+    found = {}
+    try:
+        import decord
+
+        def decord_clip(path, start):
+            reader = decord.VideoReader(str(path), width=SIZE, height=SIZE, num_threads=1)
+            return reader.get_batch(range(start, start + FRAMES)).asnumpy()
+
+        found["decord2"] = decord_clip
+    except ImportError:
+        pass
+    try:
+        from torch.nn.functional import interpolate
+        from torchcodec.decoders import VideoDecoder
+
+        def torchcodec_clip(path, start):
+            decoder = VideoDecoder(str(path), num_ffmpeg_threads=1, seek_mode="exact")
+            clip = decoder.get_frames_in_range(start, start + FRAMES).data
+            return interpolate(clip, size=(SIZE, SIZE), mode="bilinear").permute(0, 2, 3, 1).numpy()
+
+        found["torchcodec"] = torchcodec_clip
+    except (ImportError, RuntimeError, OSError):  # it raises RuntimeError where it finds no FFmpeg
+        pass
+    return found
+
+
+def frame_error(clip, start, brightness):
+    """By how many frames a clip misses ``start``, from the `quarters` of all frames."""
+    own = quarters(clip)
+    starts = range(len(brightness) - FRAMES + 1)
+    return abs(min(starts, key=lambda other: abs(own - brightness[other : other + FRAMES]).mean()) - start)
+
+
+def quarters(clip):
+    """(N, 16) mean brightness of a 4 x 4 grid of each picture."""
+    return clip.reshape(len(clip), 4, SIZE // 4, 4, SIZE // 4, 3).mean((2, 4, 5)).reshape(len(clip), 16)
+
+
 class Start:
     """Stands for the random generator of `read_clips`, so that all ways read the same clip."""
 
@@ -157,7 +204,8 @@ def measure(cv2, folder, kind):
         "original": lambda start: read_clips(original, FRAMES, 1, 1, SIZE, Start(start), file_frames=TOTAL)[0],
         "proxy": lambda start: read_clips(proxy, FRAMES, 1, 1, SIZE, Start(start), file_frames=TOTAL)[0],
     }
-    times = {way: [] for way in ways}
+    ways |= {way: partial(read, original) for way, read in rivals().items()}
+    times, errors, everything = {way: [] for way in ways}, dict.fromkeys(ways, 0), quarters(read_frames(original, SIZE))
     for start in np.random.default_rng(0).integers(TOTAL - FRAMES + 1, size=CLIPS).tolist():
         clips = {}
         for way, read in ways.items():
@@ -166,14 +214,16 @@ def measure(cv2, folder, kind):
         brightness = {way: clip.mean((1, 2, 3)) for way, clip in clips.items()}  # of every frame
         for way, clip in clips.items():  # the same frames, up to resizing and compression
             assert clip.shape == (FRAMES, SIZE, SIZE, 3), way
-            assert abs(brightness[way] - brightness["original"]).max() < 3, way
+            errors[way] = max(errors[way], frame_error(clip, start, everything))
+            assert way in rivals() or abs(brightness[way] - brightness["original"]).max() < 3, way
     files = {"released": record, "opencv": original, "original": original, "proxy": proxy}
-    for way in WAYS:
+    for way in ways:
         yield {
             "video": kind,
             "way": way,
             "ms_per_clip": 1e3 * median(times[way]),
-            "kilobytes": files[way].stat().st_size / 1e3,
+            "frame_error": errors[way],
+            "kilobytes": files.get(way, original).stat().st_size / 1e3,
             "seconds_to_make": once.get(way, 0.0),
         }
 
@@ -189,12 +239,13 @@ def compared(table):
 
 def markdown(table):
     columns = ["video of 10 s", "clips from", "clips / s", "ms / clip", "times the released code", "times E2E's"]
-    columns += ["times the original", "kB on disk", "s to make, once"]
+    columns += ["times the original", "frames off", "kB on disk", "s to make, once"]
     lines = []
     for row in table.itertuples():
         made = f"{row.seconds_to_make:.1f}" if row.seconds_to_make else "–"
         speeds = (row.clips_per_second, row.ms_per_clip, row.times_released, row.times_opencv, row.times_original)
-        lines.append([row.video, WAYS[row.way], *(f"{speed:.1f}" for speed in speeds), f"{row.kilobytes:,.0f}", made])
+        cells = [f"{speed:.1f}" for speed in speeds] + [str(row.frame_error), f"{row.kilobytes:,.0f}", made]
+        lines.append([row.video, WAYS[row.way], *cells])
     paid = []
     for kind, rows in table.groupby("video", sort=False):
         ms = rows.set_index("way")["ms_per_clip"]
@@ -212,11 +263,12 @@ def draw(table):
 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     wide = table.pivot(index="video", columns="way").loc[list(KINDS)]
-    stored = [way for way in WAYS if way != "opencv"]  # OpenCV reads the original
+    every = [way for way in WAYS if way in set(table["way"])]
+    stored = [way for way in every if way in ("released", "original", "proxy")]  # the others read the original
     for ax, column, ways, label in zip(
         axes,
         ("clips_per_second", "kilobytes"),
-        (WAYS, stored),
+        (every, stored),
         ("clips per second on one core (more is better)", "kB on disk, logarithmic (less is better)"),
     ):
         for place, way in enumerate(ways):

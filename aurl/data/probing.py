@@ -73,7 +73,7 @@ def usable(rows, limit, file):
 
 
 def _segments(table, min_frames):
-    """Seconds to frames: a segment is ``frames`` frames from the frame ``first`` on, and ends before that at ``end``."""
+    """The table with each segment in frames: ``frames`` of them from ``first`` on, before the one at ``end``."""
 
     def place(row, seconds, default):
         return default if pd.isna(seconds) else frame_at(seconds, row.start, row.fps, row.frames, row.times)

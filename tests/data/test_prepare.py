@@ -34,7 +34,8 @@ def sets(train, test=(), **about):
 
 def settings(**change):
     return config.sections.Prepare(
-        **{"val_videos": 1, "min_frames": 4, "broken": 0.3, "damaged": "refuse", "proxies": None, "scheduler": None} | change
+        **{"val_videos": 1, "min_frames": 4, "broken": 0.3, "damaged": "refuse", "proxies": None, "scheduler": None}
+        | change
     )
 
 

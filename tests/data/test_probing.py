@@ -62,7 +62,9 @@ def test_short_videos_are_left_out(rows, tmp_path):
 
 def test_a_file_is_probed_once_and_again_when_it_changes_or_could_not_be_read(rows, tmp_path, monkeypatch):
     probed = []
-    monkeypatch.setattr(probing, "probe", lambda path, *rest: probed.append(os.path.basename(path)) or video.probe(path))
+    monkeypatch.setattr(
+        probing, "probe", lambda path, *rest: probed.append(os.path.basename(path)) or video.probe(path)
+    )
     first = probing.probe_all(rows, tmp_path / "cache.jsonl")
     assert sorted(probed) == ["a.mp4", "b.mp4", "cut.mp4", "empty.mp4", "gone.mp4"]
     pd.testing.assert_frame_equal(probing.probe_all(rows, tmp_path / "cache.jsonl"), first)

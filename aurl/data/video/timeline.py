@@ -5,6 +5,7 @@ import numpy as np
 
 _GAP = 10  # seconds; FFmpeg takes a longer one in a stream of packets, such as MPEG-TS, for a new clock
 _BACK = 0.1  # seconds; it takes a step back that is longer for a new clock, and a shorter one for disorder
+_ROUNDING = 1e-3  # seconds; containers round times to milliseconds
 _EVEN = 0.1  # frames by which the times of a constant rate may differ from their frame's place
 
 
@@ -22,11 +23,12 @@ def shown_at(frames: list[tuple[float | None, float | None]]) -> list[float | No
     FFmpeg guesses them.
     """
     presented, decoded = ([pair[place] for pair in frames] for place in (0, 1))
-    if None in decoded:
+    known = [time for time in decoded if time is not None]
+    disorder = np.inf if None in presented else (np.diff(presented) <= 0).sum()
+    if len(known) < 2 or disorder <= (np.diff(known) <= 0).sum():
         return presented
-    if None in presented or (np.diff(presented) <= 0).sum() > (np.diff(decoded) <= 0).sum():
-        return decoded
-    return presented
+    step = float(np.median(np.diff(known)))  # the last frames may come without a packet, so without a timestamp
+    return known + [known[-1] + step * (i + 1) for i in range(len(frames) - len(known))]
 
 
 def of_frames(times: list[float | None], stated: float, begin: float | None, restarts: bool) -> dict:
@@ -66,5 +68,5 @@ def frame_at(seconds: float, start: float, fps: float, frames: int, times: list[
     """
     since = seconds - start
     if times and since < frames / fps:
-        return max(0, int(np.searchsorted(times, since + _EVEN / fps, side="right")) - 1)
+        return max(0, int(np.searchsorted(times, since + _ROUNDING, side="right")) - 1)
     return int(np.clip(np.floor(since * fps + _EVEN), 0, frames))

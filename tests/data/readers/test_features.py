@@ -217,7 +217,9 @@ def data(train, test):
     return config.sections.Data(train=train, test=test, datasets=sets)
 
 
-SETTINGS = config.sections.Prepare(val_videos=1, min_frames=16, broken=0, damaged="refuse", proxies=None, scheduler=None)
+SETTINGS = config.sections.Prepare(
+    val_videos=1, min_frames=16, broken=0, damaged="refuse", proxies=None, scheduler=None
+)
 
 
 def test_rows_of_the_manifest_need_no_probing(tmp_path, monkeypatch):

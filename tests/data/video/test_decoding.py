@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from aurl.data import video
 from aurl.data.video import decoding
@@ -290,3 +291,96 @@ def test_absurd_sizes_are_refused(tmp_path, sides, reason):
     for read in (everything, decoding.frame_count, lambda path: decoding.pick(path, np.array([0]), small)):
         with pytest.raises(decoding.VideoError, match=reason):
             read(tmp_path / "a.avi")
+
+
+def damaged(source, target, chosen):
+    """A copy in which the second halves of some packets are noise."""
+    content, noise = bytearray(source.read_bytes()), random.Random(0)
+    with av.open(str(source)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for begin, size in packets[chosen]:
+        content[begin + size // 2 : begin + size] = noise.randbytes(size - size // 2)
+    target.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "name, chosen", [("h264.mp4", slice(9, 10)), ("simple.avi", slice(20, 26)), ("vp9.webm", slice(20, 23))]
+)
+def test_damage_is_refused_unless_it_is_to_be_kept(movie, tmp_path, name, chosen):
+    """FFmpeg itself conceals it, and the file was taken with other pictures than were recorded."""
+    path = tmp_path / name
+    damaged(movie(name), path, chosen)
+    found = video.probe(path)
+    assert found["frames"] == 0 and found["status"].startswith("it cannot be decoded after frame ")
+    with pytest.raises(decoding.VideoError, match=r"after frame \d+, at \d\.\d\d s"):
+        video.read_frames(path)
+    kept = video.probe(path, "keep")
+    assert kept["status"] == "ok" and kept["damage"] == found["status"] and kept["frames"] >= COUNT - 3
+    concealed = np.stack([small(frame) for _, frame in decoding.decode(path, "keep")])
+    for index in range(0, len(concealed), 3):
+        found = decoding.pick(path, np.array([index]), small, kept["frames"])[index]
+        np.testing.assert_array_equal(found, concealed[index])
+
+
+def remuxed(source, target, wanted):
+    with av.open(str(source)) as container, av.open(str(target), "w") as output:
+        stream = output.add_stream_from_template(container.streams.video[0])
+        for i, packet in enumerate(container.demux(video=0)):
+            if packet.size and wanted(i):
+                packet.stream = stream
+                output.mux(packet)
+
+
+def test_lost_packets_and_cut_files_are_refused(movie, tmp_path):
+    remuxed(movie("h264.mp4"), tmp_path / "lost.mp4", lambda i: i != 9)
+    reason = "it is damaged after frame 33, at 1.56 s: 6 of its 39 frames are missing"
+    assert video.probe(tmp_path / "lost.mp4")["status"] == reason
+    for name, reason in (("simple.avi", "cannot be decoded"), ("vp8.webm", "as an interrupted download does")):
+        content = movie(name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 4])
+        assert reason in video.probe(tmp_path / name)["status"]
+
+
+def test_a_recording_may_begin_within_a_group_of_pictures(movie, tmp_path):
+    remuxed(movie("h264.ts"), tmp_path / "a.ts", lambda i: i > 4)
+    found = video.probe(tmp_path / "a.ts")
+    assert found["status"] == "ok" and numbers(everything(tmp_path / "a.ts")) == list(range(9, COUNT))
+
+
+def test_side_data_that_pyav_does_not_know_is_ignored(tmp_path):
+    """Cameras write Exif into each picture of a Motion JPEG."""
+    with av.open(str(tmp_path / "a.avi"), "w") as output:
+        stream = output.add_stream("mjpeg", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for i in range(3):
+            exif, data = Image.Exif(), io.BytesIO()
+            exif[0x010F] = "Camera"
+            Image.fromarray(numbered(i)).save(data, "JPEG", exif=exif.tobytes())
+            packet = av.Packet(data.getvalue())
+            packet.pts = packet.dts = i
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), stream, True
+            output.mux(packet)
+    assert video.probe(tmp_path / "a.avi")["frames"] == 3 and numbers(everything(tmp_path / "a.avi")) == [0, 1, 2]
+
+
+def test_the_timetable_is_kept_until_the_file_changes(movie, tmp_path, monkeypatch):
+    path, built, build = tmp_path / "a.mp4", [], decoding._timetable
+    monkeypatch.setattr(decoding, "_timetables", decoding._Timetables())
+    monkeypatch.setattr(decoding, "_timetable", lambda *rest: built.append(1) or build(*rest))
+    for name in ("h264.mp4", "h264-all-keys.mp4"):
+        path.write_bytes(movie(name).read_bytes())
+        for index in (20, 30):
+            np.testing.assert_array_equal(decoding.pick(path, np.array([index]), small)[index], everything(path)[index])
+    assert len(built) == 2
+    monkeypatch.setattr(decoding, "_KEPT_FRAMES", 1)
+    for name in ("vp9.webm", "h264.mp4", "vp9.webm"):
+        decoding.pick(movie(name), np.array([5]), small)
+    assert len(built) == 5 and len(decoding._timetables) == 1
+
+
+def test_threads_change_no_pixel(movie, monkeypatch):
+    monkeypatch.setattr(decoding, "_TWO_THREADS", 1)
+    for name in ("h264.mp4", "h264-open-groups.mp4", "hevc.mkv"):
+        for start in (0, 17, 35):
+            one, two = (decoding.pick(movie(name), start + np.arange(5), small, COUNT, n) for n in (1, 2))
+            np.testing.assert_array_equal(list(one.values()), list(two.values()))

@@ -257,8 +257,17 @@ def test_title_in_another_encoding_does_no_harm(tmp_path):
 def test_probe(movie):
     content = hashlib.sha256(movie(18).read_bytes()).hexdigest()
     assert video.probe(movie(18)) == dict(
-        frames=18, fps=12.0, width=48, height=32, duration=1.5, codec="h264", start=0.0, digest=content,
-        times=[], damage="", status="ok"
+        frames=18,
+        fps=12.0,
+        width=48,
+        height=32,
+        duration=1.5,
+        codec="h264",
+        start=0.0,
+        digest=content,
+        times=[],
+        damage="",
+        status="ok",
     )
 
 
