@@ -299,16 +299,9 @@ def is_command(line):
 @pytest.mark.parametrize("page", GUIDES)
 def test_everything_that_a_page_names_exists(page):
     variants = {*PARAMS["variants"], *PARAMS["ablations"]["studies"], *config.VERBS, "folders"}
-    known = variants | {
-        *STAGES,
-        *(path.stem for path in ROOT.glob("notebooks/*.ipynb")),
-        *TOOLS,
-        *EXTRAS,
-        *OTHERS,
-        "total",
-        "Term",
-        "Dataset",
-    }
+    folders = ("notebooks", "reports/ablations")  # chapters and studies
+    known = variants | {path.stem for folder in folders for path in (ROOT / folder).iterdir()}
+    known |= {*STAGES, *TOOLS, *EXTRAS, *OTHERS, "total", "Term", "Dataset"}
     unknown = {
         name
         for name in named(page) - known
