@@ -1,0 +1,101 @@
+"""One inference for every accuracy and every difference: an estimate, its 95 % interval and its p-value.
+
+An accuracy varies with the classes that happen to be tested and with the trainings that happen to be run. Both count:
+the variance of a mean is clustered two ways, over classes and over trainings (Cameron, Gelbach and Miller 2011), and
+its degrees of freedom are Satterthwaite's. `tests/evaluation/test_differences.py` and ``benchmarks/coverage.py`` check
+by simulation that 95 % intervals hold the truth in 93 to 97 % of all cases, with and without an effect.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+LEVEL = 0.05  # a corrected p-value below this decides; intervals cover 1 - LEVEL
+
+
+class Estimate(NamedTuple):
+    """A mean with its interval [low, high]; ``p`` is two-sided, for a mean of 0."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def estimate(values, classes, trainings):
+    """The mean of ``values`` over classes and trainings, and how sure it is.
+
+    Args:
+        values: (R,) numbers, one for each pair of a class and a training: accuracies, or differences of accuracies.
+        classes: (R,) the class of each; rows of a class vary together.
+        trainings: (R,) the training of each; rows of a training vary together.
+
+    Returns:
+        An `Estimate`. The interval is infinite where there are fewer than two classes or trainings.
+
+    The variance is that of `statsmodels`' two-way clustered covariance, and never below either one-way variance, which
+    the two-way formula can undercut by chance. Raises ValueError for no rows or a value that is not finite.
+    """
+    from statsmodels.regression.linear_model import OLS  # takes a second to import
+    from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
+
+    values = np.asarray(values, float)
+    if not len(values) or not np.isfinite(values).all():
+        raise ValueError("An estimate needs one finite value or more.")
+    groups = [pd.factorize(np.asarray(group))[0] for group in (classes, trainings)]
+    sizes = [int(group.max()) + 1 for group in groups]
+    mean = values.mean()
+    if min(sizes) < 2:
+        return Estimate(mean, -np.inf, np.inf, 1.0)
+    if np.ptp(values) == 0:
+        return Estimate(mean, mean, mean, float(mean == 0))
+    model = OLS(values, np.ones(len(values))).fit()
+    both, *single = (cov.item() for cov in cov_cluster_2groups(model, *groups))
+    variance = max(both, *single)
+    freedom = variance**2 / sum(own**2 / (size - 1) for own, size in zip(single, sizes))
+    freedom = max(freedom, min(sizes) - 1)
+    half = stats.t.ppf(1 - LEVEL / 2, freedom) * np.sqrt(variance)
+    return Estimate(mean, mean - half, mean + half, 2 * stats.t.sf(abs(mean) / np.sqrt(variance), freedom))
+
+
+def accuracy(table, variant, column="top1"):
+    """`Estimate` of a variant's accuracy, in [0, 1]; ``table`` is that of `aurl.evaluation.folds.read`."""
+    own = table[table["variant"] == variant]
+    return estimate(own[column], own["class"], _trainings(own))
+
+
+def difference(table, variant, baseline):
+    """`Estimate` of variant - baseline in top-1, in [-1, 1], over the classes and trainings that both have.
+
+    ``table`` has a row for each class and training: ``variant, study, seed, class, top1``.
+    """
+    keys = ["study", "seed", "class"]
+    ours, theirs = (table.loc[table["variant"] == name, [*keys, "top1"]] for name in (variant, baseline))
+    paired = ours.merge(theirs, on=keys, suffixes=("", "_baseline"))
+    return estimate(paired["top1"] - paired["top1_baseline"], paired["class"], _trainings(paired))
+
+
+def differences(table, pairs):
+    """`difference` of every (variant, baseline) in ``pairs``, with p-values corrected by Holm's method over the rows.
+
+    Columns: ``variant, baseline, points`` in [-1, 1], ``low``, ``high`` (95 %, not corrected), ``p`` (corrected) and
+    ``verdict``: "above", "below" or "undecided".
+    """
+    rows = [(variant, baseline, *difference(table, variant, baseline)) for variant, baseline in pairs]
+    found = pd.DataFrame(rows, columns=["variant", "baseline", "points", "low", "high", "p"])
+    found["p"] = holm(found["p"])
+    sides = np.where(found["points"] > 0, "above", "below")
+    return found.assign(verdict=np.where(found["p"] < LEVEL, sides, "undecided"))
+
+
+def holm(p):
+    """P-values (n,), corrected by Holm's step-down method."""
+    from statsmodels.stats.multitest import multipletests
+
+    return multipletests(p, method="holm")[1] if len(p) else np.asarray(p, float)
+
+
+def _trainings(table):
+    return table["study"].astype(str) + "/" + table["seed"].astype(str)

@@ -1,0 +1,124 @@
+"""Estimates, intervals and p-values of accuracies and differences: against statsmodels, by hand, and by simulation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aurl.evaluation import differences
+from aurl.evaluation.differences import estimate
+
+FOLDS, SEEDS, CLASSES = 5, 3, 30  # as in the studies
+
+
+def design(seeds=SEEDS):
+    """The class and the training of every row: each class is unseen in one fold, and trained on with every seed."""
+    classes = np.repeat(np.arange(FOLDS * CLASSES), seeds)
+    return classes, classes // CLASSES * seeds + np.tile(np.arange(seeds), FOLDS * CLASSES)
+
+
+def draw(rng, effect, over_classes, over_trainings, rest, seeds=SEEDS):
+    classes, trainings = design(seeds)
+    values = effect + over_classes * rng.standard_normal(FOLDS * CLASSES)[classes]
+    values += over_trainings * rng.standard_normal(FOLDS * seeds)[trainings]
+    return values + rest * rng.standard_normal(len(classes)), classes, trainings
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.05])
+@pytest.mark.parametrize(
+    ("over_classes", "over_trainings", "seeds"), [(0.15, 0.03, 3), (0.15, 0.03, 2), (0.15, 0.0, 3), (0.05, 0.06, 3)]
+)
+def test_intervals_cover_the_truth_as_often_as_they_say(effect, over_classes, over_trainings, seeds):
+    rng = np.random.default_rng(0)
+    found = [estimate(*draw(rng, effect, over_classes, over_trainings, 0.1, seeds)) for _ in range(400)]
+    assert 0.93 <= np.mean([own.low <= effect <= own.high for own in found]) <= 0.975
+    decided = np.mean([own.p < 0.05 for own in found])
+    assert decided > 0.25 if effect else 0.025 <= decided <= 0.07
+
+
+def test_p_and_interval_agree():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        own = estimate(*draw(rng, 0.03, 0.15, 0.03, 0.1))
+        assert (own.p < 0.05) == (own.low > 0 or own.high < 0)
+        assert own.low < own.mean < own.high
+
+
+def test_variance_by_hand():
+    """The two-way formula: sums over classes, plus sums over trainings, less what both count."""
+    values, classes, trainings = draw(np.random.default_rng(2), 0.1, 0.2, 0.2, 0.1)
+    rest = values - values.mean()
+
+    def clustered(groups):
+        sums = np.bincount(groups, rest)
+        return (sums**2).sum() * len(sums) / (len(sums) - 1) / len(rest) ** 2
+
+    over_classes, over_trainings = clustered(classes), clustered(trainings)
+    variance = over_classes + over_trainings - clustered(np.arange(len(rest)))
+    freedom = variance**2 / (over_classes**2 / 149 + over_trainings**2 / 14)
+    from scipy import stats
+
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(variance)
+    own = estimate(values, classes, trainings)
+    assert own == pytest.approx((values.mean(), values.mean() - half, values.mean() + half, own.p), rel=1e-6)
+
+
+def test_one_class_or_training_decides_nothing():
+    assert estimate([0.5, 0.6], [0, 0], [0, 1])[1:] == (-np.inf, np.inf, 1.0)
+    assert estimate([0.5, 0.6], [0, 1], [0, 0])[1:] == (-np.inf, np.inf, 1.0)
+    assert estimate([0.2] * 4, [0, 0, 1, 1], [0, 1, 0, 1]) == (0.2, 0.2, 0.2, 0.0)
+    assert estimate([0.0] * 4, [0, 0, 1, 1], [0, 1, 0, 1]).p == 1
+    for wrong in ([], [np.nan, 1.0]):
+        with pytest.raises(ValueError, match="finite value"):
+            estimate(wrong, range(len(wrong)), range(len(wrong)))
+
+
+def table(rng, **effects):
+    """As `aurl.evaluation.folds.read` returns it: classes differ, and every variant adds its effect."""
+    rows = []
+    classes, trainings = design()
+    shared = rng.uniform(0.2, 0.6, FOLDS * CLASSES)
+    for variant, effect in effects.items():
+        own = shared[classes] + effect + 0.02 * rng.standard_normal(len(classes))
+        rows.append(
+            pd.DataFrame(
+                {
+                    "variant": variant,
+                    "study": classes // CLASSES,
+                    "seed": trainings % SEEDS,
+                    "class": [f"c{c}" for c in classes],
+                    "top1": own,
+                }
+            )
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
+def test_differences_are_variant_minus_baseline_and_corrected():
+    found = differences.differences(
+        table(np.random.default_rng(3), aurl=0.1, e2e=0.0, same=0.1),
+        [("aurl", "e2e"), ("e2e", "aurl"), ("aurl", "same")],
+    )
+    assert found["points"].tolist() == pytest.approx([0.1, -0.1, 0.0], abs=0.01)
+    assert found["verdict"].tolist() == ["above", "below", "undecided"]
+    assert (
+        found["p"].iloc[2]
+        == differences.difference(table(np.random.default_rng(3), aurl=0.1, e2e=0.0, same=0.1), "aurl", "same").p
+    )
+
+
+def test_a_difference_is_over_the_trainings_that_both_have():
+    rows = table(np.random.default_rng(4), aurl=0.1, e2e=0.0)
+    fewer = rows[(rows["variant"] == "aurl") | (rows["seed"] < 2)]
+    both = rows[rows["seed"] < 2]
+    assert differences.difference(fewer, "aurl", "e2e") == differences.difference(both, "aurl", "e2e")
+
+
+def test_pairing_makes_a_difference_surer_than_either_accuracy():
+    rows = table(np.random.default_rng(5), aurl=0.05, e2e=0.0)
+    own, ours = differences.difference(rows, "aurl", "e2e"), differences.accuracy(rows, "aurl")
+    assert own.high - own.low < (ours.high - ours.low) / 3
+
+
+def test_holm_by_hand():
+    assert differences.holm(np.array([0.01, 0.04, 0.03])).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert len(differences.holm(np.array([]))) == 0
