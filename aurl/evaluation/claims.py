@@ -1,10 +1,9 @@
 """The paper's claims as comparisons that can fail: each ends as "holds", "does not hold" or "undecided".
 
 Claims about a part of the method compare two variants that differ in it alone, each with the learning rate that is best
-for its loss, class by class and training by training (`aurl.evaluation.folds.paired`). Claims about the two metrics
-ask whether
-variants that have more of one are more accurate, of those whose loss learns class features: fixed word vectors have one
-dispersion, whatever is trained.
+for its loss (`aurl.evaluation.differences`). Claims about the two metrics ask whether variants with more dispersion or
+less closeness are more accurate, among variants that learn class features: fixed word vectors have the same dispersion
+in every training.
 """
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from aurl.evaluation import folds
+from aurl.evaluation.differences import LEVEL, difference, holm
 from aurl.losses import NAMELESS
 from aurl.project.markdown import markdown_table
 
@@ -50,27 +50,22 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
     dispersion``, a row per training, and ``learned`` are variants as `learn_classes` finds them. P-values are corrected
     by Holm's method for the number of rows.
     """
-    claimed = [claim for claim in PARTS + RIVALS if folds.comparable(classes, *claim[1:])]
-    found = folds.paired(classes, [pair for _, *pair in claimed], resamples, seed)
-    rows = [
-        {
-            "claim": claim,
-            "evidence": f"{row.ours} − {row.theirs}: {100 * row.points:+.1f} points "
-            f"({100 * row.low:+.1f} to {100 * row.high:+.1f})",
-            "p": max(row.p_classes, row.p_trainings),
-            "agrees": row.points > 0,
-        }
-        for (claim, *_), row in zip(claimed, found.itertuples())
-    ]
+    rows = []
+    for claim, variant, baseline in PARTS + RIVALS:
+        if folds.comparable(classes, variant, baseline):
+            mean, low, high, p = difference(classes, variant, baseline)
+            points = f"{100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+            evidence = f"{variant} − {baseline}: {points}"
+            rows.append({"claim": claim, "evidence": evidence, "p": p, "agrees": mean > 0})
     means = runs.groupby("variant")[["top1", "closeness", "dispersion"]].mean()
     own = means[means.index.isin(learned)]
     if len(own) > 3:  # and ranks, which there are none of where all are equal
         ranked = [claim for claim in METRICS if own[["top1", claim[1]]].nunique().min() > 1]
         rows += [_correlated(means, own, *claim, resamples, seed) for claim in ranked]
     table = pd.DataFrame(rows, columns=["claim", "evidence", "p", "agrees"])
-    table["p"] = folds.holm(table["p"].to_numpy(float))
+    table["p"] = holm(table["p"].to_numpy(float))
     agrees = table.pop("agrees").astype(bool)
-    table["verdict"] = np.where(table["p"] < folds.SURE, np.where(agrees, "holds", "does not hold"), "undecided")
+    table["verdict"] = np.where(table["p"] < LEVEL, np.where(agrees, "holds", "does not hold"), "undecided")
     return table
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from aurl import UserError, metrics
 from aurl.evaluation import protocols
+from aurl.evaluation.differences import differences
 from aurl.project import paths
 from aurl.project.markdown import markdown_table
 
@@ -104,10 +105,10 @@ def _number(value, digits):
 
 
 def verdicts(runs, method="aurl"):
-    """Compare ``method`` with every other variant in the rows of `collect`: a sentence per test set and outcome.
+    """Compare ``method`` with every other variant in the rows of `collect`: a sentence for each and for each test set.
 
-    ``method`` is above or below another variant only if this holds for every pair of their runs, and if the 95 %
-    interval over classes of the difference excludes zero. If ``method`` is not among the variants, the first is used.
+    Intervals and p-values are those of `aurl.evaluation.differences`, corrected for the number of variants. If
+    ``method`` is not among the variants, the first is used.
     """
     variants = [*runs["variant"].unique()]
     method = method if method in variants else variants[0]
@@ -115,37 +116,25 @@ def verdicts(runs, method="aurl"):
         return [f"`{method}` is the only variant here: there is nothing to compare it with."]
     sentences = []
     for name, rows in runs.groupby("set", sort=False):
-        top1 = {variant: own["top1"].to_numpy() for variant, own in rows.groupby("variant", sort=False)}
-        hits = {variant: np.mean([*own["hits"]], axis=0) for variant, own in rows.groupby("variant")}
-        ours = top1.pop(method)
-        found = {"above": [], "below": [], "neither clearly above nor clearly below": []}
-        for variant, theirs in top1.items():
-            points = round(100 * (ours.mean() - theirs.mean()), 1)
-            pairs = np.subtract.outer(ours, theirs)
-            agree = (np.sign(pairs) == np.sign(points)).all()
-            if points and agree and _excludes_zero(hits[method], hits[variant], rows["labels"].iloc[0]):
-                found["above" if points > 0 else "below"].append(f"`{variant}` ({abs(points):.1f} points)")
-            else:
-                ahead = f", above in {(pairs > 0).sum()} of {pairs.size} pairs" if pairs.size > 1 else ""
-                text = f"`{variant}` ({f'{points:+.1f} points' if points else 'level'}{ahead})"
-                found["neither clearly above nor clearly below"].append(text)
-        for outcome, others in found.items():
-            sure = "" if "neither" in outcome else f" in all {pairs.size} pairs of runs" if pairs.size > 1 else ""
-            alone = ", with one run each" if pairs.size == 1 else ""
-            if others:
-                sentences.append(f"{name}: `{method}` is {outcome} {_list(others)}{sure}{alone}.")
+        others = [variant for variant in rows["variant"].unique() if variant != method]
+        for row in differences(_per_class(rows), [(method, other) for other in others]).itertuples():
+            sure = f" (95 %: {100 * row.low:+.1f} to {100 * row.high:+.1f}), {row.verdict}"
+            alone = ", undecided: one training of each tells nothing about others"
+            end = sure if np.isfinite(row.low) else alone
+            sentences.append(f"{name}: `{method}` − `{row.baseline}` is {100 * row.points:+z.1f} points{end}.")
     return sentences
 
 
-def _excludes_zero(ours, theirs, labels):
-    """Whether the 95 % interval over classes of a difference in accuracy excludes zero."""
-    half = (1 + ours - theirs) / 2  # in [0, 1]
-    low, high = metrics.bootstrap_interval(half, labels, np.random.default_rng(0), 2000, over="classes")
-    return low > 0.5 or high < 0.5
-
-
-def _list(texts):
-    return f"{', '.join(texts[:-1])} and {texts[-1]}" if len(texts) > 1 else texts[0]
+def _per_class(rows):
+    """The accuracy of every class in every run, as `aurl.evaluation.folds.read` lays it out."""
+    tables = [
+        pd.DataFrame({"class": row.labels, "top1": row.hits})
+        .groupby("class", as_index=False)
+        .mean()
+        .assign(variant=row.variant, seed=row.seed, study=0)
+        for row in rows.itertuples()
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def gains(variants, sets):

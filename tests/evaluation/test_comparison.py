@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from aurl import UserError, figures
-from aurl.evaluation import comparison, protocols
+from aurl.evaluation import comparison, differences, protocols
 from aurl.project import paths
 from aurl.project.files import write_bytes
 
@@ -59,60 +59,50 @@ def test_markdown_is_a_whole_table_in_percent(project):
     assert "| s | aurl | 65.0 (" in rows[0] and "| 21.2 |" in rows[0]
 
 
-def runs_of(name="s", **top1):
-    """Runs in which all of eight classes are alike."""
-    labels = np.repeat(np.arange(8), 2)
-    rows = [(name, variant, value, np.full(16, value), labels) for variant, values in top1.items() for value in values]
-    return pd.DataFrame(rows, columns=["set", "variant", "top1", "hits", "labels"])
-
-
-def test_verdicts_take_only_what_holds_in_every_pair_of_runs_as_clear():
-    first = runs_of("s", aurl=[0.5, 0.4], e2e=[0.3, 0.45], frozen=[0.3, 0.35], ranking=[0.1, 0.2], both=[0.6, 0.7])
-    second = runs_of("t", aurl=[0.2, 0.3], e2e=[0.25, 0.5])
-    assert comparison.verdicts(pd.concat([first, second])) == [
-        "s: `aurl` is above `frozen` (12.5 points) and `ranking` (30.0 points) in all 4 pairs of runs.",
-        "s: `aurl` is below `both` (20.0 points) in all 4 pairs of runs.",
-        "s: `aurl` is neither clearly above nor clearly below `e2e` (+7.5 points, above in 3 of 4 pairs).",
-        "t: `aurl` is neither clearly above nor clearly below `e2e` (-12.5 points, above in 1 of 4 pairs).",
+def runs_of(name, classes=20, **gains):
+    """Runs of variants with accuracies per class that differ by a gain, with noise over classes and runs."""
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(classes), 2)
+    shared = rng.uniform(0.2, 0.5, classes)
+    rows = [
+        (name, variant, seed, (shared + gain + rng.normal(0, 0.02, classes) + rng.normal(0, 0.01))[labels], labels)
+        for variant, own in gains.items()
+        for seed, gain in enumerate(own)
     ]
+    return pd.DataFrame(rows, columns=["set", "variant", "seed", "hits", "labels"])
+
+
+def test_verdicts_are_those_of_the_one_inference():
+    first = runs_of("s", aurl=[0.1] * 4, e2e=[0.0] * 4, frozen=[0.1] * 4, both=[0.2] * 4)
+    runs = pd.concat([first, runs_of("t", aurl=[0.1] * 4, e2e=[0.1] * 4)])
+    sentences = comparison.verdicts(runs)
+    pairs = ["s: `aurl` − `e2e`", "s: `aurl` − `frozen`", "s: `aurl` − `both`", "t: `aurl` − `e2e`"]
+    assert [own.partition(" is ")[0] for own in sentences] == pairs
+    ends = ["above.", "undecided.", "below.", "undecided."]
+    assert [own.rpartition(", ")[2] for own in sentences] == ends
+    table = pd.concat(
+        pd.DataFrame({"class": row.labels, "top1": row.hits, "variant": row.variant, "seed": row.seed, "study": 0})
+        for row in first.itertuples()
+    )
+    own = differences.differences(table, [("aurl", "e2e"), ("aurl", "frozen"), ("aurl", "both")]).iloc[0]
+    assert f"is {100 * own.points:+.1f} points (95 %: {100 * own.low:+.1f} to {100 * own.high:+.1f}), " in sentences[0]
     assert comparison.verdicts(first[first["variant"] == "e2e"]) == [
         "`e2e` is the only variant here: there is nothing to compare it with."
     ]
 
 
-def test_one_run_each_is_said():
-    assert comparison.verdicts(runs_of(aurl=[0.3], e2e=[0.2], frozen=[0.4], ranking=[0.1])) == [
-        "s: `aurl` is above `e2e` (10.0 points) and `ranking` (20.0 points), with one run each.",
-        "s: `aurl` is below `frozen` (10.0 points), with one run each.",
-    ]
+def test_one_run_each_decides_nothing():
+    (sentence,) = comparison.verdicts(runs_of("s", aurl=[0.3], e2e=[0.0]))
+    assert sentence.endswith(" points, undecided: one training of each tells nothing about others.")
 
 
-def test_what_other_classes_might_undo_is_not_clear():
-    runs = runs_of(aurl=[0.5], e2e=[0.4])
-    gains = {"one class alone": np.repeat([1.0, *[0.0] * 7], 2), "six of eight": np.repeat([1.0] * 6 + [0.5] * 2, 2)}
-    for name, hits in gains.items():
-        runs["hits"] = [hits, np.full(16, 0.05)]
-        runs["top1"] = [hits.mean(), 0.05]
-        (sentence,) = comparison.verdicts(runs)
-        assert ("neither" in sentence) == (name == "one class alone") and "with one run each" in sentence
-
-
-def test_what_rounds_to_nothing_is_level():
-    neither = "s: `aurl` is neither clearly above nor clearly below `e2e`"
-    assert comparison.verdicts(runs_of(aurl=[0.5, 0.4], e2e=[0.4, 0.5])) == [
-        f"{neither} (level, above in 1 of 4 pairs)."
-    ]
-    for theirs in (0.5, 0.5002, 0.4998):
-        assert comparison.verdicts(runs_of(aurl=[0.5], e2e=[theirs])) == [f"{neither} (level), with one run each."]
-    assert comparison.verdicts(runs_of(aurl=[0.5], e2e=[0.5006])) == [
-        "s: `aurl` is below `e2e` (0.1 points), with one run each."
-    ]
+def test_what_rounds_to_nothing_has_no_sign():
+    runs = runs_of("s", aurl=[0.1], e2e=[0.1]).assign(hits=[np.full(40, 0.5), np.full(40, 0.5002)])
+    assert "is +0.0 points, " in comparison.verdicts(runs)[0]
 
 
 def test_the_first_variant_stands_in_for_the_method():
-    assert comparison.verdicts(runs_of(ranking=[0.3], e2e=[0.2])) == [
-        "s: `ranking` is above `e2e` (10.0 points), with one run each."
-    ]
+    (sentence,) = comparison.verdicts(runs_of("s", ranking=[0.3], e2e=[0.2]))
+    assert sentence.startswith("s: `ranking` − `e2e` is +")
 
 
 def test_changes_are_told_whole():
