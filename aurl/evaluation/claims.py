@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from aurl.evaluation import folds
-from aurl.evaluation.differences import LEVEL, difference, holm
+from aurl.evaluation.differences import LEVEL, difference, holm, p_text
 from aurl.losses import NAMELESS
 from aurl.project.markdown import markdown_table
 
@@ -102,7 +102,7 @@ def _correlated(means, own, claim, metric, sign, resamples, seed):
 
 def markdown(table):
     """The claims of `decide` in Markdown: a sentence with the number of each verdict, and a table."""
-    rows = [[row.claim, row.evidence, f"{row.p:.3f}", f"**{row.verdict}**"] for row in table.itertuples()]
+    rows = [[row.claim, row.evidence, p_text(row.p), f"**{row.verdict}**"] for row in table.itertuples()]
     counted = f"{_count(table)}\n\n" if len(table) else ""
     return counted + markdown_table(["claim", "evidence", "p", "verdict"], rows)
 

@@ -97,5 +97,14 @@ def holm(p):
     return multipletests(p, method="holm")[1] if len(p) else np.asarray(p, float)
 
 
+def p_text(p):
+    """A p-value as text with three digits, never "0.000".
+
+    >>> p_text(0.0312), p_text(1e-9)
+    ('0.031', '< 0.001')
+    """
+    return f"{p:.3f}" if p >= 0.0005 else "< 0.001"
+
+
 def _trainings(table):
     return table["study"].astype(str) + "/" + table["seed"].astype(str)

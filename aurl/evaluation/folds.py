@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
-from aurl.evaluation.differences import accuracy, differences
+from aurl.evaluation.differences import accuracy, differences, p_text
 from aurl.project.markdown import markdown_table
 
 RUN = ["variant", "seed"]
@@ -111,7 +111,7 @@ def markdown(table, method, minutes):
         if row.variant in versus.index:
             other = versus.loc[row.variant]
             cells += [_with_interval("{:+.1f}", 100 * other.points, 100 * other.low, 100 * other.high)]
-            cells += [f"{other.p:.3f}", other.verdict]
+            cells += [p_text(other.p), other.verdict]
         else:
             cells += ["–", "–", ""]
         rows.append(cells)
