@@ -5,7 +5,8 @@
 The test sets are those of ``data.test`` that stand under ``data.datasets``; no training set is needed. Every protocol
 of the fourth chapter that needs no seen class is measured, at 1 clip and at 25 clips per video. Clips are those that
 the checkpoint was trained on, from the videos themselves and not from proxies, whatever the parameter file says of
-both. The table goes to the terminal and to ``reports/released``. The pipeline's own manifest and list of rejected
+both. The table goes to the terminal and to ``reports/released``. Below it, one line for each expected accuracy of the
+checkpoint says whether ours agrees. The pipeline's own manifest and list of rejected
 videos stay as they are, as they belong to the sets that the pipeline trains on.
 """
 
@@ -30,7 +31,8 @@ from aurl.training.inference import encode, encode_classes
 from aurl.training.released import CLIP, load_released
 
 RESULTS = Path("reports/released")
-LOGS = "Top-1 in the authors' logs of AURL662, 1 clip, all classes: 44.39 % on UCF101, 27.37 % on HMDB51."
+EXPECTED = Path(__file__).with_suffix(".csv")  # what the authors' own evaluation gave, with sources
+TOLERANCE = 0.3  # points between an expected accuracy and ours; decoders and resizing differ by less
 LINES = {
     "videos": "{videos}",
     "classes": "{classes}",
@@ -50,19 +52,19 @@ LINES = {
 }
 
 
-def evaluate(checkpoint, path="params.yaml", counts=(1, 25)):
+def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
     """Every figure of a released checkpoint, as a table with one row per number of clips and test set.
 
     Columns are those of `aurl.evaluation.protocols.report`, those of TruZe among its ``truze_classes`` unseen ones
-    and NaN for
-    sets that it does not split. The table is written to ``reports/released`` after every row, as CSV and Markdown.
-    Videos that are left out are listed beside it.
+    and NaN for sets that it does not split. The table is written to ``reports/released`` after every row, as CSV and
+    Markdown. Videos that are left out are listed beside it.
 
     Args:
         checkpoint: what `aurl.training.released.load_released` takes.
         path: the parameter file. Its sections ``data``, ``prepare``, ``compute`` and ``evaluate`` and its
             ``text.vectors`` are read.
         counts: numbers of clips per video.
+        expected: as in `agreement`.
 
     Raises:
         UserError: no such checkpoint, other word vectors than it was trained on, no test set on disk, or one that the
@@ -75,6 +77,7 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25)):
             f"{path}: data.test names no test set on disk: write UCF101 or HMDB51 there and under data.datasets, "
             "as params.paper.yaml does."
         )
+    _expected(checkpoint, expected)  # a mistake in it shows before hours are spent
     model = load_released(checkpoint).to(devices.best_device())
     vectors, word_dim = WordVectors.load(params.text.vectors), model.class_encoder[0].in_features
     if vectors.dim != word_dim:
@@ -99,10 +102,47 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25)):
             sizes = {"set": name, "clips": count, "videos": len(labels), "classes": len(classes)}
             rows.append(sizes | _figures(features, unseen, params.evaluate.bootstrap))
             table, arithmetic = pd.DataFrame(rows), devices.choose_arithmetic(model, CLIP, batch, params.compute)
-            facts = f"Word vectors: {Path(params.text.vectors).name}. Arithmetic: {arithmetic.precision}. {LOGS}"
+            facts = f"Word vectors: {Path(params.text.vectors).name}. Arithmetic: {arithmetic.precision}."
             write_bytes(f"{stem}.csv", table.to_csv(index=False).encode())
-            write_bytes(f"{stem}.md", f"# {Path(checkpoint).name}\n\n{markdown(table)}\n{facts}\n".encode())
+            compared = "".join(f"- {line}\n" for line in agreement(checkpoint, table, expected))
+            page = f"# {Path(checkpoint).name}\n\n{markdown(table)}\n{facts}\n\n{compared}"
+            write_bytes(f"{stem}.md", page.encode())
     return table
+
+
+def agreement(checkpoint, table, expected=EXPECTED):
+    """One line for each accuracy that is expected of a checkpoint: expected, found, and whether both agree.
+
+    Args:
+        checkpoint: its file; expectations are those of the checkpoints with which its name begins.
+        table: what `evaluate` returns.
+        expected: a CSV file with the columns ``checkpoint, set, clips, figure, expected`` (in percent) and ``source``.
+
+    Accuracies agree where they differ by at most `TOLERANCE` points. Raises UserError for a file of another kind.
+    """
+    found, lines = table.set_index(["set", "clips"]), []
+    for row in _expected(checkpoint, expected).itertuples():
+        name = f"{row.set}, {_clips(row.clips)}, {row.figure}: expected {row.expected:.2f} % ({row.source})"
+        if (row.set, row.clips) not in found.index or row.figure not in found:
+            lines.append(f"{name}, not evaluated")
+            continue
+        ours = 100 * found.loc[(row.set, row.clips), row.figure]
+        apart = abs(ours - row.expected)
+        verdict = "agrees" if apart <= TOLERANCE else f"differs by {apart:.2f} points"
+        lines.append(f"{name}, found {ours:.2f} %: {verdict}")
+    return lines
+
+
+def _expected(checkpoint, file):
+    """The rows of a file of expected accuracies that are about this checkpoint."""
+    try:
+        rows = pd.read_csv(file)
+        mine = [Path(checkpoint).name.startswith(name) for name in rows["checkpoint"].astype(str)]
+        columns = ["set", "clips", "figure", "expected", "source"]
+        return rows.loc[mine, columns].astype({"clips": int, "expected": float})
+    except (OSError, ValueError, KeyError):
+        columns = "checkpoint, set, clips, figure, expected and source"
+        raise UserError(f"{file} is no table of expected accuracies: give a CSV file with {columns}.") from None
 
 
 def _tests(params, sets, rejected):
@@ -151,9 +191,11 @@ def main():
         "--params", default="params.yaml", help="where the test sets and word vectors are (params.yaml)"
     )
     parser.add_argument("--clips", type=_count, nargs="+", default=[1, 25], help="clips per video (1 25)", metavar="N")
+    parser.add_argument("--expected", default=EXPECTED, help="accuracies to compare with (the authors' own)")
     options = parser.parse_args()
     try:
-        print(markdown(evaluate(options.checkpoint, options.params, options.clips)), end="")
+        table = evaluate(options.checkpoint, options.params, options.clips, options.expected)
+        print(markdown(table), *agreement(options.checkpoint, table, options.expected), sep="\n")
     except UserError as error:
         sys.exit(f"aurl: {error}")
 

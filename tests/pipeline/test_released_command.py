@@ -153,9 +153,11 @@ def test_figures_are_those_of_the_authors_network(folder, table, name, root, cou
 def test_the_table_is_read_on_the_terminal_and_kept(folder, table):
     printed = (folder / "output").read_text()
     kept = (folder / "reports/released/AURL662_checkpoint.md").read_text()
-    assert printed in kept and kept.startswith("# AURL662_checkpoint.pth.tar\n")
+    table_text, compared = printed[: printed.rindex("|\n") + 2], printed[printed.rindex("|\n") + 2 :].split("\n")
+    assert table_text in kept and kept.startswith("# AURL662_checkpoint.pth.tar\n")
+    assert all(f"- {line}\n" in kept for line in compared if line)
     assert "Word vectors: glove-6b-100d-actions.bin. Arithmetic: float32." in kept
-    lines = printed.splitlines()
+    lines = table_text.splitlines()
     heads = [cell.strip() for cell in lines[0].strip("|").split("|")]
     assert heads[1:] == ["ucf101, 1 clip", "hmdb51, 1 clip", "ucf101, 3 clips", "hmdb51, 3 clips"]
     half = next(line for line in lines if "half" in line and "5" in line)
@@ -163,6 +165,34 @@ def test_the_table_is_read_on_the_terminal_and_kept(folder, table):
     assert len({len(line) for line in lines}) == 1  # columns are aligned
     progress = (folder / "progress").read_text()
     assert "probing ucf101" in progress and "hmdb51, 3 clips per video" in progress
+
+
+def test_the_authors_numbers_are_those_of_the_papers_facts(folder, table):
+    """A checkpoint of random weights differs from all four."""
+    lines = released.agreement("AURL662_checkpoint.pth.tar", table.reset_index())
+    assert [line.split(" (")[0] for line in lines] == [
+        "ucf101, 1 clip, top1: expected 44.39 %", "ucf101, 1 clip, mean_per_class: expected 43.61 %",
+        "hmdb51, 1 clip, top1: expected 27.37 %", "hmdb51, 1 clip, mean_per_class: expected 28.92 %",
+    ]  # fmt: skip
+    assert all(line.split(": ")[-1].startswith("differs by ") for line in lines)
+    assert released.agreement("other.pth.tar", table.reset_index()) == []
+
+
+def test_found_accuracies_agree_or_differ(tmp_path):
+    table = pd.DataFrame({"set": ["a", "b"], "clips": [1, 25], "top1": [0.4439, 0.5], "top5": [0.7, 0.8]})
+    rows = [
+        "checkpoint,set,clips,figure,expected,source", "my,a,1,top1,44.68,a log", "my,a,1,top5,70.31,a log",
+        "my,b,25,top1,50,a page", "my,b,1,top1,50,a page", "my,a,1,top9,50,a page", "other,a,1,top1,1,a log",
+    ]  # fmt: skip
+    file = tmp_path / "expected.csv"
+    file.write_text("\n".join(rows))
+    assert released.agreement("runs/my_model.tar", table, file) == [
+        "a, 1 clip, top1: expected 44.68 % (a log), found 44.39 %: agrees",
+        "a, 1 clip, top5: expected 70.31 % (a log), found 70.00 %: differs by 0.31 points",
+        "b, 25 clips, top1: expected 50.00 % (a page), found 50.00 %: agrees",
+        "b, 1 clip, top1: expected 50.00 % (a page), not evaluated",
+        "a, 1 clip, top9: expected 50.00 % (a page), not evaluated",
+    ]
 
 
 def test_the_pipelines_own_files_stay(folder):
@@ -203,6 +233,12 @@ def test_no_test_set_on_disk(here):
 def test_a_test_set_that_is_not_where_it_should_be(here):
     lay_out(here)
     refused("sets/ucf")
+
+
+def test_a_file_of_other_than_expected_accuracies(here):
+    Path("expected.csv").write_text("a,b\n1,2\n")
+    for file in ("expected.csv", "nowhere.csv"):
+        refused(f"{file} is no table of expected accuracies: give a CSV file with checkpoint, set", expected=file)
 
 
 def test_a_foreign_checkpoint(here):
