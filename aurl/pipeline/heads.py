@@ -31,7 +31,7 @@ from aurl.evaluation import protocols
 from aurl.project import cache, config, paths
 from aurl.project.config.heads import SECTIONS, sweeps, trainable
 from aurl.project.files import write_bytes
-from aurl.project.progress import bar, say
+from aurl.project.progress import bar, print_line
 from aurl.training import checkpoints, devices
 from aurl.training.inference import backbone_features
 from aurl.training.loop import IGNORED, NotFinite, train_in_memory
@@ -63,7 +63,7 @@ def run():
         "features": {name: hashlib.sha256(paths.heads(name).read_bytes()).hexdigest() for name in _sets(backbone)},
     }
     begun, found = time.monotonic(), all_seeds(settings, seeds, partial(train_cached, inputs))
-    say(f"heads: {len(settings)} variants and swept values took {time.monotonic() - begun:.0f} s.")
+    print_line(f"heads: {len(settings)} variants and swept values took {time.monotonic() - begun:.0f} s.")
     classes, runs = (pd.concat([found[settings.index(params)][place] for params in variants]) for place in (0, 1))
     sets = pd.Categorical(classes["set"], backbone.data.test)  # the order of the studies' tables
     _write(paths.HEADS, classes.iloc[sets.codes.argsort(kind="stable")])

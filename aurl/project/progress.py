@@ -1,4 +1,4 @@
-"""Progress bars that reach the person who waits, and work spread over the processor's cores with one."""
+"""Progress bars on the terminal, also from within notebooks, and parallel work with a progress bar."""
 
 import itertools
 import os
@@ -8,23 +8,23 @@ from tqdm import tqdm
 
 from aurl import UserError
 
-CHUNK = 2000  # calls that a cluster is given at a time
-RESTART = "end what else needs it, and give the same command again, which goes on from there."
-SCHEDULER_SECONDS = 10  # that it has to answer
-SIDE_BY_SIDE = "AURL_SIDE_BY_SIDE"  # how many runs share the machine, as `aurl.pipeline.reproduce` tells them
+CHUNK = 2000  # calls sent to a cluster at a time
+RESTART = "end other programs and repeat the command; it resumes."
+SCHEDULER_SECONDS = 10  # within which a Dask scheduler has to answer
+SIDE_BY_SIDE = "AURL_SIDE_BY_SIDE"  # the number of stages that share the machine, set by `aurl.pipeline.reproduce`
 ENVIRONMENT = "AURL_PROGRESS"  # a file that `aurl.pipeline.notebook` shows on the terminal while a notebook runs
 
 
 def local_processes():
-    """How many processes share this training or evaluation on this machine, as ``torchrun`` tells each of them."""
+    """The number of processes on this machine that share this training or evaluation (set by ``torchrun``)."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def bar(iterable=None, **options):
-    """`tqdm`, drawn where the reader is; executed notebooks stay free of it, so that their bytes repeat.
+    """`tqdm` on the terminal, also from within a notebook, whose outputs stay free of it.
 
-    What is drawn is plain text, begun anew by a carriage return and ended by a line feed, so that a parent process can
-    show the last piece of each of its children.
+    It is plain text: states end with a carriage return and the last one with a line feed, so that a parent process can
+    show the latest state of each of its children.
     """
     path = os.environ.get(ENVIRONMENT)
     own = open(path, "a", buffering=1) if path else None  # noqa: SIM115 - closed with the bar
@@ -36,8 +36,8 @@ def bar(iterable=None, **options):
     return drawn
 
 
-def say(text):
-    """One line where the reader sees it while work is going on, and in no notebook."""
+def print_line(text):
+    """Print a line on the terminal, also from within a notebook, whose outputs stay free of it."""
     path = os.environ.get(ENVIRONMENT)
     if path is None:
         tqdm.write(text, file=sys.stderr)

@@ -18,7 +18,7 @@ from aurl import UserError, backbones
 from aurl.project import cache
 from aurl.project.config import Model
 from aurl.project.files import locked, write_bytes
-from aurl.project.progress import say
+from aurl.project.progress import print_line
 from aurl.training import devices
 
 # Defaults for model options missing from old checkpoints.
@@ -187,7 +187,7 @@ class Progress:
         except UserError as error:
             if needed or not self._states():
                 raise
-            say(f"aurl: {error} The training goes on, but a kill would now lose what came after the last state.")
+            print_line(f"aurl: {error} The training goes on, but a kill would now lose what came after the last state.")
 
     def _write(self, step, state):
         buffer = io.BytesIO()

@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from aurl import UserError
-from aurl.project.progress import say
+from aurl.project.progress import print_line
 
 
 class Watch:
@@ -67,7 +67,7 @@ class Watch:
 
 def _tell(sentence):
     with suppress(OSError):  # `say` may write to the same full disk
-        say(f"aurl: {sentence}")
+        print_line(f"aurl: {sentence}")
 
 
 class _Curves:

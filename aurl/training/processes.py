@@ -21,7 +21,7 @@ from torch import distributed, nn
 
 from aurl import UserError
 from aurl.project.files import write_bytes
-from aurl.project.progress import ENVIRONMENT, say
+from aurl.project.progress import ENVIRONMENT, print_line
 
 RESTARTS = 3  # how often all processes restart because one died, before the run is given up
 SHUTDOWN_SECONDS = 60  # for processes to save their work after they are asked to stop
@@ -236,7 +236,7 @@ def _quiet_launcher(name):
     class Failures(logging.Handler):
         def emit(self, message):
             if message.levelno >= logging.ERROR and "failed" in message.getMessage():
-                say(f"{name}: a process {message.getMessage()}; all begin again, {RESTARTS} times at most")
+                print_line(f"{name}: a process {message.getMessage()}; all begin again, {RESTARTS} times at most")
 
     loggers = [logging.getLogger(f"torch.{name}") for name in ("distributed.elastic", "multiprocessing")]
     failures = Failures()

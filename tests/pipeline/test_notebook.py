@@ -70,7 +70,7 @@ def test_users_mistake_is_one_sentence_and_no_file(project, tmp_path, raised, se
 def test_a_kernel_that_the_system_ends_is_one_sentence(project):
     project("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(
-        UserError, match="^the system ended demo, perhaps for too little memory: end what else needs it"
+        UserError, match="^the system ended demo, perhaps for too little memory: end other programs and repeat"
     ):
         notebook.run("demo", {})
 

@@ -1,8 +1,7 @@
 """``params.yaml`` as typed sections: checked, and a variant laid over the base.
 
-`aurl.project.config.sections` says what each parameter may be. ``python -m aurl.pipeline.check`` checks the file,
-with every
-variant and all that the parameters name.
+`aurl.project.config.sections` defines what each parameter may be. ``python -m aurl.pipeline.check`` checks the file
+with every variant, and that files and classes which it names exist.
 """
 
 import os

@@ -26,7 +26,8 @@ def _name(kind, pattern, rule):
     return BeforeValidator(check)
 
 
-def apart(keyed):
+def distinct_files(keyed):
+    """Refuse keys that differ in case only: they become names of files."""
     known = {}
     for key in keyed:
         other = known.setdefault(key.casefold(), key)

@@ -1,4 +1,4 @@
-"""The sections of ``params.yaml``: what each parameter may be, and how those of a section go together."""
+"""The sections of ``params.yaml``: the type and range of each parameter, and rules between parameters."""
 
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,7 @@ from aurl.project.config.kinds import (  # fmt: skip
     Swept,
     Term,
     Variant,
-    apart,
+    distinct_files,
     unique,
 )
 from aurl.project.config.sentences import listed, nearest, refusal, sentence
@@ -68,7 +68,7 @@ class StudyChanges(Section):
 class Ablations(Section):
     variants: Names | None
     seeds: Seeds
-    studies: Annotated[dict[Study, StudyChanges], AfterValidator(apart)]
+    studies: Annotated[dict[Study, StudyChanges], AfterValidator(distinct_files)]
 
     @pydantic.model_validator(mode="after")
     def _others_can_be_added_to(self):
@@ -105,7 +105,7 @@ class Dataset(Section):
 class Data(Section):
     train: Names
     test: Names
-    datasets: Annotated[dict[SetName, Dataset], AfterValidator(apart)]
+    datasets: Annotated[dict[SetName, Dataset], AfterValidator(distinct_files)]
 
 
 class Proxies(Section):
@@ -312,7 +312,7 @@ class Sections(Section):
     evaluate: Evaluate
     sphere: Sphere
     heads: Heads
-    variants: Annotated[dict[Variant, dict[str, Any]], AfterValidator(apart)]
+    variants: Annotated[dict[Variant, dict[str, Any]], AfterValidator(distinct_files)]
 
     def shares_backbone(self, other: "Sections") -> bool:
         """Whether a backbone that was trained with one could have been with the other, as both see the same clips."""
