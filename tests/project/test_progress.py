@@ -38,7 +38,7 @@ def killed(number):
 
 def test_a_process_that_the_system_ends_is_one_sentence():
     with pytest.raises(
-        UserError, match="^probing: the system ended a process, perhaps for too little memory: end what"
+        UserError, match="^probing: the system ended a process, perhaps for too little memory: end other"
     ):
         list(progress.parallel(killed, [(1,), (2,)], "probing", "video"))
 
