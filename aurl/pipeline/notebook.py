@@ -50,11 +50,13 @@ def run(name, parameters):
         from traitlets.config import Config
 
         executed = Path(folder, "executed.ipynb")
+        # Kernels that start at the same time may choose the same TCP port; files in folders of their own do not clash.
+        private = {"transport": "ipc", "ip": str(Path(folder, "kernel")), "shutdown_wait_time": SECONDS_TO_SAVE}
         try:
             papermill.execute_notebook(
                 notebook, executed, parameters, kernel_name="python3", language="python", progress_bar=False,
                 extra_arguments=QUIET,
-                config=Config(KernelManager={"shutdown_wait_time": SECONDS_TO_SAVE}),
+                config=Config(KernelManager=private),
                 kernel_manager_class=interruption.manager(), on_cell_start=interruption.check,
             )  # fmt: skip
         except Exception as error:

@@ -46,6 +46,13 @@ def test_run_gives_parameters_and_the_same_bytes(project, tmp_path):
     assert b"papermill" not in first and b"T00:" not in first
 
 
+def test_kernels_listen_on_no_port_that_another_could_take(project, tmp_path):
+    """Stages side by side start kernels at the same moment, which then chose the same port now and then."""
+    project("import json, ipykernel\njson.load(open(ipykernel.get_connection_file()))['transport']")
+    notebook.run("demo", {})
+    assert outputs(tmp_path / "reports/notebooks/demo.ipynb")[0].data["text/plain"] == "'ipc'"
+
+
 def test_progress_goes_to_the_terminal_and_not_into_the_notebook(project, tmp_path, capfd):
     project("from aurl.project.progress import bar\nfor _ in bar(range(3), desc='working'):\n    pass")
     notebook.run("demo", {})
