@@ -97,8 +97,8 @@ def durations():
     total = minutes.loc[minutes["job"].str.contains("all, side by side"), "minutes"]
     download, disk = size["download"], size["environment"]
     return (
-        f"`make reproduce` takes {total.min():.1f} to {total.max():.1f} minutes on two cores without a GPU. The "
-        f"environment is installed before, once: {download:.1f} GB of downloads, {disk:.1f} GB on disk.\n"
+        f"`make reproduce` takes {total.min():.1f} to {total.max():.1f} minutes on two cores without a GPU. "
+        f"Its environment, installed on first use, takes {download:.1f} GB of downloads and {disk:.1f} GB on disk.\n"
     )
 
 
