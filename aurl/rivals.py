@@ -1,6 +1,6 @@
 """Layers that only the compared methods need: `aurl.models` builds them where params.yaml asks for them.
 
-docs/rivals.md says which published method each stands for and where we had to choose.
+docs/rivals.md describes the published method behind each layer, and our choices.
 """
 
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""Name the action in one's own videos."""
+"""Classify a user's own videos by any class names."""

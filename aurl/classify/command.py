@@ -1,10 +1,10 @@
-"""Name what your own videos show.
+"""Classify your own videos by any class names.
 
     aurl classify juggling.mp4 vacation/ --classes "walking a dog, juggling"
 
-Give any class names; no video of them needs to have been trained on. The model is one that this project trained, or one
-of the authors' released checkpoints. A score is the cosine between video and class name, and a margin is how far the
-next class is behind. Files that are skipped and words without a vector are named on stderr.
+The classes need no training videos. The model is one that this project trained, or one of the authors' released
+checkpoints. A score is the cosine between video and class name. A margin is a score minus the next lower one.
+Files that are skipped and words without a vector are named on stderr.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Clips of the videos in a manifest, from files or from a cache that is decoded once."""
+"""Clips of the videos in a manifest, read from files or from a cache of decoded frames."""
 
 import functools
 import os

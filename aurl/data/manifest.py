@@ -1,4 +1,4 @@
-"""Data sets, and the manifest that lists their videos: every later step begins with its rows."""
+"""The manifest, a table with a row for every video of every data set. All later stages start from it."""
 
 import pandas as pd
 

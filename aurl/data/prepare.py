@@ -1,4 +1,4 @@
-"""From data sets on disk to rows of the manifest: list, name, split, probe, and make proxies where they are wanted."""
+"""From data sets on disk to rows of the manifest: list the videos, name their classes, split, probe, make proxies."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Small copies of videos with many keyframes, of which random clips are decoded many times faster."""
+"""Small copies of videos with many keyframes, from which random clips are decoded many times faster."""
 
 import os
 from contextlib import suppress

@@ -1,7 +1,7 @@
 """One inference for every accuracy and every difference: an estimate, its 95 % interval and its p-value.
 
-An accuracy varies with the classes that happen to be tested and with the trainings that happen to be run. Both count:
-the variance of a mean is clustered two ways, over classes and over trainings (Cameron, Gelbach and Miller 2011), and
+An accuracy depends on the sample of classes and on the sample of trainings. The variance of a mean is therefore
+clustered two ways, over classes and over trainings (Cameron, Gelbach and Miller 2011), and
 its degrees of freedom are Satterthwaite's. `tests/evaluation/test_differences.py` and ``benchmarks/coverage.py`` check
 by simulation that 95 % intervals hold the truth in 93 to 97 % of all cases, with and without an effect.
 """

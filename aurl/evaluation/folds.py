@@ -1,8 +1,8 @@
-"""What several studies say together of one test set, whose classes they share out: folds over classes.
+"""Combine studies whose test sets share no class, such as folds over classes.
 
-Each class is unseen in one study, and all studies have the same variants and seeds. So variants are compared class by
-class, and an interval over classes says what to expect of other classes. Some variants may have more seeds than others:
-two are compared by the seeds that both have.
+Each class is unseen in one study, and all studies have the same variants and seeds. Variants are therefore compared
+class by class, and an interval over classes tells what to expect of other classes. Some variants may have more seeds
+than others; two variants are compared on the seeds that both have.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Zero-shot evaluation: features once per data set and number of clips, and every protocol from these."""
+"""Zero-shot evaluation: every protocol, from features computed once per data set and number of clips."""
 
 import hashlib
 from importlib.metadata import version

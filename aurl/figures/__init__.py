@@ -1,4 +1,4 @@
-"""The figures of the notebooks, one module a chapter; here is what they share: style, saving, tables and labels.
+"""The figures of the notebooks, one module per chapter. This file has their shared style, saving, tables and labels.
 
 Every function of the modules draws one figure and returns it. `save` keeps it in ``reports/figures/``.
 """

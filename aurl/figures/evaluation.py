@@ -1,4 +1,4 @@
-"""The figures of chapter 4: how a training went, what its videos were taken for, and where its class names lie."""
+"""The figures of chapter 4: learning curves, predictions, confusions, and maps of class features."""
 
 import matplotlib.pyplot as plt
 import numpy as np

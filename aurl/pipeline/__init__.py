@@ -1,1 +1,1 @@
-"""The only modules that know DVC and papermill: notebooks as stages, and stages side by side."""
+"""Everything that depends on DVC or papermill: notebooks as stages, and stages in parallel."""

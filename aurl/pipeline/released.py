@@ -2,7 +2,7 @@
 
     python -m aurl.pipeline.released AURL662_checkpoint.pth.tar --params params.paper.yaml
 
-The test sets are those of ``data.test`` that stand under ``data.datasets``; no training set is needed. Every protocol
+The test sets are those of ``data.test`` that ``data.datasets`` defines; no training set is needed. Every protocol
 of the fourth chapter that needs no seen class is measured, at 1 clip and at 25 clips per video. Clips are those that
 the checkpoint was trained on, from the videos themselves and not from proxies, whatever the parameter file says of
 both. The table goes to the terminal and to ``reports/released``. Below it, one line for each expected accuracy of the

@@ -1,4 +1,4 @@
-"""``make reproduce``: the pipeline with independent stages side by side.
+"""``make reproduce``: run the pipeline with independent stages in parallel.
 
     python -m aurl.pipeline.reproduce
 

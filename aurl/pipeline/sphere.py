@@ -1,4 +1,4 @@
-"""Figure 1's models: ten classes on a sphere in three dimensions.
+"""Train the models of Figure 1: ten classes on a sphere in three dimensions.
 
     python -m aurl.pipeline.sphere VARIANT
 

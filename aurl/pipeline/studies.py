@@ -1,4 +1,4 @@
-"""``make ablations``: the same pipeline with more variants and seeds, once for each study, in workspaces of their own.
+"""``make ablations``: run the pipeline with more variants and seeds, once for each study, in a workspace of its own.
 
     python -m aurl.pipeline.studies [STUDY ...]
 

@@ -1,1 +1,1 @@
-"""What every room uses: parameters, paths, files, progress. Nothing here changes a number."""
+"""Parameters, paths, files, progress, used by the whole package. Nothing here computes a result."""

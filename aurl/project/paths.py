@@ -1,4 +1,4 @@
-"""The names of the files that one stage writes and another reads, relative to the project's root."""
+"""Paths of the files that one stage writes and another reads, relative to the project's root."""
 
 from pathlib import Path
 

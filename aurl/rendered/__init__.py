@@ -1,1 +1,1 @@
-"""The built-in benchmark: things that perform an action, drawn by casting rays."""
+"""The built-in benchmark: objects that perform an action, rendered by casting rays."""

@@ -1,4 +1,4 @@
-"""What class names are embedded with: word vectors, a file of class vectors, or a text encoder.
+"""Sources of class vectors: word vectors, a file of class vectors, or a text encoder.
 
 Each source has ``embed(names)``, which gives vectors (C, W) float32, the width ``dim`` W, and ``column``: the column of
 the manifest whose names it takes.

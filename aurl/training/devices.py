@@ -3,7 +3,7 @@
 ``compute.precision: auto`` and ``compute.channels_last: auto`` are decided by timing a few training steps of the model
 at hand, because the faster layout depends on the processor, the size of clips and the width of the network. On an
 accelerator ``compute.compile: auto`` is timed, too; on a CPU it means no. Decisions are kept in ``build/cache``, so
-that later runs on the same machine compute alike, and recorded in every checkpoint's ``model.json``.
+that later runs on the same machine have the same arithmetic, and recorded in every checkpoint's ``model.json``.
 """
 
 import copy

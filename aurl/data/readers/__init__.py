@@ -1,4 +1,4 @@
-"""The readers of data sets on disk, by the name that a parameter file calls them.
+"""The readers of data sets on disk; a parameter file chooses them by name.
 
 Each is one function ``read(root, classes=None, split=None, lists=...)``, with ``annotations`` too where a data set has
 files that label its videos. A reader lists folders and opens nothing but those files. It returns one row for each

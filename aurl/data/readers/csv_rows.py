@@ -1,4 +1,4 @@
-"""CSV files as people write them: every row has the header's fields, or one sentence says which row does not."""
+"""CSV files written by people: every row has the fields of the header, or an error names the row that does not."""
 
 import csv
 

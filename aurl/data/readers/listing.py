@@ -1,4 +1,4 @@
-"""Which videos lie below a folder, and the table that every reader makes of them. Names only: no video is opened."""
+"""List the videos below a folder, and make the table that every reader returns. No video is opened."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""``params.yaml`` as typed sections: checked, and a variant laid over the base.
+"""``params.yaml`` as typed, validated sections, with the values of a variant in place of the base's.
 
 `aurl.project.config.sections` defines what each parameter may be. ``python -m aurl.pipeline.check`` checks the file
 with every variant, and that files and classes which it names exist.

@@ -1,4 +1,4 @@
-"""``params.yaml`` as it is written: read, and with other values laid over it, before anything is checked."""
+"""Read ``params.yaml`` and override values in it, before validation."""
 
 import copy
 import functools

@@ -1,4 +1,4 @@
-"""The trainings of heads that a parameter file asks for, which `aurl.pipeline.heads` makes and the check looks over."""
+"""The head trainings that a parameter file asks for; `aurl.pipeline.heads` runs them, and the check validates them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a value of ``params.yaml`` may be: the kinds of numbers, names and lists that its sections are made of."""
+"""Types of the values in ``params.yaml``: kinds of numbers, names and lists."""
 
 import re
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""One sentence for a mistake in ``params.yaml``, which names the parameter and what to do."""
+"""One-sentence errors for mistakes in ``params.yaml``, which name the parameter and the fix."""
 
 import difflib
 from collections.abc import Iterable
