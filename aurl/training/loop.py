@@ -34,7 +34,7 @@ from aurl.training.inference import encode, encode_classes, mean_over_segments, 
 
 SECTIONS = ("model", "loss", "generator", "train")  # of params.yaml that decide the weights
 # Parameters of these sections that do not.
-IGNORED = {"processes", "nodes", "rendezvous", "save_minutes", "save_steps", "log_every", "tensorboard"}
+IGNORED = {"processes", "nodes", "rendezvous", "save_minutes", "save_steps", "log_every"}
 
 
 def train(params, clips, val, names, word_vectors, folder, scratch, start=None, live=None, vocabulary=None):
@@ -86,7 +86,7 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
         try:
             with (
                 contextlib.closing(steps(run, clips, val, lambda: interruption.asked, show=first)) as taken,
-                Watch(live if first else None, run.step, params.train.tensorboard) as watch,
+                Watch(live if first else None, run.step) as watch,
             ):
                 for means, found, stop in taken:
                     if run.step % params.train.log_every == 0:

@@ -272,8 +272,6 @@ def is_command(line):
         return words[0] == "install" and set(re.findall(r"\w+", words[1])) <= {*EXTRAS}
     if tool in ("cp", "sphinx-build"):
         return all(map(is_file, words))
-    if tool == "tensorboard":
-        return words == ["--logdir", f"{paths.LIVE}/tensorboard"]
     if tool == "dvc":
         return words[0] in ("repro", "exp") and all(
             word.partition("@")[0] in STAGES or is_parameter(word.partition("=")[0])

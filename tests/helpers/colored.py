@@ -23,7 +23,7 @@ LOSS = dict(
 TRAIN = dict(
     epochs=4, steps=None, batch=16, micro_batch=None, optimizer="adamw", lr=1e-2, weight_decay=1e-2, decay_norms=True,
     schedule="cosine", milestones=[60, 120], warmup_epochs=1, ema=None, processes=1, nodes=1, rendezvous=None,
-    save_minutes=None, save_steps=None, log_every=1, tensorboard=False,
+    save_minutes=None, save_steps=None, log_every=1,
 )  # fmt: skip
 FILES = ("model.safetensors", "model.json")
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 import yaml
 
-from aurl import UserError
 from aurl.project import progress
 from aurl.training.curves import Watch
 
@@ -30,9 +29,9 @@ def place(tmp_path):
     return tmp_path / "live" / "aurl-0"
 
 
-def train(place, first=0, last=BATCHES[-1], **options):
+def train(place, first=0, last=BATCHES[-1]):
     """A training that goes on after step ``first``, with curves that depend on the step only."""
-    with Watch(place, first, **options) as watch:
+    with Watch(place, first) as watch:
         for step in (step for step in BATCHES if first < step <= last):
             watch.log(step, {"train/total": math.exp(-step / 50), "train/lr": 1 / step})
             if step % EPOCH == 0:
@@ -41,7 +40,7 @@ def train(place, first=0, last=BATCHES[-1], **options):
 
 def written(place):
     """path -> bytes of all of DVCLive's files."""
-    paths = (path for path in place.parent.rglob("*") if path.is_file() and "tensorboard" not in path.parts)
+    paths = (path for path in place.parent.rglob("*") if path.is_file())
     return {path.relative_to(place.parent).as_posix(): path.read_bytes() for path in paths}
 
 
@@ -165,10 +164,9 @@ def is_told_once(err, place):
 
 
 @pytest.mark.parametrize("first", [0, 50])
-@pytest.mark.parametrize("tensorboard", [False, True])
-def test_a_folder_that_cannot_be_written(place, capsys, first, tensorboard):
+def test_a_folder_that_cannot_be_written(place, capsys, first):
     place.parent.write_text("a file where the folder should be")
-    train(place, first, tensorboard=tensorboard)
+    train(place, first)
     out, err = capsys.readouterr()
     assert out == "" and is_told_once(err, place) and "the training goes on" in err
 
@@ -184,9 +182,9 @@ def test_a_file_that_cannot_be_written_any_more(place, capsys):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-@pytest.mark.parametrize("full", ["train/total.tsv", "aurl-0.json", "events.*"])
+@pytest.mark.parametrize("full", ["train/total.tsv", "aurl-0.json"])
 def test_a_full_disk(place, capsys, full):
-    with Watch(place, tensorboard=True) as watch:
+    with Watch(place) as watch:
         watch.log(10, {"train/total": 1.0})
         (path,) = place.parent.rglob(full)
         path.unlink()
@@ -222,8 +220,8 @@ socket.socket.connect = lambda *_: sys.exit("the network is asked")
 sys.path[:0] = {[str(ROOT), str(ROOT / "tests/training")]}
 import test_curves
 from pathlib import Path
-test_curves.train(Path("live/aurl-0"), tensorboard=True)
-test_curves.train(Path("live/aurl-0"), first=50, tensorboard=True)
+test_curves.train(Path("live/aurl-0"))
+test_curves.train(Path("live/aurl-0"), first=50)
 """
     stage = {"DVC_STAGE": "03_train@aurl-0", "DVC_ROOT": str(tmp_path), "DVC_STUDIO_TOKEN": "x", "DVCLIVE_RESUME": "1"}
     stage |= {"DVC_EXP_NAME": "lucid-lynx", "DVC_EXP_BASELINE_REV": "0" * 40}
@@ -232,7 +230,7 @@ test_curves.train(Path("live/aurl-0"), first=50, tensorboard=True)
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".git", "live"]
-    assert sorted(path.name for path in (tmp_path / "live").iterdir()) == ["metrics", "plots", "tensorboard"]
+    assert sorted(path.name for path in (tmp_path / "live").iterdir()) == ["metrics", "plots"]
     status = subprocess.run(["git", "status", "--short"], cwd=tmp_path, capture_output=True, text=True).stdout
     assert status == "?? live/\n"
 
@@ -241,62 +239,27 @@ def test_dvc_draws_what_is_written(tmp_path, monkeypatch):
     """From the folders that dvc.yaml names, while it is written, and nothing where they are empty."""
     from dvc.repo import Repo
 
-    sections = {name: yaml.safe_load((ROOT / "dvc.yaml").read_bytes())[name] for name in ("plots", "metrics")}
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump(sections))
+    plots = yaml.safe_load((ROOT / "dvc.yaml").read_bytes())["plots"]
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"plots": plots}))
     monkeypatch.chdir(tmp_path)
-    (names,) = sections["plots"]
-    for folder in (*names, *sections["metrics"]):
+    (names,) = plots
+    for folder in names:
         Path(folder).mkdir(parents=True)
 
     def shown():
         with Repo.init(no_scm=True, force=True) as repo:
-            plots, metrics = repo.plots.show()["workspace"], repo.metrics.show()[""]["data"]
+            plots = repo.plots.show()["workspace"]
         curves = {path: about["data"] for path, about in plots.get("sources", {}).get("data", {}).items()}
         drawn = plots.get("definitions", {}).get("data", {}).get("dvc.yaml", {}).get("data", {})
         assert all(about == {"x": "step"} for about in drawn.values()) and drawn.keys() == curves.keys()
-        return curves, {path: about["data"] for path, about in metrics.items()}
+        return curves
 
-    assert shown() == ({}, {})
-    with Watch(Path("build/live/aurl-0"), tensorboard=True) as watch:
+    assert shown() == {}
+    with Watch(Path("build/live/aurl-0")) as watch:
         watch.log(10, {"train/total": 0.5, "val/top1": 0.25})
-        curves, metrics = shown()
+        curves = shown()
     assert curves["build/live/plots/aurl-0/metrics/train/total.tsv"] == [{"step": "10", "total": "0.5"}]
     assert len(curves) == 2
-    assert metrics == {"build/live/metrics/aurl-0.json": {"train": {"total": 0.5}, "val": {"top1": 0.25}, "step": 10}}
-
-
-# --- TensorBoard -----------------------------------------------------------------------------------
-
-
-def scalars(place):
-    """name -> [(step, value)], as TensorBoard reads them."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    log = EventAccumulator(str(place.parent / "tensorboard" / place.name)).Reload()
-    return {name: [(event.step, event.value) for event in log.Scalars(name)] for name in log.Tags()["scalars"]}
-
-
-def test_tensorboard_has_the_same_curves(place):
-    train(place, tensorboard=True)
-    found = scalars(place)
-    for name in ("train/total", "train/lr", "val/top1"):
-        lines = curve(place, name).read_text().splitlines()[1:]
-        points = [(int(step), pytest.approx(float(value))) for step, value in map(str.split, lines)]
-        assert found.pop(name) == points and points
-    assert not found
-
-
-@pytest.mark.parametrize("kept", [30, 55, 80])
-def test_tensorboard_has_no_step_twice(place, tmp_path, kept):
-    whole = tmp_path / "whole" / "aurl-0"
-    train(whole, tensorboard=True)
-    train(place, last=80, tensorboard=True)
-    (log,) = place.parent.rglob("events.*")
-    log.write_bytes(log.read_bytes() + b"\x18\0\0")  # the begin of a record
-    train(place, first=kept, tensorboard=True)
-    assert scalars(place) == scalars(whole)
-    train(place, tensorboard=True)
-    assert len(list(place.parent.rglob("events.*"))) == 1 and scalars(place) == scalars(whole)
 
 
 # --- packages that are missing ---------------------------------------------------------------------
@@ -308,20 +271,9 @@ def hide(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
 
 
-def test_tensorboard_is_missing(place, monkeypatch):
-    hide(monkeypatch, "tensorboard")
-    with pytest.raises(UserError, match=r"^train\.tensorboard needs TensorBoard: .*`pip install tensorboard`"):
-        Watch(place, tensorboard=True)
-    assert not place.parent.exists()
-    train(place)
-    assert curve(place, "train/total").exists()
-
-
 def test_dvclive_is_missing(place, monkeypatch, capsys):
     hide(monkeypatch, "dvclive")
     train(place)
     assert not place.parent.exists()
     told = "aurl: DVCLive is missing, so `dvc plots show` has no curves: install it with `pip install dvclive`.\n"
     assert capsys.readouterr() == ("", told)
-    train(place, tensorboard=True)
-    assert scalars(place)["train/total"][0] == (10, pytest.approx(math.exp(-10 / 50)))

@@ -214,7 +214,6 @@ def test_training_loads_no_compiler_no_launcher_and_no_figures():
         "matplotlib",
         "seaborn",
         "dvclive",
-        "tensorboard",
     ]
     script = f"import aurl.training.loop, sys; print([name for name in {late} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)

@@ -233,7 +233,6 @@ class Train(Section):
     save_minutes: NotNegative | None
     save_steps: Count | None
     log_every: Count
-    tensorboard: bool
 
     @property
     def world(self):
