@@ -13,27 +13,3 @@ from aurl.text.class_vectors import (
 )
 from aurl.text.embedding import WordVectors
 from aurl.text.sources import Embeddings, Encoder, check_source, embed_described, open_source, source_named
-
-__all__ = [
-    "Embeddings",
-    "Encoder",
-    "Rules",
-    "WordVectors",
-    "check_source",
-    "check_sphere",
-    "closest",
-    "describe",
-    "embed_described",
-    "load_classes",
-    "load_sentences",
-    "open_source",
-    "overlapping",
-    "phrase",
-    "principal",
-    "save_classes",
-    "select",
-    "share",
-    "source_named",
-    "without_overlap",
-    "words",
-]  # fmt: skip

@@ -2,12 +2,3 @@
 
 from aurl.data.video.decoding import VideoError
 from aurl.data.video.reading import clip_indices, probe, read_clips, read_frames, write_video
-
-__all__ = [
-    "VideoError",
-    "clip_indices",
-    "probe",
-    "read_clips",
-    "read_frames",
-    "write_video",
-]

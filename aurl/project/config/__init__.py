@@ -16,11 +16,6 @@ from aurl.project.config.file import overlay, read
 from aurl.project.config.sections import ADDED, FEATURES, FOLDS, VERBS, Clip, Model, Sections
 from aurl.project.config.sentences import listed, nearest, sentence
 
-__all__ = [
-    "FEATURES", "FOLDS", "VERBS",
-    "Clip", "Model", "Params", "Sections", "enter_project", "load", "load_all", "studies", "study",
-]  # fmt: skip
-
 
 class Params(Sections):
     """What `load` returns: the sections that were asked for, ``variant`` and ``seed``."""
