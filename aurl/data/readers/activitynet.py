@@ -1,23 +1,43 @@
 """ActivityNet: untrimmed videos and the JSON file that says which seconds of them show which activity."""
 
-import json
 import os
-from typing import NamedTuple
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, ValidationError
 
 from aurl import UserError
 from aurl.data.names import LISTS
 from aurl.data.readers.listing import Listing
 
-_SPLITS = {"training": "train", "validation": "val", "testing": "test"}
 _ROUNDING = 1  # seconds by which a segment may run over the end of the video, as annotators' tools round
-_NUMBER = (int, float)
 
 
-class Segment(NamedTuple):
-    part: str  # "/000" is the video's first annotation
+class _Note(BaseModel):
     label: str
-    begin: float  # seconds, as `end`
-    end: float
+    segment: Annotated[list[float], Field(min_length=2, max_length=2)]  # seconds
+
+
+class _Video(BaseModel):
+    subset: Literal["training", "validation", "testing"]
+    duration: float
+    annotations: list[_Note]
+
+    @property
+    def split(self):
+        return {"training": "train", "validation": "val", "testing": "test"}[self.subset]
+
+    @property
+    def segments(self):
+        """Rows of (part, class, begin, end) of the annotations that can be right; "/000" is the first part."""
+        for k, note in enumerate(self.annotations):
+            begin, end = note.segment
+            if 0 <= begin < min(end, self.duration) and end <= self.duration + _ROUNDING:
+                yield f"/{k:03d}", note.label, begin, min(end, self.duration)
+
+
+class _Content(BaseModel):
+    database: dict[str, _Video]  # by YouTube id
 
 
 def read(root, annotations=None, classes=None, split=None, lists=LISTS["activitynet"]):
@@ -45,13 +65,13 @@ def read(root, annotations=None, classes=None, split=None, lists=LISTS["activity
             one, other = sorted((path, found[name]))
             raise listing.error(f"{listing.root} has the video {name} twice, as {one} and {other}, so move one away")
         found[name] = path
-        part, segments = database[name]
-        if split in (None, part):
-            good = [segment for segment in segments if segment.end > segment.begin]
-            rows += [(path, label, part, place, begin, end) for place, label, begin, end in good]
-            dropped += len(segments) - len(good)
-            unlabeled += not segments
-    wanted = [name for name, (part, segments) in database.items() if segments and split in (None, part)]
+        video = database[name]
+        if split in (None, video.split):
+            good = [(path, label, video.split, part, begin, end) for part, label, begin, end in video.segments]
+            rows += good
+            dropped += len(video.annotations) - len(good)
+            unlabeled += not video.annotations
+    wanted = [name for name, video in database.items() if video.annotations and split in (None, video.split)]
     if not wanted:
         which = f" of the split {split!r}" if split else ""
         raise UserError(
@@ -67,53 +87,16 @@ def read(root, annotations=None, classes=None, split=None, lists=LISTS["activity
 
 
 def _read_json(path):
-    """Split and segments of every video, by its YouTube id; a segment that cannot be right ends before it begins."""
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        return _Content.model_validate_json(Path(path).read_bytes(), strict=True).database
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): name the JSON file of ActivityNet; see DATA.md."
         ) from None
-    except json.JSONDecodeError as error:
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"])) or "at the top"
         raise UserError(
-            f"{path} is not JSON from line {error.lineno} on ({error.msg}): fetch it again; see DATA.md."
+            f"{path} is not the JSON file of ActivityNet ({place}: {fault['msg']}): name that file, or fetch it again; "
+            "see DATA.md."
         ) from None
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not a JSON file in UTF-8 ({error}): fetch it again; see DATA.md.") from None
-    database = _field(content, "database", dict, path)
-    videos = {}
-    for name, entry in database.items():
-        where = f"{path}, database.{name}"
-        subset = _field(entry, "subset", str, where)
-        if subset not in _SPLITS:
-            raise UserError(
-                f"{where}.subset is {subset!r}, which should be {', '.join(_SPLITS)}: "
-                "fetch the file again; see DATA.md."
-            )
-        duration = _field(entry, "duration", _NUMBER, where)
-        notes = _field(entry, "annotations", list, where)
-        videos[name] = (
-            _SPLITS[subset],
-            [_segment(note, k, duration, f"{where}.annotations[{k}]") for k, note in enumerate(notes)],
-        )
-    return videos
-
-
-def _segment(note, k, duration, where):
-    label, times = _field(note, "label", str, where), _field(note, "segment", list, where)
-    if len(times) != 2 or not all(isinstance(time, _NUMBER) for time in times):
-        raise UserError(f"{where}.segment should be two numbers of seconds: fetch the file again; see DATA.md.")
-    begin, end = times
-    if not 0 <= begin < end <= duration + _ROUNDING:
-        end = begin
-    return Segment(f"/{k:03d}", label, begin, min(end, duration))
-
-
-def _field(entry, name, kind, where):
-    value = entry.get(name) if isinstance(entry, dict) else None
-    if not isinstance(value, kind):
-        raise UserError(
-            f"{where} has no proper field {name!r}: name the JSON file of ActivityNet, or fetch it again; see DATA.md."
-        )
-    return value

@@ -119,20 +119,20 @@ def test_trees_with_a_fault(make, tmp_path):
 
 @pytest.mark.parametrize(
     "content, reason",
-    [("", "not JSON from line 1"),
-     ('{"database": {\n"a": }}', "not JSON from line 2 on"),
-     ("[]", "no proper field 'database'"),
-     ('{"database": []}', "no proper field 'database'"),
+    [("", "at the top: Invalid JSON: .* at line 1"),
+     ('{"database": {\n"a": }}', "at the top: Invalid JSON: .* at line 2"),
+     ("[]", "at the top: .*object"),
+     ('{"database": []}', "database: .*object"),
      ('{"database": {}}', "no labeled videos"),
-     ('{"database": {"x": 3}}', "database.x has no proper field 'subset'"),
-     ({"x": entry(subset="train")}, "database.x.subset is 'train', which should be training, validation, testing"),
-     ({"x": {**entry(), "duration": None}}, "database.x has no proper field 'duration'"),
-     ({"x": {**entry(), "annotations": {}}}, "database.x has no proper field 'annotations'"),
-     ({"x": entry((0, 1), label=7)}, r"database.x.annotations\[0\] has no proper field 'label'"),
-     ({"x": entry((0, 1), (1,))}, r"database.x.annotations\[1\].segment should be two numbers"),
-     ({"x": entry(("0", "1"))}, r"annotations\[0\].segment should be two numbers"),
-     (b'{"database": "\xff"}', "not a JSON file in UTF-8"),
-     ("[" * 100_000, "not a JSON file in UTF-8")],
+     ('{"database": {"x": 3}}', "database.x: .*object"),
+     ({"x": entry(subset="train")}, "database.x.subset: .*'training', 'validation' or 'testing'"),
+     ({"x": {**entry(), "duration": None}}, "database.x.duration: .*number"),
+     ({"x": {**entry(), "annotations": {}}}, "database.x.annotations: .*array"),
+     ({"x": entry((0, 1), label=7)}, r"database.x.annotations.0.label: .*string"),
+     ({"x": entry((0, 1), (1,))}, r"database.x.annotations.1.segment: .*at least 2 items"),
+     ({"x": entry(("0", "1"))}, r"annotations.0.segment.0: .*number"),
+     (b'{"database": "\xff"}', "Invalid JSON"),
+     ("[" * 100_000, "Invalid JSON: recursion limit")],
 )  # fmt: skip
 def test_broken_json_files(make, content, reason):
     refused(reason, *make(content, "v_x.mp4"))
