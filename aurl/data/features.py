@@ -12,8 +12,6 @@ from aurl.data.readers import features
 class FixedFeatures:
     """The features of the manifest's videos; a video's S segments play the role of its clips.
 
-    Item i is ``(features, label, mirrored)``: float32 ``(count, F)``, an int, and bool ``(count,)``, all false.
-
     Args:
         manifest: rows as `aurl.data.readers.features.read` gives them. Rows of other classes are passed over.
         classes: class names; a label is a place in this list.
@@ -43,25 +41,19 @@ class FixedFeatures:
     def __len__(self):
         return len(self.ids)
 
-    def __getitem__(self, i):
-        values, labels, mirrored = self._batch([(0, i)])
-        return values[0].numpy(), int(labels[0]), mirrored[0].numpy()
-
     def batches(self, size, order=None, compute=None):
-        """Batches of float32 ``(N, count, F)``, labels ``(N,)`` and ``mirrored`` ``(N, count)``, to iterate over.
+        """Yields batches: float32 ``(N, count, F)``, labels ``(N,)`` and ``mirrored`` ``(N, count)``, all false.
 
         The arguments are those of `aurl.data.clips.Clips.batches`. No process reads ahead: a batch is one gather.
         """
         if order is None:
             starts = range(0, len(self), size)
             order = [[(0, i) for i in range(start, min(start + size, len(self)))] for start in starts]
-        return _Batches(self, order)
-
-    def _batch(self, places):
-        chosen = torch.tensor([i for _, i in places])
-        segments = self._segments(places[0][0])  # all are of one epoch
-        values = self._values[chosen[:, None], segments if segments.ndim == 1 else segments[chosen]]
-        return values, self._labels[chosen], torch.zeros(values.shape[:2], dtype=torch.bool)
+        for places in order:
+            chosen = torch.tensor([i for _, i in places])
+            segments = self._segments(places[0][0])  # all are of one epoch
+            values = self._values[chosen[:, None], segments if segments.ndim == 1 else segments[chosen]]
+            yield values, self._labels[chosen], torch.zeros(values.shape[:2], dtype=torch.bool)
 
     def _segments(self, epoch):
         """Which segments an epoch takes: ``(count,)`` for all videos, or ``(videos, count)`` at random."""
@@ -93,17 +85,6 @@ class FixedFeatures:
             if found != self.digests[i]:
                 raise _changed(f"{self.paths[i]} does not have the features of {self.ids[i]}")
         self._values, self._labels = torch.from_numpy(values), torch.tensor(self.labels, dtype=torch.int64)
-
-
-class _Batches:
-    def __init__(self, source, order):
-        self.source, self.order = source, order
-
-    def __len__(self):
-        return len(self.order)
-
-    def __iter__(self):
-        return (self.source._batch(places) for places in self.order)
 
 
 def _changed(reason):

@@ -70,7 +70,9 @@ def transcode(source, target, side=128, keyframe=16, crf=20, damaged="refuse"):
             raise VideoError(source, f"its copy has {copied} frames instead of {count}")
         os.replace(part, target)
     except (av.FFmpegError, OSError) as error:
-        raise _unwritable(target, error) from None
+        raise UserError(
+            f"the proxy {target} cannot be written ({error.strerror}): make room, or change prepare.proxies."
+        ) from None
     finally:
         with suppress(OSError):  # there may be no such file, nor such a folder
             part.unlink()
@@ -102,7 +104,3 @@ def _copy(source, container, side, options, damaged):
         count += 1
     container.mux(stream.encode(None))
     return count
-
-
-def _unwritable(target, error):
-    return UserError(f"the proxy {target} cannot be written ({error.strerror}): make room, or change prepare.proxies.")

@@ -12,6 +12,7 @@ from aurl import UserError, metrics
 from aurl.project import cache
 from aurl.project.files import npz, to_csv, write_bytes
 from aurl.rivals import Relation
+from aurl.text.class_vectors import unit
 from aurl.training import devices, processes
 from aurl.training.inference import encode, encode_classes, mean_over_segments, rank, similarity
 
@@ -237,7 +238,7 @@ def shared(seen, unseen):
     same if their names are, or if their word vectors are: HMDB51 writes "ride_bike" and Kinetics "riding a bike".
     """
     (names, vectors), (other_names, other_vectors) = seen, unseen
-    cosines = _unit(other_vectors) @ _unit(vectors).T
+    cosines = unit(other_vectors) @ unit(vectors).T
     cosines[np.array(other_names)[:, None] == np.array(names)] = np.inf
     nearest = enumerate(cosines.argmax(axis=1).tolist())
     return {place: other for place, other in nearest if cosines[place, other] > 1 - 1e-6}
@@ -262,7 +263,7 @@ def nearest_seen(seen, unseen):
     the cosine distance between the two.
     """
     (names, vectors), (other_names, other_vectors) = seen, unseen
-    cosines = _unit(other_vectors) @ _unit(vectors).T
+    cosines = unit(other_vectors) @ unit(vectors).T
     nearest = np.array(names)[cosines.argmax(axis=1)]
     table = pd.DataFrame({"class": other_names, "nearest": nearest, "distance": 1 - cosines.max(axis=1)})
     return table.drop(index=list(shared(seen, unseen))).reset_index(drop=True)
@@ -315,8 +316,3 @@ def generalized(seen, unseen, same):
 def rounded(figures):
     """Round to four digits for files; adding 0 turns -0 into 0."""
     return {name: round(float(value), 4) + 0 for name, value in figures.items()}
-
-
-def _unit(vectors):
-    vectors = np.asarray(vectors, np.float64)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -55,18 +55,19 @@ def run():
     settings += [params for *_, params in swept if params not in settings]
     fewer = min(base.heads.seeds, base.heads.sweep_seeds)
     seeds = [base.heads.seeds] * len(variants) + [fewer] * (len(settings) - len(variants))
+    sets = [paths.merged(backbone.data.train), *backbone.data.test]
     inputs = {
         "code": cache.code_digest("aurl.pipeline.heads"),
         "versions": {name: version(name) for name in ("numpy", "torch")},
         "processor": devices.processor(),
         "classes": hashlib.sha256(paths.CLASS_VECTORS.read_bytes()).hexdigest(),
-        "features": {name: hashlib.sha256(paths.heads(name).read_bytes()).hexdigest() for name in _sets(backbone)},
+        "features": {name: hashlib.sha256(paths.heads(name).read_bytes()).hexdigest() for name in sets},
     }
     begun, found = time.monotonic(), all_seeds(settings, seeds, partial(train_cached, inputs))
     print_line(f"heads: {len(settings)} variants and swept values took {time.monotonic() - begun:.0f} s.")
     classes, runs = (pd.concat([found[settings.index(params)][place] for params in variants]) for place in (0, 1))
-    sets = pd.Categorical(classes["set"], backbone.data.test)  # the order of the studies' tables
-    _write(paths.HEADS, classes.iloc[sets.codes.argsort(kind="stable")])
+    places = pd.Categorical(classes["set"], backbone.data.test).codes  # the order of the studies' tables
+    _write(paths.HEADS, classes.iloc[places.argsort(kind="stable")])
     _write(paths.HEADS_RUNS, runs)
     rows = [
         found[settings.index(params)][1].assign(parameter=name, value=value, chosen=chosen)
@@ -75,10 +76,6 @@ def run():
     rows = [own[own["seed"] < fewer] for own in rows]
     columns = ["parameter", "value", "chosen", *runs]
     _write(paths.HEADS_SWEEPS, pd.concat([pd.DataFrame(columns=columns), *rows])[columns])
-
-
-def _sets(params):
-    return [paths.merged(params.data.train), *params.data.test]
 
 
 def _write(path, table):

@@ -25,6 +25,7 @@ from aurl.data.names import truze
 from aurl.evaluation import protocols
 from aurl.project import config
 from aurl.project.files import write_bytes
+from aurl.project.markdown import markdown_table
 from aurl.text import WordVectors
 from aurl.training import devices
 from aurl.training.inference import encode, encode_classes
@@ -87,7 +88,9 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
         )
     stem = RESULTS / re.sub(r"(\.(pth|pt|tar))+$", "", Path(checkpoint).name)
     rejected = stem.with_name(f"{stem.name}-rejected.csv")
-    tests = dict(zip(sets, _tests(params, sets, rejected)))
+    data = params.data.model_copy(update={"train": [], "test": sets})
+    originals = params.prepare.model_copy(update={"proxies": None})
+    tests = dict(zip(sets, prepare.datasets(data, originals, rejected)[0]))
     embedded = {name: _embedded(videos, vectors) for name, videos in tests.items()}
     rows = []
     for count in dict.fromkeys(counts):
@@ -99,8 +102,10 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
             about = params.data.datasets[name]
             unseen = truze(about.names or about.reader)["unseen"]
             unseen = [place for place, label in enumerate(classes) if label in unseen]
-            sizes = {"set": name, "clips": count, "videos": len(labels), "classes": len(classes)}
-            rows.append(sizes | _figures(features, unseen, params.evaluate.bootstrap))
+            row = {"set": name, "clips": count, "videos": len(labels), "classes": len(classes)}
+            row |= {"truze_classes": len(unseen), "truze_top1": np.nan, "truze_top5": np.nan}
+            row |= {"truze_mean_per_class": np.nan}
+            rows.append(row | protocols.report(features, params.evaluate.bootstrap, truze=unseen))
             table, arithmetic = pd.DataFrame(rows), devices.choose_arithmetic(model, CLIP, batch, params.compute)
             facts = f"Word vectors: {Path(params.text.vectors).name}. Arithmetic: {arithmetic.precision}."
             write_bytes(f"{stem}.csv", table.to_csv(index=False).encode())
@@ -145,24 +150,10 @@ def _expected(checkpoint, file):
         raise UserError(f"{file} is no table of expected accuracies: give a CSV file with {columns}.") from None
 
 
-def _tests(params, sets, rejected):
-    """The rows of each test set, as the pipeline's first chapter would list them."""
-    data = params.data.model_copy(update={"train": [], "test": sets})
-    originals = params.prepare.model_copy(update={"proxies": None})
-    parts, _ = prepare.datasets(data, originals, rejected)
-    return parts
-
-
 def _embedded(videos, vectors):
     """Class names in the order of the protocols, and their word vectors (C, W)."""
     classes = videos.drop_duplicates("class").sort_values("class")
     return classes["class"].tolist(), vectors.embed(classes["words"].tolist())
-
-
-def _figures(features, unseen, bootstrap):
-    """What `aurl.evaluation.protocols.report` says; ``unseen`` are TruZe's places among the classes."""
-    none = dict.fromkeys(("truze_top1", "truze_top5", "truze_mean_per_class"), np.nan)
-    return {"truze_classes": len(unseen)} | none | protocols.report(features, bootstrap, truze=unseen)
 
 
 def _clips(count):
@@ -170,16 +161,11 @@ def _clips(count):
 
 
 def markdown(table):
-    """What `evaluate` returns as a Markdown table that reads well as text, too: a line per figure, a column per row."""
-    columns = [["", *LINES]]
-    for row in table.to_dict("records"):
-        cells = [line.format(**row) for line in LINES.values()]
-        cells = ["–" if "nan" in cell else cell for cell in cells]
-        columns.append([f"{row['set']}, {_clips(row['clips'])}", *cells])
-    widths = [max(map(len, column)) for column in columns]
-    lines = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in zip(*columns)]
-    lines.insert(1, " | ".join("-" * width for width in widths))
-    return "".join(f"| {line} |\n" for line in lines)
+    """What `evaluate` returns as a Markdown table: a line per figure, a column per row."""
+    rows = table.to_dict("records")
+    cells = [[line.format(**row) for row in rows] for line in LINES.values()]
+    lines = [[name, *("–" if "nan" in cell else cell for cell in own)] for name, own in zip(LINES, cells)]
+    return markdown_table(["", *(f"{row['set']}, {_clips(row['clips'])}" for row in rows)], lines)
 
 
 def main():

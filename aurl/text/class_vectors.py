@@ -34,7 +34,7 @@ def overlapping(
     (names, vectors), (test_names, test_vectors) = train, test
     # Rounded, because equal vectors are ±1e-16 apart: below a threshold of 0, and sorted at random.
     # Adding 0 turns -0, which tables would print as -0.000000, into 0.
-    distances = np.clip((1 - _unit(vectors) @ _unit(test_vectors).T).round(9), 0, 2) + 0.0
+    distances = np.clip((1 - unit(vectors) @ unit(test_vectors).T).round(9), 0, 2) + 0.0
     nearest = distances.argmin(axis=1)
     smallest = distances.min(axis=1)
     import pandas as pd
@@ -124,7 +124,7 @@ def principal(vectors: np.ndarray, dim: int) -> np.ndarray:
 
     Signs are arbitrary; here each component's largest weight is positive.
     """
-    centered = _unit(vectors) - _unit(vectors).mean(axis=0)
+    centered = unit(vectors) - unit(vectors).mean(axis=0)
     _, _, axes = np.linalg.svd(centered, full_matrices=False)
     axes = axes[:dim] * np.sign(axes[np.arange(dim), np.abs(axes[:dim]).argmax(axis=1)])[:, None]
     return (centered @ axes.T).astype(np.float32)
@@ -176,6 +176,7 @@ def load_classes(path: str | Path, name: str, describe: bool = False) -> tuple[l
         ) from error
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (C, W) as float64 of unit length."""
     vectors = np.asarray(vectors, np.float64)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

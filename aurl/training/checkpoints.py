@@ -99,11 +99,6 @@ def load_backbone(backbone, path):
     backbone.load_state_dict(found)
 
 
-def copy_of(model):
-    """A copy of the model's weights on the CPU, for `save`."""
-    return {name: weight.detach().cpu().contiguous().clone() for name, weight in model.state_dict().items()}
-
-
 class Progress:
     """The progress of one training in a folder of its own: its last two states, or the finished result.
 

@@ -48,7 +48,8 @@ def _encode(model, forward, clips, batch, compute, desc):
     mine = range(len(clips))[processes.own_rows(len(clips), processes.rank(), processes.count())]
     order = [[(0, i) for i in mine[start : start + batch]] for start in range(0, len(mine), batch)]
     batches = clips.batches(batch, order, compute)
-    for video, label, mirrored in bar(batches, desc=desc, unit="batch", disable=desc is None or processes.rank() > 0):
+    hidden = desc is None or processes.rank() > 0
+    for video, label, mirrored in bar(batches, total=len(order), desc=desc, unit="batch", disable=hidden):
         with arithmetic.autocast():
             features.append(forward(to_device(video, mirrored, arithmetic)).cpu())
         labels.append(label)
@@ -113,12 +114,12 @@ def to_device(video, mirrored, arithmetic):
     return to_input(flat).contiguous(memory_format=arithmetic.memory_format).unflatten(0, video.shape[:2])
 
 
-def to_input(clips: np.ndarray | torch.Tensor, mean: tuple = MEAN, std: tuple = STD) -> torch.Tensor:
-    """(..., T, H, W, 3) uint8 RGB -> (..., 3, T, H, W) float32: (clips / 255 - mean) / std, contiguous.
+def to_input(clips):
+    """(..., T, H, W, 3) uint8 RGB -> (..., 3, T, H, W) float32: (clips / 255 - `MEAN`) / `STD`, contiguous.
 
     The result is on the device of ``clips``, which does not change.
     """
     clips = torch.as_tensor(clips)
-    mean, std = (torch.tensor(v, device=clips.device)[:, None, None, None] for v in (mean, std))
+    mean, std = (torch.tensor(v, device=clips.device)[:, None, None, None] for v in (MEAN, STD))
     floats = clips.movedim(-1, -4).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
     return floats.mul_(1 / (255 * std)).sub_(mean / std)  # in place: two passes and no second array

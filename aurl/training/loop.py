@@ -238,7 +238,8 @@ class Run:
         for number, (video, labels, mirrored) in enumerate(parts, start=1):
             torch.manual_seed(_draw(seed, self.step, "dropout"))  # the same numbers for all parts of a batch
             rng = torch.Generator().manual_seed(_draw(seed, self.step, "generator"))
-            with self._exchange(number == len(parts)):
+            last = number == len(parts)  # processes exchange gradients with it alone
+            with contextlib.nullcontext() if last or processes.count() == 1 else self.objective.no_sync():
                 with self.arithmetic.autocast():
                     inputs = to_device(video, mirrored, self.arithmetic)  # (n, K, 3, T, H, W)
                     total, terms = self.objective(inputs, labels.to(inputs.device), self.word_vectors, rng)
@@ -263,17 +264,13 @@ class Run:
                 self.sums[name] = self.sums.get(name, 0) + mean
         return means, stop
 
-    def _exchange(self, now):
-        """Exchange gradients between processes with the last part of a batch only."""
-        return contextlib.nullcontext() if now or processes.count() == 1 else self.objective.no_sync()
-
     def close_epoch(self, found):
         """Add an epoch to the history: means over its steps, and ``found``, its `validate`."""
         means = {name: total / self.steps for name, total in self.sums.items()}
         means["lr"], self.sums = self.schedule.get_last_lr()[0], {}
         self.history.append({"epoch": self.epoch} | means | found)
         if self.best is None or found["val_top1"] > self.best["val_top1"]:
-            weights = checkpoints.copy_of(self.judged)
+            weights = {name: own.detach().cpu().contiguous().clone() for name, own in self.judged.state_dict().items()}
             self.best = {"val_top1": found["val_top1"], "epoch": self.epoch, "weights": weights}
 
     def state(self):

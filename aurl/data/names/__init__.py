@@ -3,13 +3,13 @@
 Lists and rules are data files in this folder.
 """
 
-import difflib
 from functools import cache
 from pathlib import Path
 
 import yaml
 
 from aurl import UserError
+from aurl.project.config.sentences import nearest
 from aurl.text import Rules
 
 FOLDER = Path(__file__).parent
@@ -30,11 +30,7 @@ PLAIN = Rules()
 def load(name: str) -> tuple[list[str], Rules]:
     """The class names of a data set and their `Rules`, verbs as base forms. Raises UserError for an unknown set."""
     if name not in FAMILIES:
-        near = difflib.get_close_matches(name, FAMILIES, n=1)
-        raise UserError(
-            f"there are no class names of {name!r}, only of {', '.join(FAMILIES)}"
-            + (f"; did you mean {near[0]}?" if near else ".")
-        )
+        raise UserError(f"there are no class names of {name!r}, only of {', '.join(FAMILIES)}{nearest(name, FAMILIES)}")
     return read(FOLDER / f"{name}.txt"), Rules(**_rules()[FAMILIES[name]], base_forms=True)
 
 
