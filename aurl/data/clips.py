@@ -17,7 +17,7 @@ from aurl.data.manifest import read_manifest
 from aurl.data.readers.features import CODEC
 from aurl.data.video.reading import RESIZE, check, clip_indices, read_clips, stamp
 from aurl.project import cache
-from aurl.project.files import locked
+from aurl.project.files import locked, replacing
 from aurl.project.paths import FRAMES, merged
 from aurl.project.progress import SIDE_BY_SIDE, local_processes, parallel
 
@@ -250,17 +250,13 @@ def decode_once(manifest, size, name, limit_gb):
 
 
 def _decode(manifest, shape, file):
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")  # processes side by side each have their own
     columns = (manifest[name] for name in ("path", "digest", "first", "frames"))
     calls = [(*row, count, shape[1]) for *row, count in zip(*columns, _file_frames(manifest), strict=True)]
-    try:
-        with part.open("wb") as cache:  # written rather than mapped: on a full disk a mapped file kills the process
-            np.lib.format.write_array_header_2_0(cache, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for frames in parallel(_read_segment, calls, "decoding", "video"):
-                cache.write(frames.tobytes())
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    # Written rather than mapped: on a full disk a mapped file kills the process.
+    with replacing(file) as part, part.open("wb") as cache:
+        np.lib.format.write_array_header_2_0(cache, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for frames in parallel(_read_segment, calls, "decoding", "video"):
+            cache.write(frames.tobytes())
 
 
 def _read_segment(path, digest, first, frames, file_frames, size):

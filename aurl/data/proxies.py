@@ -1,7 +1,5 @@
 """Small copies of videos with many keyframes, from which random clips are decoded many times faster."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -14,6 +12,7 @@ from aurl.data.probing import probe_files
 from aurl.data.video.decoding import VideoError, decode, frame_count, upright
 from aurl.data.video.reading import check
 from aurl.project import cache
+from aurl.project.files import replacing
 from aurl.project.progress import parallel
 
 
@@ -60,22 +59,16 @@ def transcode(source, target, side=128, keyframe=16, crf=20, damaged="refuse"):
     keyframe, and ``crf`` is x264's quality. The same video gives the same bytes. Raises VideoError for a video that
     cannot be read, UserError if the copy cannot be written; either leaves what was there before.
     """
-    target = Path(target)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(part), "w", format="mp4") as container:
-            count = _copy(source, container, side, _options(keyframe, crf), damaged)
-        if (copied := frame_count(part)) != count:
-            raise VideoError(source, f"its copy has {copied} frames instead of {count}")
-        os.replace(part, target)
+        with replacing(target) as part:
+            with av.open(str(part), "w", format="mp4") as container:
+                count = _copy(source, container, side, _options(keyframe, crf), damaged)
+            if (copied := frame_count(part)) != count:
+                raise VideoError(source, f"its copy has {copied} frames instead of {count}")
     except (av.FFmpegError, OSError) as error:
         raise UserError(
             f"the proxy {target} cannot be written ({error.strerror}): make room, or change prepare.proxies."
         ) from None
-    finally:
-        with suppress(OSError):  # there may be no such file, nor such a folder
-            part.unlink()
 
 
 def _options(keyframe, crf):

@@ -52,14 +52,13 @@ def mean_cosines(features, generator, seed):
     """
     seen = torch.as_tensor(features)
     rows = {"the trained model's classes": seen, "as many orthogonal classes": torch.eye(len(seen))}
-    return pd.DataFrame({name: _mean_cosines(unit(own), generator, seed) for name, own in rows.items()}).T
-
-
-def _mean_cosines(features, generator, seed):
-    means = {"length of the classes' mean": features.mean(dim=0).norm(), "seen": pairs(features).mean()}
-    for mode, draws in mixes(features, generator, seed).items():
-        means[mode] = torch.cat([pairs(z) for z in draws]).mean()
-    return {name: mean.item() for name, mean in means.items()}
+    table = {}
+    for name, own in rows.items():
+        own = unit(own)
+        table[name] = {"length of the classes' mean": own.mean(dim=0).norm().item(), "seen": pairs(own).mean().item()}
+        for mode, draws in mixes(own, generator, seed).items():
+            table[name][mode] = torch.cat([pairs(z) for z in draws]).mean().item()
+    return pd.DataFrame(table).T
 
 
 def pairs(features):

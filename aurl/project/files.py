@@ -15,14 +15,25 @@ def write_bytes(path, data):
 
     Raises UserError if it cannot be written (no space, no permission).
     """
+    try:
+        with replacing(path) as part:
+            part.write_bytes(data)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+@contextmanager
+def replacing(path):
+    """Give a path to write a file to, which takes the place of ``path`` at the end; ``path``'s folders are made.
+
+    Concurrent processes have a path each. A failure leaves what was there before.
+    """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
+        yield part
         os.replace(part, path)
-    except OSError as error:
-        raise unwritable(path, error) from None
     finally:
         with suppress(OSError):  # there may be no such file, nor such a folder
             part.unlink()

@@ -49,13 +49,8 @@ class Arithmetic(NamedTuple):
 
     def facts(self):
         """The settings that change the last digits of a result, as JSON values."""
-        return {
-            "device": self.device.type,
-            "precision": self.precision,
-            "channels_last": self.channels_last,
-            "compiled": self.compiled,
-            "threads": torch.get_num_threads() if self.device.type == "cpu" else None,
-        }
+        threads = torch.get_num_threads() if self.device.type == "cpu" else None
+        return self._asdict() | {"device": self.device.type, "threads": threads}
 
 
 def best_device():
