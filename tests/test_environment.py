@@ -193,7 +193,7 @@ def test_every_import_is_declared(files, extras):
     providers = {name.replace("-", "_"): [name] for name in absent} | importlib.metadata.packages_distributions()
     own = {"aurl"} | {path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).glob("*.py")}
     own |= {path.stem for path in (ROOT / "tests/helpers").glob("*.py")}
-    own |= {"cv2", "pydantic_core"}  # a benchmark asks for the first if it is missing; the second is a part of pydantic
+    own |= {"cv2", "decord", "torchcodec", "pydantic_core"}  # benchmarks use the first three where they are installed
     for path in (path for pattern in files for path in ROOT.glob(pattern)):
         for module in set(imports(path)) - own - sys.stdlib_module_names:
             by = set(map(canonicalize_name, providers.get(module, [])))
