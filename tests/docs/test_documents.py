@@ -220,6 +220,7 @@ OTHERS = {  # what is named and is no part of the project
     "dvc exp show", "dvc plots show", "dvc commit", "dvc metrics diff", "torch.compile", "model.json", "released",
     "adds_to", "folds", "rendered", "frames", "probed", "encoded", "features", "trainings", "arithmetic",
     "[tool.mutmut]", "mutmut run", "pip install mutmut",
+    "aurl_released", "pairs-seen", "pairs-unseen",  # which docs/protocol.md plans
     "reports/released/", ".nojekyll", "build/site/index.html", *backbones.NAMES, "mvit", "swin3d",
 }  # fmt: skip
 
