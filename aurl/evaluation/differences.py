@@ -49,8 +49,8 @@ def estimate(values, classes, trainings):
     mean = values.mean()
     if min(sizes) < 2:
         return Estimate(mean, -np.inf, np.inf, 1.0)
-    if np.ptp(values) == 0:
-        return Estimate(mean, mean, mean, float(mean == 0))
+    if np.ptp(values) == 0:  # no variance to go by: a sign test over the fewer of both groups
+        return Estimate(mean, mean, mean, 2 * 0.5 ** min(sizes) if mean else 1.0)
     model = OLS(values, np.ones(len(values))).fit()
     both, *single = (cov.item() for cov in cov_cluster_2groups(model, *groups))
     variance = max(both, *single)

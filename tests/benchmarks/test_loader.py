@@ -74,8 +74,8 @@ def test_parameters_state_how_many_cores_an_accelerator_needs(loader, committed)
     """The table and the parameters, in which no number is typed unchecked."""
     header = " ".join(line.lstrip("# ") for line in PARAMS.read_text().splitlines() if line.startswith("#"))
     stated = re.search(
-        r"One core decodes (\d+) clips a second from proxies, (\d+) from videos of (\w+) pixels .*? M / (\d+) cores: "
-        r"(\d+) for ([\d,]+)\. The authors' (\d+) hours are (\d+) clips a second",
+        r"One core decodes (\d+) clips a second from proxies, or (\d+) from videos of (\w+) pixels .*? M / (\d+) "
+        r"cores, for example (\d+) cores for ([\d,]+) clips\. The authors' (\d+) hours are (\d+) clips a second",
         header,
     )
     proxy, original, size, divisor, cores, target, hours, authors = stated.groups()

@@ -65,7 +65,7 @@ def test_variance_by_hand():
 def test_one_class_or_training_decides_nothing():
     assert estimate([0.5, 0.6], [0, 0], [0, 1])[1:] == (-np.inf, np.inf, 1.0)
     assert estimate([0.5, 0.6], [0, 1], [0, 0])[1:] == (-np.inf, np.inf, 1.0)
-    assert estimate([0.2] * 4, [0, 0, 1, 1], [0, 1, 0, 1]) == (0.2, 0.2, 0.2, 0.0)
+    assert estimate([0.2] * 4, [0, 0, 1, 1], [0, 1, 0, 1]) == (0.2, 0.2, 0.2, 0.5)  # the sign test of two
     assert estimate([0.0] * 4, [0, 0, 1, 1], [0, 1, 0, 1]).p == 1
     for wrong in ([], [np.nan, 1.0]):
         with pytest.raises(ValueError, match="finite value"):
