@@ -25,7 +25,6 @@ from aurl.data.names import truze
 from aurl.evaluation import protocols
 from aurl.project import config
 from aurl.project.files import write_bytes
-from aurl.project.markdown import markdown_table
 from aurl.text import WordVectors
 from aurl.training import devices
 from aurl.training.inference import encode, encode_classes
@@ -161,11 +160,16 @@ def _clips(count):
 
 
 def markdown(table):
-    """What `evaluate` returns as a Markdown table: a line per figure, a column per row."""
-    rows = table.to_dict("records")
-    cells = [[line.format(**row) for row in rows] for line in LINES.values()]
-    lines = [[name, *("–" if "nan" in cell else cell for cell in own)] for name, own in zip(LINES, cells)]
-    return markdown_table(["", *(f"{row['set']}, {_clips(row['clips'])}" for row in rows)], lines)
+    """What `evaluate` returns as a Markdown table that reads well as text, too: a line per figure, a column per row."""
+    columns = [["", *LINES]]
+    for row in table.to_dict("records"):
+        cells = [line.format(**row) for line in LINES.values()]
+        cells = ["–" if "nan" in cell else cell for cell in cells]
+        columns.append([f"{row['set']}, {_clips(row['clips'])}", *cells])
+    widths = [max(map(len, column)) for column in columns]
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in zip(*columns)]
+    lines.insert(1, " | ".join("-" * width for width in widths))
+    return "".join(f"| {line} |\n" for line in lines)
 
 
 def main():

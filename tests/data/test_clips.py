@@ -529,8 +529,9 @@ def test_segments_multiply_features_too(project, tmp_path):
     rows[COLUMNS].to_csv(MANIFEST, index=False)
     project.clip = clip(segments=2)
     for count, numbers in ((1, [4, 6]), (2, [4, 5, 6, 7])):
-        values, _, _ = clips.open_set(project, "own", "train", ["a", "b"], count=count)[1]
-        assert values[:, 0].tolist() == numbers
+        opened = clips.open_set(project, "own", "train", ["a", "b"], count=count)
+        values, _, _ = next(opened.batches(1, [[(0, 1)]]))
+        assert values[0, :, 0].tolist() == numbers
 
 
 def test_several_sets_are_one_with_their_classes_merged_by_name(project, manifest):

@@ -53,7 +53,7 @@ def project(tmp_path_factory):
                     "names": "activitynet",
                 },
                 "ucf101": {"reader": "ucf101", "root": str(data / "ucf"), "classes": 3, "names": "ucf101"},
-                "hmdb51": {"reader": "hmdb51", "root": str(data / "hmdb"), "classes": 2, "names": "hmdb51"},
+                "hmdb51": {"reader": "hmdb51", "root": str(data / "hmdb"), "classes": ["brush_hair", NASTY]},
             },
         },
         "prepare": {
