@@ -11,7 +11,7 @@ from aurl.data import names, probing, proxies
 from aurl.data.manifest import COLUMNS
 from aurl.data.readers import activitynet, features, folders, kinetics
 from aurl.data.readers.listing import counted
-from aurl.project.config import FEATURES, VERBS
+from aurl.project.config import BUILT_IN, FEATURES
 from aurl.project.files import to_csv, write_bytes
 from aurl.project.paths import PROBED, REJECTED
 from aurl.text import words
@@ -107,7 +107,7 @@ def _check_classes(data, listed):
                 f'the test set {name} has one class, "{listed[name]["class"].iloc[0]}", so that every guess is right: '
                 "add another class, or take the set out of data.test."
             )
-    if data.train and not set(data.train) & set(VERBS):
+    if data.train and not set(data.train) & set(BUILT_IN):
         seen = {text for name in data.train for text in listed[name]["words"]}
         if len(seen) < 2:
             raise UserError(

@@ -1,9 +1,9 @@
 """The paper's claims as comparisons that can fail: each ends as "holds", "does not hold" or "undecided".
 
 Claims about a part of the method compare two variants that differ in it alone, each with the learning rate that is best
-for its loss (`aurl.evaluation.differences`). Claims about the two metrics ask whether variants with more dispersion or
-less closeness are more accurate, among variants that learn class features: fixed word vectors have the same dispersion
-in every training.
+for its loss (`aurl.evaluation.differences`). Observations about the two metrics ask whether variants with more
+dispersion or less closeness are more accurate, among variants that learn class features: fixed word vectors have the
+same dispersion in every training.
 """
 
 import numpy as np
@@ -15,55 +15,80 @@ from aurl.evaluation.differences import LEVEL, difference, holm, p_text
 from aurl.losses import NAMELESS
 from aurl.project.markdown import markdown_table
 
-PARTS = [  # what is claimed, the variant that has it, and the one that lacks it
+CLAIMS = [  # of the paper: what is claimed, the variant that has it, and the one that lacks it (docs/protocol.md)
+    ("AURL beats E2E", "aurl", "e2e"),
     ("uniformity helps", "contrastive", "alignment"),
     ("learning the class encoder helps", "contrastive", "frozen"),
     ("visual centers help", "visual_centers", "contrastive"),
-    ("synthetic classes help, as released", "aurl", "visual_centers"),
-    ("synthetic classes help, interpolated", "aurl_interpolate", "visual_centers"),
-    ("synthetic classes help, extrapolated", "aurl_extrapolate", "visual_centers"),
-    ("synthetic classes help, both", "aurl_both", "visual_centers"),
-    ("the whole of AURL beats its first loss", "aurl", "contrastive"),
-]
-RIVALS = [  # the same of other methods, each on the clips and with the backbone that the first one sees
-    ("AURL beats E2E", "aurl", "e2e"),
-    ("AURL beats E2E, linear head", "aurl", "e2e_linear"),
+    ("synthetic classes help", "aurl", "visual_centers"),
+    ("synthetic classes help, as released", "aurl_released", "visual_centers"),
     ("AURL beats a ranking loss", "aurl", "ranking"),
     ("AURL beats a center loss", "aurl", "center_loss"),
-    ("AURL beats attributes before semantics", "aurl", "attributes"),
     ("AURL beats ER's descriptions", "aurl", "er"),
+]
+CONTROLS = [  # the same of other methods, each on the clips, data and backbone that the first one sees
+    ("AURL beats attributes before semantics", "aurl", "attributes"),
+    ("AURL beats a classifier that ignores class names", "aurl", "classifier"),
     ("AURL beats attention over clips", "aurl_segments", "attention"),
     ("AURL beats Action2Vec", "aurl_segments", "action2vec"),
     ("AURL beats URL", "aurl_segments", "url"),
     ("AURL beats TARN", "aurl_segments", "tarn"),
+    ("AURL beats MUFI", "aurl", "mufi"),
 ]
+OBSERVATIONS = [  # chosen after results were seen
+    ("the whole of AURL beats its first loss", "aurl", "contrastive"),
+    ("the text's generator beats the released one", "aurl", "aurl_released"),
+    ("synthetic classes help, interpolated", "interpolate", "visual_centers"),
+    ("synthetic classes help, extrapolated", "extrapolate", "visual_centers"),
+]
+TABLES = {"claim of the paper": CLAIMS, "control": CONTROLS, "observation": OBSERVATIONS}
 METRICS = [  # what is claimed, the metric, and the sign that its correlation with accuracy should have
     ("accuracy goes with dispersion", "dispersion", 1),
     ("accuracy goes with closeness", "closeness", -1),
 ]
 
 
-def decide(classes, runs, learned, resamples=10_000, seed=0):
-    """Every claim that the trained variants allow, a row each: ``claim``, ``evidence``, ``p`` and ``verdict``.
+EXPLORATORY = 0  # the fold whose results were seen before rules and variants were chosen
 
-    ``classes`` is what `aurl.evaluation.folds.read` returns, ``runs`` has the columns ``variant, seed, top1, closeness,
-    dispersion``, a row per training, and ``learned`` are variants as `learn_classes` finds them. P-values are corrected
-    by Holm's method for the number of rows.
+
+def decide(classes, runs, learned, resamples=10_000, seed=0):
+    """Every claim that the trained variants allow, a row each.
+
+    Claims are decided on the folds other than `EXPLORATORY`. P-values are corrected by Holm's method for the number of
+    rows of one kind.
+
+    Args:
+        classes: what `aurl.evaluation.folds.read` returns.
+        runs: the columns ``study, variant, seed, top1, closeness, dispersion``, a row per training.
+        learned: variants as `learn_classes` finds them.
+
+    Returns:
+        The columns ``kind``, a key of `TABLES`; ``claim``; ``before``, the difference on the exploratory fold in
+        [-1, 1], NaN without one; ``evidence``; ``p``; and ``verdict``: "holds", "does not hold" or "undecided".
     """
-    rows = []
-    for claim, variant, baseline in PARTS + RIVALS:
-        if folds.comparable(classes, variant, baseline):
-            mean, low, high, p = difference(classes, variant, baseline)
-            points = f"{100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
-            evidence = f"{variant} − {baseline}: {points}"
-            rows.append({"claim": claim, "evidence": evidence, "p": p, "agrees": mean > 0})
-    means = runs.groupby("variant")[["top1", "closeness", "dispersion"]].mean()
+    rows, confirm = [], classes[classes["study"] != EXPLORATORY]
+    explored = classes[classes["study"] == EXPLORATORY]
+    for kind, claims in TABLES.items():
+        for claim, variant, baseline in claims:
+            if not folds.comparable(classes, variant, baseline):
+                continue
+            before = difference(explored, variant, baseline).mean if len(explored) else np.nan
+            row = {"kind": kind, "claim": claim, "before": before}
+            evidence = f"{variant} − {baseline}"
+            if len(confirm):
+                mean, low, high, p = difference(confirm, variant, baseline)
+                evidence += f": {100 * mean:+z.1f} points"
+                evidence += f" ({100 * low:+z.1f} to {100 * high:+z.1f})" if low > -np.inf else ""
+                rows.append(row | {"evidence": evidence, "p": p, "agrees": mean > 0})
+            else:
+                rows.append(row | {"evidence": evidence, "p": 1.0, "agrees": False})
+    means = runs[runs["study"] != EXPLORATORY].groupby("variant")[["top1", "closeness", "dispersion"]].mean()
     own = means[means.index.isin(learned)]
     if len(own) > 3:  # and ranks, which there are none of where all are equal
         ranked = [claim for claim in METRICS if own[["top1", claim[1]]].nunique().min() > 1]
         rows += [_correlated(means, own, *claim, resamples, seed) for claim in ranked]
-    table = pd.DataFrame(rows, columns=["claim", "evidence", "p", "agrees"])
-    table["p"] = holm(table["p"].to_numpy(float))
+    table = pd.DataFrame(rows, columns=["kind", "claim", "before", "evidence", "p", "agrees"])
+    table["p"] = table.groupby("kind")["p"].transform(lambda p: holm(p.to_numpy(float)))
     agrees = table.pop("agrees").astype(bool)
     table["verdict"] = np.where(table["p"] < LEVEL, np.where(agrees, "holds", "does not hold"), "undecided")
     return table
@@ -97,19 +122,31 @@ def _correlated(means, own, claim, metric, sign, resamples, seed):
     )
     evidence += f": {test.statistic:+.2f}"
     evidence += f"; of all {len(means)}: {whole:+.2f}" if len(own) < len(means) else ""
-    return {"claim": claim, "evidence": evidence, "p": test.pvalue, "agrees": sign * test.statistic > 0}
+    row = {"kind": "observation", "claim": claim, "before": np.nan, "evidence": evidence}
+    return row | {"p": test.pvalue, "agrees": sign * test.statistic > 0}
 
 
 def markdown(table):
-    """The claims of `decide` in Markdown: a sentence with the number of each verdict, and a table."""
-    rows = [[row.claim, row.evidence, p_text(row.p), f"**{row.verdict}**"] for row in table.itertuples()]
-    counted = f"{_count(table)}\n\n" if len(table) else ""
-    return counted + markdown_table(["claim", "evidence", "p", "verdict"], rows)
+    """The rows of `decide` in Markdown: a sentence that counts the verdicts on the paper's claims, and three tables."""
+    parts = []
+    for kind in TABLES:
+        own = table[table["kind"] == kind]
+        rows = [
+            [row.claim, _points(row.before), row.evidence, p_text(row.p), f"**{row.verdict}**"]
+            for row in own.itertuples()
+        ]
+        columns = [kind, f"fold {EXPLORATORY}, points", "other folds (95 %)", "p", "verdict"]
+        parts += [markdown_table(columns, rows)] if rows else []
+    return "\n".join([f"{_count(table)}\n", *parts]) if parts else "No two variants can be compared yet.\n"
+
+
+def _points(difference):
+    return f"{100 * difference:+z.1f}" if np.isfinite(difference) else "–"
 
 
 def _count(table):
-    """How many claims end in which way, in a sentence."""
-    parts = []
+    """How many claims of the paper end in which way, in a sentence."""
+    table, parts = table[table["kind"] == next(iter(TABLES))], []
     for verdict, one, several in (("holds", "holds", "hold"), ("does not hold", "is refuted", "are refuted")):
         own = table.loc[table["verdict"] == verdict, "claim"].tolist()
         named = f" ({'; '.join(own)})" if own else ""

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pandas as pd
 
-from aurl import UserError, metrics
+from aurl import UserError, metrics, text
 from aurl.evaluation import protocols
-from aurl.evaluation.differences import differences
+from aurl.evaluation.differences import differences, group_of
 from aurl.project import paths
 from aurl.project.markdown import markdown_table
 
@@ -29,10 +29,10 @@ def _lines(over, prefix=""):
 
 
 def collect(variants, seeds, sets):
-    """The evaluation of every run, a row per set, variant and seed: its report, ``hits`` and ``labels``.
+    """The evaluation of every run, a row per set, variant and seed: its report, ``hits``, ``labels`` and ``names``.
 
-    ``hits`` (N,) is True for correctly classified videos, and ``labels`` (N,) are their classes. Raises UserError for a
-    run that is missing or incomplete.
+    ``hits`` (N,) is True for correctly classified videos, and ``labels`` (N,) are their classes, places in ``names``.
+    Raises UserError for a run that is missing or incomplete.
     """
     rows = []
     for name, variant, seed in itertools.product(sets, variants, seeds):
@@ -46,7 +46,8 @@ def collect(variants, seeds, sets):
         found = protocols.load(paths.features(variant, seed, name))
         hits = metrics.hits(protocols.scores(found), found["labels"])
         run = {"set": name, "variant": variant, "seed": seed}
-        rows.append(run | report | {"hits": hits, "labels": found["labels"]})
+        names, _ = text.load_classes(paths.CLASS_VECTORS, name)
+        rows.append(run | report | {"hits": hits, "labels": found["labels"], "names": names})
     return pd.DataFrame(rows)
 
 
@@ -105,7 +106,7 @@ def _number(value, digits):
 
 
 def verdicts(runs, method="aurl"):
-    """Compare ``method`` with every other variant in the rows of `collect`: a sentence for each and for each test set.
+    """Compare every other variant with ``method`` in the rows of `collect`: a sentence for each and for each test set.
 
     Intervals and p-values are those of `aurl.evaluation.differences`, corrected for the number of variants. If
     ``method`` is not among the variants, the first is used.
@@ -117,23 +118,22 @@ def verdicts(runs, method="aurl"):
     sentences = []
     for name, rows in runs.groupby("set", sort=False):
         others = [variant for variant in rows["variant"].unique() if variant != method]
-        for row in differences(_per_class(rows), [(method, other) for other in others]).itertuples():
+        for row in differences(_per_class(rows), [(other, method) for other in others]).itertuples():
             sure = f" (95 %: {100 * row.low:+.1f} to {100 * row.high:+.1f}), {row.verdict}"
             alone = ", undecided: one training of each tells nothing about others"
             end = sure if np.isfinite(row.low) else alone
-            sentences.append(f"{name}: `{method}` − `{row.baseline}` is {100 * row.points:+z.1f} points{end}.")
+            sentences.append(f"{name}: `{row.variant}` − `{method}` is {100 * row.points:+z.1f} points{end}.")
     return sentences
 
 
 def _per_class(rows):
     """The accuracy of every class in every run, as `aurl.evaluation.folds.read` lays it out."""
-    tables = [
-        pd.DataFrame({"class": row.labels, "top1": row.hits})
-        .groupby("class", as_index=False)
-        .mean()
-        .assign(variant=row.variant, seed=row.seed, study=0)
-        for row in rows.itertuples()
-    ]
+    tables = []
+    for row in rows.itertuples():
+        own = pd.DataFrame({"class": row.labels, "top1": row.hits}).groupby("class", as_index=False).mean()
+        own["class"] = np.array(row.names)[own["class"]]
+        own["group"] = group_of(row.set, own["class"])
+        tables.append(own.assign(variant=row.variant, seed=row.seed, study=0))
     return pd.concat(tables, ignore_index=True)
 
 

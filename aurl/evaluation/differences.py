@@ -1,9 +1,10 @@
 """One inference for every accuracy and every difference: an estimate, its 95 % interval and its p-value.
 
 An accuracy depends on the sample of classes and on the sample of trainings. The variance of a mean is therefore
-clustered two ways, over classes and over trainings (Cameron, Gelbach and Miller 2011), and
-its degrees of freedom are Satterthwaite's. `tests/evaluation/test_differences.py` and ``benchmarks/coverage.py`` check
-by simulation that 95 % intervals hold the truth in 93 to 97 % of all cases, with and without an effect.
+clustered two ways, over groups of classes and over trainings (Cameron, Gelbach and Miller 2011), and its degrees of
+freedom are Satterthwaite's. A group is the classes of one verb in the built-in benchmark, and a single class elsewhere.
+`tests/evaluation/test_differences.py` and ``benchmarks/coverage.py`` check by simulation that 95 % intervals hold the
+truth in 93 to 97 % of all cases, with and without an effect.
 """
 
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+from aurl.project.config import BUILT_IN
 
 LEVEL = 0.05  # a corrected p-value below this decides; intervals cover 1 - LEVEL
 
@@ -24,16 +27,16 @@ class Estimate(NamedTuple):
     p: float
 
 
-def estimate(values, classes, trainings):
+def estimate(values, groups, trainings):
     """The mean of ``values`` over classes and trainings, and how sure it is.
 
     Args:
         values: (R,) numbers, one for each pair of a class and a training: accuracies, or differences of accuracies.
-        classes: (R,) the class of each; rows of a class vary together.
+        groups: (R,) the group of classes of each; rows of a group vary together.
         trainings: (R,) the training of each; rows of a training vary together.
 
     Returns:
-        An `Estimate`. The interval is infinite where there are fewer than two classes or trainings.
+        An `Estimate`. The interval is infinite where there are fewer than two groups or trainings.
 
     The variance is that of `statsmodels`' two-way clustered covariance, and never below either one-way variance, which
     the two-way formula can undercut by chance. Raises ValueError for no rows or a value that is not finite.
@@ -44,15 +47,15 @@ def estimate(values, classes, trainings):
     values = np.asarray(values, float)
     if not len(values) or not np.isfinite(values).all():
         raise ValueError("An estimate needs one finite value or more.")
-    groups = [pd.factorize(np.asarray(group))[0] for group in (classes, trainings)]
-    sizes = [int(group.max()) + 1 for group in groups]
+    clusters = [pd.factorize(np.asarray(cluster))[0] for cluster in (groups, trainings)]
+    sizes = [int(cluster.max()) + 1 for cluster in clusters]
     mean = values.mean()
     if min(sizes) < 2:
         return Estimate(mean, -np.inf, np.inf, 1.0)
-    if np.ptp(values) == 0:  # no variance to go by: a sign test over the fewer of both groups
+    if np.ptp(values) == 0:  # no variance to go by: a sign test over the fewer of both
         return Estimate(mean, mean, mean, 2 * 0.5 ** min(sizes) if mean else 1.0)
     model = OLS(values, np.ones(len(values))).fit()
-    both, *single = (cov.item() for cov in cov_cluster_2groups(model, *groups))
+    both, *single = (cov.item() for cov in cov_cluster_2groups(model, *clusters))
     variance = max(both, *single)
     freedom = variance**2 / sum(own**2 / (size - 1) for own, size in zip(single, sizes))
     freedom = max(freedom, min(sizes) - 1)
@@ -60,21 +63,30 @@ def estimate(values, classes, trainings):
     return Estimate(mean, mean - half, mean + half, 2 * stats.t.sf(abs(mean) / np.sqrt(variance), freedom))
 
 
+def group_of(name, classes):
+    """The groups of the ``classes``, a Series, of the set ``name``: verbs in the built-in benchmark, else the classes.
+
+    >>> group_of("pairs-unseen", pd.Series(["bouncing ball"])).tolist(), group_of("hmdb51", pd.Series(["hit"])).tolist()
+    (['bouncing'], ['hit'])
+    """
+    return classes.str.partition(" ")[0] if name in BUILT_IN else classes
+
+
 def accuracy(table, variant, column="top1"):
     """`Estimate` of a variant's accuracy, in [0, 1]; ``table`` is that of `aurl.evaluation.folds.read`."""
     own = table[table["variant"] == variant]
-    return estimate(own[column], own["class"], _trainings(own))
+    return estimate(own[column], own["group"], _trainings(own))
 
 
 def difference(table, variant, baseline):
     """`Estimate` of variant - baseline in top-1, in [-1, 1], over the classes and trainings that both have.
 
-    ``table`` has a row for each class and training: ``variant, study, seed, class, top1``.
+    ``table`` has a row for each class and training: ``variant, study, seed, class, group, top1``.
     """
-    keys = ["study", "seed", "class"]
+    keys = ["study", "seed", "class", "group"]
     ours, theirs = (table.loc[table["variant"] == name, [*keys, "top1"]] for name in (variant, baseline))
     paired = ours.merge(theirs, on=keys, suffixes=("", "_baseline"))
-    return estimate(paired["top1"] - paired["top1_baseline"], paired["class"], _trainings(paired))
+    return estimate(paired["top1"] - paired["top1_baseline"], paired["group"], _trainings(paired))
 
 
 def differences(table, pairs):

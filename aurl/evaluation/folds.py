@@ -1,47 +1,40 @@
-"""Combine studies whose test sets share no class, such as folds over classes.
+"""Combine the folds of a study: every class's accuracy in every training, compared class by class.
 
-Each class is unseen in one study, and all studies have the same variants and seeds. Variants are therefore compared
-class by class, and an interval over classes tells what to expect of other classes. Some variants may have more seeds
-than others; two variants are compared on the seeds that both have.
+All folds have the same variants and seeds. Some variants may have more seeds than others; two variants are compared on
+the seeds that both have.
 """
 
 import numpy as np
 import pandas as pd
 
 from aurl import UserError
-from aurl.evaluation.differences import accuracy, differences, p_text
+from aurl.evaluation.differences import accuracy, differences, group_of, p_text
 from aurl.project.markdown import markdown_table
 
 RUN = ["variant", "seed"]
 
 
-def share_out(studies, name):
-    """Whether no class of the test set ``name`` is in the tables of two of the studies."""
-    classes = [set().union(*(_rows(file, name)["class"] for file in files)) for files in studies]
-    return sum(map(len, classes)) == len(set().union(*classes))
-
-
 def read(studies, name):
     """The rows of the test set ``name`` in the tables that `aurl.pipeline.studies` left.
 
-    ``studies`` has a list of tables for each study: its own, and those of trainings that were added to it. Further
-    columns are ``study``, its place in the list, and ``chance``, that of guessing among its classes. Raises UserError
-    for a file that is missing or no such table, for a training that occurs twice with a class, and for trainings that
-    not all classes have.
+    ``studies`` maps a fold to its tables: its own, and those of trainings that were added to it. Further columns are
+    ``study``, the fold; ``group``, that of the class (`aurl.evaluation.differences.group_of`); and ``chance``, that of
+    guessing among the fold's classes. Raises UserError for a file that is missing or no such table, for a training that
+    occurs twice with a class, and for trainings that not all folds have.
     """
-    places = [(place, file) for place, files in enumerate(studies) for file in files]
+    places = [(place, file) for place, files in studies.items() for file in files]
     table = pd.concat([_rows(file, name).assign(study=place) for place, file in places], ignore_index=True)
-    twice = table[table.duplicated([*RUN, "class"])]
+    twice = table[table.duplicated([*RUN, "class", "study"])]
     if len(twice):
         variant, seed, label = twice.iloc[0][[*RUN, "class"]]
         raise UserError(
-            f"{variant} with the seed {seed} has the class {label!r} in two tables: give folds that share no class, "
-            "and seeds that no other study has."
+            f"{variant} with the seed {seed} has the class {label!r} in two tables of a fold: give seeds that no other "
+            "study has."
         )
-    runs = table.groupby("class", sort=False)[RUN].apply(lambda own: frozenset(own.itertuples(index=False, name=None)))
+    runs = table.groupby("study")[RUN].apply(lambda own: frozenset(own.itertuples(index=False, name=None)))
     if runs.nunique() > 1:
-        raise UserError("the studies do not have the same variants and seeds: run `make ablations` for all of them.")
-    return table
+        raise UserError("the folds do not have the same variants and seeds: run `make ablations` for all of them.")
+    return table.assign(group=group_of(name, table["class"]))
 
 
 def _rows(file, name):
@@ -89,15 +82,15 @@ def comparable(table, variant, baseline):
 
 
 def markdown(table, method, minutes):
-    """`summary`, and ``method`` against each other variant, as one Markdown table; accuracies in percent.
+    """`summary`, and each other variant against ``method``, as one Markdown table; accuracies in percent.
 
     ``minutes`` maps a variant to how long a training took, in the mean; without any, there is no such column.
     """
     others = [name for name in table["variant"].unique() if name != method and comparable(table, method, name)]
-    versus = differences(table, [(method, name) for name in others]).set_index("baseline")
+    versus = differences(table, [(name, method) for name in others]).set_index("variant")
     cost = ["minutes"] if len(minutes) else []
     columns = ["variant", "seeds", "top-1 % (95 %)", "times chance (95 %)", "top-5 %", *cost]
-    columns += [f"{method} − variant, points (95 %)", "p", ""]
+    columns += [f"variant − {method}, points (95 %)", "p", ""]
     rows = []
     for row in summary(table).itertuples():
         cells = [

@@ -12,6 +12,7 @@ from aurl import UserError, metrics
 from aurl.project import cache
 from aurl.project.files import npz, to_csv, write_bytes
 from aurl.rivals import Relation
+from aurl.text.class_names import words
 from aurl.text.class_vectors import unit
 from aurl.training import devices, processes
 from aurl.training.inference import encode, encode_classes, mean_over_segments, rank, similarity
@@ -203,6 +204,21 @@ def report(features, bootstrap, seed=0, truze=()):
         found = metrics.split_accuracy(score, labels, truze)
         figures |= {f"truze_{name}": found[name] for name in ("top1", "top5", "mean_per_class")}
     return rounded(figures) | geometry(features)
+
+
+def word_accuracies(features, names):
+    """How often the first and the last word of the predicted name are right, as a dict of floats in [0, 1].
+
+    ``first_word_top1`` and ``last_word_top1`` are shares of all videos. The dict is empty if a name has a single word.
+    """
+    parts = [words(name) for name in names]
+    if min(map(len, parts)) < 2:
+        return {}
+    predicted, found = scores(features).argmax(axis=1), {}
+    for key, place in (("first_word_top1", 0), ("last_word_top1", -1)):
+        own = np.array([part[place] for part in parts])
+        found[key] = (own[predicted] == own[features["labels"]]).mean()
+    return rounded(found)
 
 
 def per_class(features, names):

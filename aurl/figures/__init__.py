@@ -77,7 +77,7 @@ def set_title(name, fold):
     >>> set_title("verbs-unseen", 3), set_title("ucf101", 3)
     ('verbs-unseen, fold 3', 'ucf101')
     """
-    return f"{name}, fold {fold}" if name in config.VERBS else name
+    return f"{name}, fold {fold}" if name in config.BUILT_IN else name
 
 
 def grid(count, across, width, height, **options):

@@ -66,6 +66,32 @@ def closeness_dispersion(runs):
     return figure
 
 
+def training_curves(histories, guessing):
+    """Accuracy on held-out videos after each epoch, and L_US as a share of guessing, a line for each training.
+
+    Args:
+        histories: (variant, seed) -> what `aurl.training.loop.train` returns.
+        guessing: the L_US of guessing among U synthetic classes, ln U.
+    """
+    figure, axes = grid(2, 2, 5.2, 3.6)
+    variants = list(dict.fromkeys(variant for variant, _ in histories))
+    for (variant, _), history in histories.items():
+        color = f"C{variants.index(variant)}"
+        label = "_" if variant in {line.get_label() for line in axes[0].lines} else variant
+        axes[0].plot(history["epoch"], history["val_top1"], color=color, label=label)
+        if "synthetic" in history:
+            axes[1].plot(history["epoch"], history["synthetic"] / guessing, color=color)
+    axes[0].set(ylim=(0, None), ylabel="top-1, held-out videos of seen classes")
+    axes[1].set(ylim=(0, None), ylabel="$L_{US}$ as a share of guessing")
+    axes[1].axhline(0.1, **CHANCE)
+    for ax in axes:
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        percent_axis(ax.yaxis)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
+    return figure
+
+
 def accuracy_and_metrics(runs, chance, title):
     """A row per variant, most accurate first: its trainings as dots and their mean as a line, a panel per measure.
 

@@ -11,6 +11,7 @@ import argparse
 import difflib
 import os
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,11 +168,11 @@ def _check_source(path, params, models, classes):
 
 def known_classes(name: str, params: config.Sections) -> list[Class] | None:
     """The classes of a data set, as far as parameters tell; None where only its folders do."""
-    if name in config.VERBS:
-        from aurl.rendered import verbs
+    if name in config.BUILT_IN:
+        from aurl.rendered import sets
 
-        videos = params.verbs.videos - params.verbs.val_videos
-        return [Class(label, label, videos) for label in verbs.classes(params.verbs.fold)[name]]
+        videos = Counter(video.name for video in sets.videos(params.verbs, [name]) if video.split == "train")
+        return [Class(label, label, videos[label]) for label in sets.classes(params.verbs.fold)[name]]
     from aurl.data import names
     from aurl.text import words
 

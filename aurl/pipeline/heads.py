@@ -49,6 +49,15 @@ def run():
     """
     base = config.load(sections=["run", "heads"])
     variants, swept, first = trainable(), sweeps(), base.run.seeds[0]
+    if not variants:  # DVC expects the results anyway
+        paths.heads("").parent.mkdir(parents=True, exist_ok=True)
+        for path, columns in (
+            (paths.HEADS, CLASSES),
+            (paths.HEADS_RUNS, CLASSES[:3]),
+            (paths.HEADS_SWEEPS, CLASSES[:3]),
+        ):
+            _write(path, pd.DataFrame(columns=columns))
+        return
     backbone = config.load(variant=base.heads.backbone, seed=first, sections=SECTIONS)
     keep_features(backbone, paths.run(base.heads.backbone, first))
     settings = list(variants)

@@ -3,16 +3,16 @@
     python -m aurl.pipeline.studies [STUDY ...]
 
 A study is the project with some parameters changed and with the variants and seeds under ``ablations`` in place of
-those under ``run``. With ``folds`` it runs once for each fold of the verbs, as STUDY-0, STUDY-1 and so on. It is laid
-out in the workspace ``build/ablations/STUDY``. Its chapter 5 comes back to ``reports/ablations/STUDY``, with every
-training's metrics and cost in ``runs.csv`` and every class's accuracy in every training in ``classes.csv``. The stage
-``heads`` gives ``heads_runs.csv`` and ``heads_classes.csv``, the same for many more trainings on the fixed features of
-one backbone, and ``heads_sweeps.csv``, where one parameter of one variant has other values. The workspaces share the
-caches, so no training is repeated. Stages run side by side, whatever study they belong to.
+those under ``run``. With ``folds`` it runs once for each fold of the verbs, as STUDY-0, STUDY-1 and so on. Each run has
+a workspace in ``build/ablations`` and leaves tables in ``reports/studies/RUN``: ``runs.csv``, the metrics and cost of
+every training, and ``classes.csv``, the accuracy of every class in every training. If the study has a section
+``heads``, the stage of that name gives ``heads_runs.csv`` and ``heads_classes.csv``, the same for many more trainings
+on the fixed features of one backbone, and ``heads_sweeps.csv``, where one parameter of one variant has other values.
+`bring_together` combines all folds of a study in ``reports/studies/STUDY``. The workspaces share the caches, so no
+training is repeated. Stages run side by side, whatever study they belong to.
 
 With ``adds_to`` a study adds trainings to another one, such as more seeds of a few variants: it has a ``run`` of its
-own and all other parameters and the folds of that study, and gives the two tables of trainings but no chapter. If it
-has a section ``heads``, it adds heads in the same way.
+own and all other parameters and the folds of that study. If it has a section ``heads``, it adds heads in the same way.
 
 ``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where it was.
 """
@@ -23,9 +23,10 @@ import os
 import shutil
 import sys
 from functools import partial
-from itertools import chain, product
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -39,7 +40,7 @@ from aurl.project import config, paths
 from aurl.project.files import write_bytes
 from aurl.training import checkpoints
 
-WORKSPACES, RESULTS = Path("build/ablations"), Path("reports/ablations")
+WORKSPACES, RESULTS = Path("build/ablations"), Path("reports/studies")
 PROJECT = [
     "aurl",
     "notebooks",
@@ -56,15 +57,8 @@ HEADS = {
     "reports/tables/heads_runs.csv": "heads_runs.csv",
     "reports/tables/heads_sweeps.csv": "heads_sweeps.csv",
 }
-CHAPTER = HEADS | {
-    "reports/tables/ablations.csv": "ablations.csv",
-    "reports/tables/ablations.md": "ablations.md",
-    "reports/tables/claims.md": "claims.md",
-    "reports/figures/ablations.png": "ablations.png",
-    "reports/figures/closeness_dispersion.png": "closeness_dispersion.png",
-    "reports/notebooks/05_ablations.ipynb": "05_ablations.ipynb",
-}
 FIGURES = ["top1", "top5", "gzsl_harmonic", "closeness", "dispersion"]  # of a training, on a test set
+WORDS = ["first_word_top1", "last_word_top1"]  # the same where class names have several words
 
 
 def run(*studies):
@@ -86,12 +80,8 @@ def run(*studies):
     for name, study in chosen.items():
         workspace, made = WORKSPACES / name, f"{name}: what was made before"
         jobs[made] = Job(workspace, "checkout", "--force", "--allow-missing", name=made).run, before
-        if study.base is None:
-            wanted, files = ["05_ablations"], CHAPTER
-        elif "heads" in study.lines:
-            wanted, files = ["04_evaluate", "heads"], HEADS
-        else:
-            wanted, files = ["04_evaluate"], {}
+        files = HEADS if "heads" in study.lines else {}
+        wanted = ["04_evaluate", *(["heads"] if files else [])]
         own = reproduce.jobs_of(workspace, size, wanted, needs={made})
         jobs |= own
         first = next(iter(own))
@@ -117,67 +107,82 @@ def _bring_back(name, files):
 
 
 def bring_together():
-    """For each test set whose classes several studies share out: a table of variants, the claims, and pictures.
+    """Combine the runs of every study that have results: the tables and pictures of each in ``reports/studies/STUDY``.
 
-    They are ``SET.md``, ``SET-claims.md``, ``SET.png``, the accuracy of every class, ``SET-distance.png``, the same
-    against the distance to the nearest seen class, and ``SET-metrics.png``, accuracy against dispersion and closeness;
-    and the same of the heads on fixed features, ``SET-heads.md`` and so on, with the
-    sweeps in ``SET-heads-sweeps.png``. A set is left out while one of its studies has not been run, and where studies
-    test the same classes with other parameters: these are compared study by study. Says so where the studies were run
-    with different variants or seeds.
+    For every test set there are ``SET.md``, a table of variants; ``SET-claims.md``, the verdicts; ``SET-classes.png``,
+    the accuracy of every class; ``SET-distance.png``, the same against the distance to the nearest seen class; and
+    ``SET-metrics.png``, accuracy against dispersion and closeness. Heads on fixed features have the same, as
+    ``SET-heads.md`` and so on, with the sweeps in ``SET-heads-sweeps.png``. Trainings that were added to a study count
+    when all of its folds with results have them. Says so where folds were run with different variants or seeds.
     """
-    tested, found = {}, config.studies()
-    groups = {base: [base, *(name for name in found if found[name].base == base)] for base in found}
-    learned = claims.learn_classes(config.load_all())
-    for names in (groups[name] for name in found if found[name].base is None):
-        heads = names[:1] + [name for name in names[1:] if "heads" in found[name].lines]
-        for test, (kind, own) in product(config.study(names[0])["data"]["test"], (("", names), ("heads", heads))):
-            tested.setdefault((test, kind), []).append([RESULTS / name for name in own])
-    for (test, kind), studies in tested.items():
-        stem, part = (f"{test}-{kind}", f"{kind}_") if kind else (test, "")
-        tables = ("classes", "runs", "sweeps") if kind else ("classes", "runs")
-        needed = [folder / f"{part}{name}.csv" for name in tables for folder in chain(*studies)]
-        if len(studies) == 1 or not all(file.exists() for file in needed):
-            continue
-        files = [[folder / f"{part}classes.csv" for folder in own] for own in studies]
-        try:
-            if not folds.share_out(files, test):
-                continue
-            table = folds.read(files, test)
-        except UserError as error:  # what was run is not lost, only not brought together
-            print(f"aurl: no table of {test} over all studies: {error}", file=sys.stderr)
-            continue
-        runs = pd.concat(
-            pd.read_csv(folder / f"{part}runs.csv", dtype={"set": str, "variant": str}) for folder in chain(*studies)
-        )
-        runs = runs[runs["set"] == test]
-        cost = runs.groupby("variant")["seconds"].mean() / 60 if "seconds" in runs else {}
-        method = table["variant"].iloc[0]
-        write_bytes(RESULTS / f"{stem}.md", folds.markdown(table, method, cost).encode())
-        write_bytes(RESULTS / f"{stem}-claims.md", claims.markdown(claims.decide(table, runs, learned)).encode())
-        means = runs.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()
-        title = f"{test}, means over {len(studies)} studies"
-        figure = ablations.accuracy_and_metrics(means, table["chance"].mean(), title)
-        figures.save(figure, f"../{RESULTS.name}/{stem}-metrics")
-        if kind:
-            kinds = {"set": str, "value": str}  # the values of different parameters are written differently
-            sweeps = pd.concat(pd.read_csv(study / "heads_sweeps.csv", dtype=kinds) for study in chain(*studies))
-            sweeps = sweeps[sweeps["set"] == test]
-            sweeps = sweeps.groupby(["parameter", "value", "seed"], sort=False)[["chosen", "top1"]].mean().reset_index()
-            if len(sweeps):
-                figure = ablations.parameter_sweeps(sweeps, table["chance"].mean(), title)
-                figures.save(figure, f"../{RESULTS.name}/{stem}-sweeps")
-            continue
-        accuracy = folds.per_class(table, method)
-        title = f"{method} on {test}: {len(accuracy)} classes, each unseen in one of {len(files)} studies"
-        figure = evaluation.class_accuracies(accuracy.to_numpy(), list(accuracy.index), table["chance"].mean(), title)
-        figures.save(figure, f"../{RESULTS.name}/{test}")
-        near = [_nearest_seen(own[0].name, test) for own in studies]
-        if all(own is not None for own in near):
-            near = pd.concat(near).merge(accuracy.reset_index(), on="class")
-            title = f"{method} on {test}"
-            figure = evaluation.semantic_distance({title: near}, {title: table["chance"].mean()})
-            figures.save(figure, f"../{RESULTS.name}/{test}-distance")
+    found, learned = config.studies(), claims.learn_classes(config.load_all())
+    for key in dict.fromkeys(study.key for study in found.values() if study.base is None):
+        for kind in ("", "heads"):
+            part = f"{kind}_" if kind else ""
+            folds_of = {
+                config.study(name)["verbs"]["fold"]: [name, *(own for own in found if found[own].base == name)]
+                for name, study in found.items()
+                if study.key == key and study.base is None and (RESULTS / name / f"{part}classes.csv").exists()
+            }
+            added = [
+                {found[name].key for name in own if (RESULTS / name / f"{part}classes.csv").exists()}
+                for own in folds_of.values()
+            ]
+            everywhere = set.intersection(*added) if added else set()
+            runs = {fold: [name for name in own if found[name].key in everywhere] for fold, own in folds_of.items()}
+            for test in config.study(runs[min(runs)][0])["data"]["test"] if runs else ():
+                try:
+                    _combine(key, test, kind, runs, learned)
+                except UserError as error:  # what was run is not lost, only not brought together
+                    print(f"aurl: no table of {test} over the folds of {key}: {error}", file=sys.stderr)
+
+
+def _combine(key, test, kind, runs, learned):
+    """Write the tables and pictures of one test set; ``runs`` maps a fold to the runs with its trainings."""
+    stem, part = (f"{test}-{kind}", f"{kind}_") if kind else (test, "")
+    stem = f"{key}/{stem}"
+    table = folds.read(
+        {fold: [RESULTS / name / f"{part}classes.csv" for name in own] for fold, own in runs.items()}, test
+    )
+    kinds = {"set": str, "variant": str, "value": str}  # the values of different parameters are written differently
+
+    def together(file):
+        parts = [
+            pd.read_csv(RESULTS / name / file, dtype=kinds).assign(study=fold)
+            for fold, own in runs.items()
+            for name in own
+        ]
+        parts = pd.concat(parts)
+        return parts[parts["set"] == test]
+
+    trainings = together(f"{part}runs.csv")
+    cost = trainings.groupby("variant")["seconds"].mean() / 60 if "seconds" in trainings else {}
+    method = table["variant"].iloc[0]
+    write_bytes(RESULTS / f"{stem}.md", folds.markdown(table, method, cost).encode())
+    verdicts = claims.markdown(claims.decide(table, trainings, learned))
+    write_bytes(RESULTS / f"{stem}-claims.md", verdicts.encode())
+    means = trainings.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()
+    chance, among = table["chance"].mean(), f"fold{'s' * (len(runs) > 1)} {', '.join(map(str, sorted(runs)))}"
+    figure = ablations.accuracy_and_metrics(means, chance, f"{test}, {among}")
+    figures.save(figure, f"../{RESULTS.name}/{stem}-metrics")
+    if kind:
+        sweeps = together("heads_sweeps.csv")
+        if len(sweeps):
+            keys = ["parameter", "value", "seed"]
+            sweeps = sweeps.groupby(keys, sort=False)[["chosen", "top1"]].mean().reset_index()
+            figure = ablations.parameter_sweeps(sweeps, chance, f"{test}, {among}")
+            figures.save(figure, f"../{RESULTS.name}/{stem}-sweeps")
+        return
+    accuracy = folds.per_class(table, method)
+    title = f"{method} on {test}, {among}: {len(accuracy)} classes"
+    figure = evaluation.class_accuracies(accuracy.to_numpy(), list(accuracy.index), chance, title)
+    figures.save(figure, f"../{RESULTS.name}/{stem}-classes")
+    near = [_nearest_seen(own[0], test) for own in runs.values()]
+    if all(own is not None for own in near):
+        near = pd.concat(near).groupby("class", as_index=False).first().merge(accuracy.reset_index(), on="class")
+        title = f"{method} on {test}, {among}"
+        figure = evaluation.semantic_distance({title: near}, {title: chance})
+        figures.save(figure, f"../{RESULTS.name}/{stem}-distance")
 
 
 def _nearest_seen(study, test):
@@ -214,14 +219,24 @@ def _classes(workspace, params):
 
 
 def _runs(workspace, params):
-    """What every training of a study came to and what it cost: ``set, variant, seed``, `FIGURES` and ``seconds``."""
-    rows = []
+    """What every training of a study came to and what it cost.
+
+    Columns: ``set``, a test set or the training set, whose held-out videos count; ``variant``, ``seed``; `FIGURES` and
+    `WORDS`, those that the set has; ``seconds`` of training; and ``synthetic``, L_US in the last epoch as a share of
+    that of guessing, ln U, for losses that have this term.
+    """
+    rows, seen = [], paths.merged(params.data.train)
     for variant, seed in product(params.run.variants, params.run.seeds):
         reports = json.loads((workspace / paths.metrics(variant, seed)).read_text())
-        cost = checkpoints.seconds(workspace / paths.run(variant, seed), paths.TRAININGS)
-        for name in params.data.test:
+        last = pd.read_csv(workspace / paths.history(variant, seed)).iloc[-1]
+        made = config.load(workspace / "params.yaml", variant).generator.num_classes or 1 / reports[seen]["chance"]
+        training = {
+            "synthetic": last["synthetic"] / np.log(made) if "synthetic" in last else None,
+            "seconds": checkpoints.seconds(workspace / paths.run(variant, seed), paths.TRAININGS),
+        }
+        for name in [*params.data.test, seen]:
             run = {"set": name, "variant": variant, "seed": seed}
-            rows.append(run | {figure: reports[name][figure] for figure in FIGURES} | {"seconds": cost})
+            rows.append(run | {figure: reports[name].get(figure) for figure in FIGURES + WORDS} | training)
     return pd.DataFrame(rows)
 
 

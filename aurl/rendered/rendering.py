@@ -15,31 +15,32 @@ from aurl.project import cache
 from aurl.project.files import write_bytes
 from aurl.project.paths import RENDERED
 from aurl.project.progress import parallel
-from aurl.rendered import verbs
+from aurl.rendered import sets
 from aurl.rendered.camera import Camera
 from aurl.rendered.motions import Performance
 from aurl.rendered.solids import cast, paint
 
 
-def build(folder, params):
-    """Render every video below ``folder`` in parallel and return their rows of the manifest, sorted by ``id``.
+def build(folder, params, names):
+    """Render the videos of some sets below ``folder`` in parallel; returns rows of the manifest, sorted by ``id``.
 
-    Anything else in the folders of the sets is removed, because it was made with other parameters. A video that was
+    Anything else in the folders of all sets is removed, because it was made with other parameters. A video that was
     rendered before by the same code with the same parameters is copied if its file is intact: folds share theirs.
 
     Args:
         folder: where the sets' folders are made; ``path`` in the manifest begins with it.
         params: the section ``verbs`` of ``params.yaml``.
+        names: some of `aurl.rendered.sets.SETS`.
 
     Returns:
         a table with the columns `aurl.data.manifest.COLUMNS`.
     """
-    for name in verbs.SETS:
+    for name in sets.SETS:
         shutil.rmtree(Path(folder, name), ignore_errors=True)
     settings = params.seed, params.size, params.frames, params.fps
     versions = {name: version(name) for name in ("av", "numpy")}
     key = cache.key_of(code=cache.code_digest(__name__), settings=settings, versions=versions)
-    calls = [(Path(folder), video, key, *settings) for video in verbs.videos(params)]
+    calls = [(Path(folder), video, key, *settings) for video in sets.videos(params, names)]
     manifest = pd.DataFrame(parallel(_render_file, calls, "rendering", "video"), columns=COLUMNS)
     return manifest.sort_values("id", ignore_index=True)
 
@@ -59,9 +60,11 @@ def render(video, seed, size, frames):
     rng = np.random.default_rng([seed, zlib.crc32(video.name.encode()), video.index])
     azimuth, elevation, distance = rng.uniform([0, 0.25, 2.6], [2 * np.pi, 0.55, 3.1])
     camera = Camera((0, 0, 0.55), azimuth, elevation, distance, 2 * size)
-    play = Performance(video.name, frames, np.array([-np.cos(azimuth), -np.sin(azimuth), 0]), rng)
+    play = Performance(video.verb, frames, np.array([-np.cos(azimuth), -np.sin(azimuth), 0]), rng)
     colors = rng.uniform(0.25, 1, (2, 3))
     colors /= colors.max(axis=1, keepdims=True)  # bright, so that they stand out
+    if video.color is not None:
+        colors[0] = video.color
     light = rng.normal([0, 0, 2.5])
     light /= np.linalg.norm(light)
     floor, air = 0.3 + 0.4 * rng.uniform(0, 1, 3), rng.uniform(0.65, 1, 3)

@@ -11,11 +11,16 @@ import numpy as np
 THINGS = {  # thing -> its solids (kind, half sizes, middle) in meters; it stands at the origin
     "ball": [("ball", (0.3, 0.3, 0.3), (0, 0, 0.3))],
     "box": [("box", (0.26, 0.26, 0.26), (0, 0, 0.26))],
-    "barrel": [("barrel", (0.24, 0.24, 0.32), (0, 0, 0.32))],
     "duck": [
         ("ball", (0.34, 0.22, 0.22), (0, 0, 0.22)), ("ball", (0.16, 0.15, 0.15), (0.2, 0, 0.48)),
         ("box", (0.1, 0.06, 0.03), (0.4, 0, 0.46)),
     ],
+    "table": [
+        ("box", (0.38, 0.26, 0.04), (0, 0, 0.46)),
+        *(("box", (0.04, 0.04, 0.21), (x, y, 0.21)) for x in (-0.32, 0.32) for y in (-0.2, 0.2)),
+    ],
+    "hammer": [("cylinder", (0.05, 0.05, 0.25), (0, 0, 0.25)), ("box", (0.26, 0.1, 0.1), (0, 0, 0.58))],
+    "bottle": [("cylinder", (0.17, 0.17, 0.24), (0, 0, 0.24)), ("cylinder", (0.06, 0.06, 0.12), (0, 0, 0.6))],
 }  # fmt: skip
 SAME = 1e-9  # m; of surfaces as close as this the one drawn first is seen, where rounding would otherwise decide
 HEIGHTS = {name: max(middle[2] + half[2] for _, half, middle in solids) for name, solids in THINGS.items()}
@@ -115,7 +120,7 @@ def _box(eye, rays):
     return np.where(enter < leave.min(0), enter, np.inf)
 
 
-def _barrel(eye, rays):
+def _cylinder(eye, rays):
     x, y, _ = rays
     a, b = x * x + y * y + 1e-12, eye[0] * x + eye[1] * y
     inside = b * b - a * (eye[0] ** 2 + eye[1] ** 2 - 1)
@@ -130,7 +135,7 @@ def _box_normal(at):
     return np.where(far == far.max(0), np.sign(at), 0)
 
 
-def _barrel_normal(at):
+def _cylinder_normal(at):
     x, y, z = at
     on_cap = np.abs(z) > x * x + y * y
     return np.stack([np.where(on_cap, 0, x), np.where(on_cap, 0, y), np.where(on_cap, np.sign(z), 0)])
@@ -153,5 +158,5 @@ def _diagonal(sizes):
 SOLIDS = {
     "ball": Solid(_ball, lambda at: at, _sectors, lambda sizes: sizes.max(1)),
     "box": Solid(_box, _box_normal, _octants, _diagonal),
-    "barrel": Solid(_barrel, _barrel_normal, _octants, _diagonal),
+    "cylinder": Solid(_cylinder, _cylinder_normal, _octants, _diagonal),
 }

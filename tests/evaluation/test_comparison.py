@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aurl import UserError, figures
+from aurl import UserError, figures, text
 from aurl.evaluation import comparison, differences, protocols
 from aurl.project import paths
 from aurl.project.files import write_bytes
@@ -27,6 +27,7 @@ def project(tmp_path, monkeypatch):
                 "labels": labels,
             }
             protocols.save(tmp_path / f"build/features/{variant}-{seed}/s.npz", features)
+            text.save_classes(paths.CLASS_VECTORS, {"s": (list("abcd"), np.eye(4, dtype=np.float32))})
             report = protocols.report(features, 100) | {"gzsl_harmonic": share / 2}
             (tmp_path / f"reports/metrics/{variant}-{seed}.json").write_text(json.dumps({"s": report}))
     return tmp_path
@@ -68,22 +69,23 @@ def runs_of(name, classes=20, **gains):
         for variant, own in gains.items()
         for seed, gain in enumerate(own)
     ]
-    return pd.DataFrame(rows, columns=["set", "variant", "seed", "hits", "labels"])
+    table = pd.DataFrame(rows, columns=["set", "variant", "seed", "hits", "labels"])
+    return table.assign(names=[[f"c{i}" for i in range(classes)]] * len(table))
 
 
 def test_verdicts_are_those_of_the_one_inference():
     first = runs_of("s", aurl=[0.1] * 4, e2e=[0.0] * 4, frozen=[0.1] * 4, both=[0.2] * 4)
     runs = pd.concat([first, runs_of("t", aurl=[0.1] * 4, e2e=[0.1] * 4)])
     sentences = comparison.verdicts(runs)
-    pairs = ["s: `aurl` − `e2e`", "s: `aurl` − `frozen`", "s: `aurl` − `both`", "t: `aurl` − `e2e`"]
+    pairs = ["s: `e2e` − `aurl`", "s: `frozen` − `aurl`", "s: `both` − `aurl`", "t: `e2e` − `aurl`"]
     assert [own.partition(" is ")[0] for own in sentences] == pairs
-    ends = ["above.", "undecided.", "below.", "undecided."]
+    ends = ["below.", "undecided.", "above.", "undecided."]
     assert [own.rpartition(", ")[2] for own in sentences] == ends
     table = pd.concat(
         pd.DataFrame({"class": row.labels, "top1": row.hits, "variant": row.variant, "seed": row.seed, "study": 0})
         for row in first.itertuples()
-    )
-    own = differences.differences(table, [("aurl", "e2e"), ("aurl", "frozen"), ("aurl", "both")]).iloc[0]
+    ).assign(group=lambda table: table["class"])
+    own = differences.differences(table, [("e2e", "aurl"), ("frozen", "aurl"), ("both", "aurl")]).iloc[0]
     assert f"is {100 * own.points:+.1f} points (95 %: {100 * own.low:+.1f} to {100 * own.high:+.1f}), " in sentences[0]
     assert comparison.verdicts(first[first["variant"] == "e2e"]) == [
         "`e2e` is the only variant here: there is nothing to compare it with."
@@ -102,7 +104,7 @@ def test_what_rounds_to_nothing_has_no_sign():
 
 def test_the_first_variant_stands_in_for_the_method():
     (sentence,) = comparison.verdicts(runs_of("s", ranking=[0.3], e2e=[0.2]))
-    assert sentence.startswith("s: `ranking` − `e2e` is +")
+    assert sentence.startswith("s: `e2e` − `ranking` is -")
 
 
 def test_changes_are_told_whole():

@@ -35,6 +35,23 @@ def test_intervals_cover_the_truth_as_often_as_they_say(effect, over_classes, ov
     assert decided > 0.25 if effect else 0.025 <= decided <= 0.07
 
 
+@pytest.mark.parametrize(("folds", "seeds"), [(4, 1), (4, 3), (5, 2)])
+def test_intervals_cover_the_truth_where_groups_cross_folds(folds, seeds):
+    """In `pairs-unseen`, a verb is in the test of all folds but one, with three classes."""
+    rng, verbs = np.random.default_rng(0), np.arange(FOLDS * CLASSES)
+    parts = [(fold, seed) for fold in range(folds) for seed in range(seeds)]
+    groups = np.concatenate([np.repeat(verbs[verbs % FOLDS != fold], 3) for fold, _ in parts])
+    trainings = np.repeat(np.arange(len(parts)), 3 * (FOLDS - 1) * CLASSES)
+    pairs = groups * 3 + np.tile(np.arange(3), len(groups) // 3)
+    covered = []
+    for _ in range(300):
+        values = 0.02 + 0.1 * rng.standard_normal(len(verbs))[groups] + 0.1 * rng.standard_normal(3 * len(verbs))[pairs]
+        values += 0.02 * rng.standard_normal(len(parts))[trainings] + 0.1 * rng.standard_normal(len(groups))
+        own = estimate(values, groups, trainings)
+        covered.append(own.low <= 0.02 <= own.high)
+    assert 0.93 <= np.mean(covered) <= 0.98
+
+
 def test_p_and_interval_agree():
     rng = np.random.default_rng(1)
     for _ in range(50):
@@ -86,6 +103,7 @@ def table(rng, **effects):
                     "study": classes // CLASSES,
                     "seed": trainings % SEEDS,
                     "class": [f"c{c}" for c in classes],
+                    "group": classes,
                     "top1": own,
                 }
             )

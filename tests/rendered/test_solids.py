@@ -50,7 +50,7 @@ def test_the_window_cuts_nothing_off(name, monkeypatch):
 @pytest.mark.parametrize("ahead", [-0.1, 0.1, -5.0])  # around the camera, and behind it
 def test_a_thing_that_the_camera_is_in_or_that_is_behind_it_is_not_seen(ahead):
     body = Body.at((DISTANCE - ahead, 0, 0.7), 1)
-    for name in ("ball", "box", "barrel"):
+    for name in ("ball", "box"):
         assert not draw(body, name=name)[0].any()
 
 

@@ -13,7 +13,7 @@ import pydantic
 
 from aurl import UserError
 from aurl.project.config.file import overlay, read
-from aurl.project.config.sections import ADDED, FEATURES, FOLDS, VERBS, Clip, Model, Sections
+from aurl.project.config.sections import ADDED, BUILT_IN, FEATURES, FOLDS, Clip, Model, Sections
 from aurl.project.config.sentences import listed, nearest, sentence
 
 

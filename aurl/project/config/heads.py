@@ -18,7 +18,7 @@ def trainable(path: str | Path = "params.yaml") -> list[config.Params]:
     heads = config.load(path, sections=["heads"]).heads
     own = config.load(path, heads.backbone, sections=SECTIONS)
     found = []
-    for name in heads.variants or config.load(path).variants:
+    for name in config.load(path).variants if heads.variants is None else heads.variants:
         params = config.load(path, name, sections=SECTIONS)
         if params.shares_backbone(own):
             found.append(params.replace(model={"backbone": config.FEATURES, "weights": None}))
@@ -35,7 +35,10 @@ def sweeps(path: str | Path = "params.yaml") -> list[tuple[str, Any, bool, confi
 
     Raises UserError for a share of the training classes that is larger than what chapter 2 keeps.
     """
-    base, found = trainable(path)[0], []
+    base, *_ = (*trainable(path), None)
+    found: list[tuple[str, Any, bool, config.Params]] = []
+    if base is None:
+        return found
     kept = base.text.share
     for name, values in base.heads.sweeps.items():
         section, _, key = name.partition(".")

@@ -30,7 +30,7 @@ from aurl.project.config.kinds import (  # fmt: skip
 from aurl.project.config.sentences import listed, nearest, refusal, sentence
 
 ADDED = {"run", "heads"}  # sections of a study that adds trainings to another one
-VERBS = ("verbs-seen", "verbs-unseen")  # the sets of the built-in benchmark
+BUILT_IN = ("pairs-seen", "pairs-unseen", "verbs-unseen", "colors-seen")  # the sets of the built-in benchmark
 FOLDS = 5  # of its verbs
 FEATURES = "features"  # the reader, and the backbone, of features that were computed elsewhere
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
@@ -132,11 +132,12 @@ class Verbs(Section):
     fps: Rate
     videos: Several
     val_videos: Count
+    test_videos: Count
 
     @pydantic.model_validator(mode="after")
     def _some_are_left_to_train_on(self):
         if self.val_videos >= self.videos:
-            raise refusal(f"holds back all {self.videos} videos of a verb for validation: lower val_videos.")
+            raise refusal(f"holds back all {self.videos} videos of a class for validation: lower val_videos.")
         return self
 
 
@@ -285,7 +286,7 @@ class Sphere(Section):
 
 class Heads(Section):
     backbone: str
-    variants: Names | None
+    variants: Annotated[list[str], AfterValidator(unique)] | None
     seeds: Count
     segments: Count
     rates: Annotated[list[Positive], Field(min_length=1), AfterValidator(unique)]
@@ -322,11 +323,11 @@ class Sections(Section):
     def _named_things_exist(self):
         datasets, variants = self.data.datasets, self.variants
         for name in datasets:
-            if name.casefold() in VERBS:
+            if name.casefold() in BUILT_IN:
                 raise refusal(f"data.datasets.{name} has the name of a set of the built-in benchmark: give it another.")
         for key, wanted, known, place in (
-            ("data.train", self.data.train, [*VERBS, *datasets], "data.datasets"),
-            ("data.test", self.data.test, [*VERBS, *datasets], "data.datasets"),
+            ("data.train", self.data.train, [*BUILT_IN, *datasets], "data.datasets"),
+            ("data.test", self.data.test, [*BUILT_IN, *datasets], "data.datasets"),
             ("run.variants", self.run.variants, variants, "`variants`"),
             ("ablations.variants", self.ablations.variants or [], variants, "`variants`"),
             ("sphere.variants", self.sphere.variants, variants, "`variants`"),
