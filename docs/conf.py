@@ -1,7 +1,7 @@
 """The report as a Sphinx project: ``sphinx-build docs build/site`` turns documents, chapters and docstrings into pages.
 
-Pages open without a network or a server. ``chapters`` and ``studies`` are links to the executed notebooks, and some
-documents here are links to files at the project's root. Links between files of the project are written for a reader
+Pages open without a network or a server. ``chapters`` is a link to the executed notebooks, and some documents here are
+links to files at the project's root. Links between files of the project are written for a reader
 of the repository; `adapt` points them to pages.
 """
 
@@ -27,7 +27,6 @@ sys.path.insert(0, str(ROOT))
 
 project = html_title = "AURL, replicated"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx.ext.githubpages"]
-exclude_patterns = ["studies/**/*.md", "studies/*.md"]
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 4
 nb_execution_mode = "off"
@@ -46,7 +45,6 @@ pygments_style = "friendly"
 suppress_warnings = ["toc.not_included", "toc.excluded", "misc.highlighting_failure", "mystnb.unknown_mime_type"]
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^()\s#]+)(#[^()\s]+)?\)")  # to a file
-WORDS = {"more": "further seeds", "segments": "two clips", "heads": "fixed features"}  # of studies' names
 
 
 def setup(app):
@@ -58,7 +56,7 @@ def setup(app):
 
 
 def adapt(app, docname, source):
-    """Point the links of a page to other pages, and title an executed notebook by its variant or study."""
+    """Point the links of a page to other pages, and title an executed notebook by its variant."""
     path = Path(app.env.doc2path(docname)).resolve()
     places = {Path(app.env.doc2path(name)).resolve(): name for name in sorted(app.env.found_docs)}
     chapters = sorted(name for name in app.env.found_docs if name.startswith("chapters/"))
@@ -98,13 +96,8 @@ def title(docname, own):
 
     >>> title("chapters/03_train-aurl-0", "3. Train")
     '3. Train: aurl, seed 0'
-    >>> title("studies/verbs-3-segments/05_ablations", "5. Ablations")
-    'Verbs, fold 3, two clips'
     """
-    folder, name, *_ = docname.split("/")
-    if folder == "studies":
-        words = [f"fold {word}" if word.isdigit() else WORDS.get(word, word) for word in name.split("-")]
-        return ", ".join(words).capitalize()
+    name = docname.split("/")[-1]
     variant, _, seed = name.partition("-")[2].rpartition("-")
     return f"{own}: {variant}, seed {seed}" if variant else own
 

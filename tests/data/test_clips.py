@@ -494,7 +494,7 @@ def project(manifest, tmp_path, monkeypatch):
     """A working directory with a manifest; gives the parameters that `open_set` reads."""
     monkeypatch.chdir(tmp_path)
     table = manifest.assign(
-        set=["verbs-seen", "verbs-seen", "verbs-unseen"], split=["train", "val", "test"], status="ok"
+        set=["pairs-seen", "pairs-seen", "verbs-unseen"], split=["train", "val", "test"], status="ok"
     )
     bad = table[:1].assign(path="nowhere.mp4", frames=0, status="it does not exist")
     MANIFEST.parent.mkdir()
@@ -503,22 +503,22 @@ def project(manifest, tmp_path, monkeypatch):
 
 
 def test_open_set(project, manifest):
-    train = clips.open_set(project, "verbs-seen", "train", CLASSES, seed=1)
+    train = clips.open_set(project, "pairs-seen", "train", CLASSES, seed=1)
     novel = clips.open_set(project, "verbs-unseen", "test", CLASSES, count=2)
     assert len(train) == len(novel) == 1  # the bad video is left out
     assert train.labels == [1] and train.cache is not None
     assert novel[0][0].shape == (2, 4, 16, 16, 3) and train.paths == [manifest["path"][0]]
-    assert kept() == ["verbs-seen-train-16", "verbs-unseen-test-16"]
+    assert kept() == ["pairs-seen-train-16", "verbs-unseen-test-16"]
     project.compute.cache_gb = 0
-    assert clips.open_set(project, "verbs-seen", "val", CLASSES).cache is None
+    assert clips.open_set(project, "pairs-seen", "val", CLASSES).cache is None
 
 
 def test_segments_multiply_the_clips(project):
     project.clip = clip(segments=3)
     for count in (1, 2):
-        items = clips.open_set(project, "verbs-seen", "train", CLASSES, count=count)
+        items = clips.open_set(project, "pairs-seen", "train", CLASSES, count=count)
         assert numbers(items[0][0]) == video.clip_indices(24, 4, 2, 3 * count).tolist()
-    train = clips.open_set(project, "verbs-seen", "train", CLASSES, seed=1)
+    train = clips.open_set(project, "pairs-seen", "train", CLASSES, seed=1)
     starts = np.array([numbers(train.item(epoch, 0)[0][:, 0]) for epoch in range(60)])  # of segments of 8 frames
     assert [set(column) for column in starts.T] == [{0, 1}, {8, 9}, {16, 17}]  # a clip spans 7
 
@@ -538,11 +538,11 @@ def test_several_sets_are_one_with_their_classes_merged_by_name(project, manifes
     rows = pd.read_csv(MANIFEST)
     both = pd.concat([rows, rows[rows["split"] == "train"].assign(set="other")])
     both.to_csv(MANIFEST, index=False)
-    one, two = (clips.open_set(project, names, "train", CLASSES) for names in ("verbs-seen", ["verbs-seen", "other"]))
+    one, two = (clips.open_set(project, names, "train", CLASSES) for names in ("pairs-seen", ["pairs-seen", "other"]))
     assert len(two) == 2 * len(one) and two.labels == 2 * one.labels
     assert (two.cache[slice(*two.spans[1])] == one.cache[slice(*one.spans[0])]).all()
     with pytest.raises(UserError, match="has no train videos of verbs-unseen"):
-        clips.open_set(project, ["verbs-seen", "verbs-unseen"], "train", CLASSES)
+        clips.open_set(project, ["pairs-seen", "verbs-unseen"], "train", CLASSES)
 
 
 def test_missing_sets(project):
@@ -550,7 +550,7 @@ def test_missing_sets(project):
         clips.open_set(project, "other", "test", CLASSES)
     os.unlink(MANIFEST)
     with pytest.raises(UserError, match=r"manifest\.csv is missing: [^.]*\.$"):
-        clips.open_set(project, "verbs-seen", "train", CLASSES)
+        clips.open_set(project, "pairs-seen", "train", CLASSES)
     assert not FRAMES.exists()
 
 
@@ -558,7 +558,7 @@ def test_a_table_of_another_kind_is_refused(project):
     for text, reason in (("", "is not a manifest of this project"), ("id,path\n1,2\n", "has no column 'set'")):
         MANIFEST.write_text(text)
         with pytest.raises(UserError, match=rf"^data/manifest\.csv {reason}.*: prepare the data again, [^.]*\.$"):
-            clips.open_set(project, "verbs-seen", "train", CLASSES)
+            clips.open_set(project, "pairs-seen", "train", CLASSES)
 
 
 def test_names_that_look_like_numbers_or_like_nothing_are_names(project, manifest):

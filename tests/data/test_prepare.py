@@ -139,7 +139,7 @@ def test_every_file_is_used_or_listed():
 
 
 def test_without_sets_on_disk_there_is_nothing_to_list():
-    parts, found = prepare.datasets(sets(["verbs-seen"]), settings())
+    parts, found = prepare.datasets(sets(["pairs-seen"]), settings())
     assert parts == [] and found.empty and len(pd.read_csv(REJECTED)) == 0
 
 
@@ -182,7 +182,7 @@ def test_a_set_of_one_class_may_be_a_part_of_the_training_set():
     data = sets(["one", "two"], one=folders("one", jump=3), two=folders("two", hop=2))
     parts, _ = prepare.datasets(data, settings())
     assert [len(rows) for rows in parts] == [3, 2]
-    parts, _ = prepare.datasets(sets(["verbs-seen", "one"], one={"reader": "folders", "root": "one"}), settings())
+    parts, _ = prepare.datasets(sets(["pairs-seen", "one"], one={"reader": "folders", "root": "one"}), settings())
     assert [len(rows) for rows in parts] == [3]
 
 

@@ -151,7 +151,7 @@ def test_parameters_that_are_valid(project, monkeypatch, change):
      (features_of("two", backbone="r2plus1d"),
       "model.backbone is r2plus1d in the variant aurl, but two has features: set it to features."),
      ({"model": {"backbone": "features"}},
-      "model.backbone is features in the variant aurl, but verbs-seen has videos: set it to a video backbone, such"),
+      "model.backbone is features in the variant aurl, but pairs-seen has videos: set it to a video backbone, such"),
      ({"kinetics": {"reader": "features", "root": "two.npz"}},
       "data names kin, which has features, and ucf, which has videos: one model cannot see both, so take sets of one "),
      (features_of("two", run={"variants": ["aurl", "classifier", "attention"]}),
@@ -186,7 +186,7 @@ def test_parameters_that_are_valid(project, monkeypatch, change):
      ({"variants": DESCRIBED, "text": {"descriptions": "list.yaml"}}, "the descriptions list.yaml are not `name: sent"),
      ({"own": {"root": "odd"}, "data": {"test": ["own"]}},
       'in own: data/vectors/glove-6b-100d-actions.bin has no vector for "xqzw" of class "xqzw": write the class with'),
-     ({"text": {"vectors": "few.txt"}}, 'in verbs-seen: few.txt has no vector for "'),
+     ({"text": {"vectors": "few.txt"}}, 'in pairs-seen: few.txt has no vector for "'),
      ({"text": {"vectors": "cut.txt"}}, "the word vectors cut.txt cannot be read: it is cut short, or its first line"),
      # numbers of videos: each class of kin has one to train on
      ({"kinetics": {}, "sphere": {"classes": TEN[:3], "batch": 4}},

@@ -29,12 +29,12 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "build/heads").mkdir(parents=True)
     rng = np.random.default_rng(0)
-    sets = {"verbs-seen": (NAMES, WORDS), "verbs-unseen": (UNSEEN, rng.random((3, 6), np.float32))}
-    text.save_classes(paths.CLASS_VECTORS, sets | {paths.WORDS: sets["verbs-seen"]})
+    sets = {"pairs-seen": (NAMES, WORDS), "verbs-unseen": (UNSEEN, rng.random((3, 6), np.float32))}
+    text.save_classes(paths.CLASS_VECTORS, sets | {paths.WORDS: sets["pairs-seen"]})
     for name, (names, _) in sets.items():
         labels = np.arange(40) % len(names)
         values = (np.eye(4, 5)[labels][:, None] + rng.normal(0, 0.2, (40, 1, 5))).astype(np.float32)
-        splits = ["train"] * 32 + ["val"] * 8 if name == "verbs-seen" else ["test"] * 40
+        splits = ["train"] * 32 + ["val"] * 8 if name == "pairs-seen" else ["test"] * 40
         features.save(paths.heads(name), values, [names[i] for i in labels], list(map(str, range(40))), splits)
     monkeypatch.setattr(heads, "keep_features", lambda params, folder: None)
     monkeypatch.setattr(heads.joblib, "cpu_count", lambda: 1)  # one training at a time, in this process
@@ -101,7 +101,7 @@ def test_variants_that_see_segments_have_heads_on_a_backbone_that_sees_them(proj
         run={"variants": variants[:1]}, sphere={"variants": variants[:1]},
         heads={"backbone": variants[0], "variants": variants, "seeds": 1, "rates": [0.01], "sweeps": {}},
     )  # fmt: skip
-    for name in ("verbs-seen", "verbs-unseen"):
+    for name in ("pairs-seen", "verbs-unseen"):
         file = features.load(paths.heads(name))
         twice = np.concatenate([file.features, file.features + 1], axis=1)
         features.save(paths.heads(name), twice, file.labels, file.ids, file.splits)
@@ -189,29 +189,29 @@ def test_features_are_kept_in_the_readers_layout(project, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     sets = {"train": videos(3, 1), "val": videos(1, 2), "test": videos(2, 3)}
     monkeypatch.setattr(heads, "open_set", lambda params, names, split, classes, count: sets[split])
-    text.save_classes(paths.CLASS_VECTORS, dict.fromkeys(("verbs-seen", "verbs-unseen"), (NAMES, WORDS)))
+    text.save_classes(paths.CLASS_VECTORS, dict.fromkeys(("pairs-seen", "verbs-unseen"), (NAMES, WORDS)))
     params = config.load(variant="classifier", sections=heads.SECTIONS)
     model = heads.checkpoints.aurl.models.build(params.model, 4, 6)
     checkpoints.save("run", model.state_dict(), params.model, NAMES, 6)
     heads.keep_features(params, "run")
-    table = features.read(paths.heads("verbs-seen"))
+    table = features.read(paths.heads("pairs-seen"))
     assert table["split"].value_counts().to_dict() == {"train": 12, "val": 4}
     assert (table["width"] == 32).all() and set(table["class"]) == set(NAMES)
-    whole = paths.heads("verbs-seen").read_bytes()
+    whole = paths.heads("pairs-seen").read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(heads, "backbone_features", None)  # encoded once
-        paths.heads("verbs-seen").unlink()
+        paths.heads("pairs-seen").unlink()
         heads.keep_features(params, "run")
-        assert paths.heads("verbs-seen").read_bytes() == whole
-        kept = paths.ENCODED / "heads/verbs-seen.npz"
+        assert paths.heads("pairs-seen").read_bytes() == whole
+        kept = paths.ENCODED / "heads/pairs-seen.npz"
         kept.write_bytes(whole[:-1] + b"x")
         with pytest.raises(TypeError):  # or again, where it is damaged
             heads.keep_features(params, "run")
         kept.write_bytes(whole)
     monkeypatch.setattr(files.os, "replace", full)
-    with pytest.raises(UserError, match=r"^build/heads/verbs-seen\.npz cannot be written \(No space left on device\)"):
+    with pytest.raises(UserError, match=r"^build/heads/pairs-seen\.npz cannot be written \(No space left on device\)"):
         heads.keep_features(params, "run")
-    assert paths.heads("verbs-seen").read_bytes() == whole
+    assert paths.heads("pairs-seen").read_bytes() == whole
     loaded, _ = checkpoints.load("run")
     found = inference.backbone_features(loaded, sets["test"], 64, params.compute)
     assert np.array_equal(found, features.load(paths.heads("verbs-unseen")).features)

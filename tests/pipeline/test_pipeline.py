@@ -19,7 +19,7 @@ from aurl.project import paths
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 SMOKE = {
-    "verbs": {"size": 32, "frames": 8, "videos": 2, "val_videos": 1},
+    "verbs": {"frames": 8, "videos": 2, "val_videos": 1, "test_videos": 1},
     "clip": {"frames": 4, "stride": 2, "size": 16},
     "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
     "train": {"epochs": 2, "batch": 16},
@@ -159,7 +159,7 @@ def checkout(project):
 def test_pipeline_leaves_its_reports(project):
     for variant in ("aurl", "e2e"):
         metrics = json.loads((project / f"reports/metrics/{variant}-0.json").read_text())
-        assert set(metrics) == {"verbs-seen", "verbs-unseen"}
+        assert set(metrics) == {"pairs-seen", "pairs-unseen", "verbs-unseen"}
         assert all(0 <= report["top1_low"] <= report["top1"] <= report["top1_high"] <= 1 for report in metrics.values())
     assert (project / "reports/figures/figure1.png").stat().st_size > 10_000
     assert (project / "reports/tables/ablations.md").read_text().count("\n| verbs-unseen") == 2
@@ -240,33 +240,38 @@ def test_experiment_with_another_parameter(restored):
     checkout(restored)
 
 
-def test_ablations_train_what_is_missing_elsewhere_and_bring_the_chapter_back(restored):
+def test_ablations_train_what_is_missing_elsewhere_and_keep_tables(restored):
     command = [sys.executable, "-m", "aurl.pipeline.studies"]
     options = {"cwd": restored, "capture_output": True, "text": True, "env": environment(restored)}
     done = subprocess.run(command, **options)
     assert done.returncode == 0, done.stderr
-    rows = (restored / "reports/ablations/small/ablations.md").read_text().splitlines()[2:]
-    assert [row.split(" | ")[0:2] for row in rows] == [
-        ["| verbs-unseen", "aurl"],
-        ["| verbs-unseen", "alignment"],
-    ]
+    for name in ("pairs-unseen", "verbs-unseen"):
+        _, _, *rows = (restored / f"reports/studies/small/{name}.md").read_text().splitlines()
+        assert [row.split(" | ")[0] for row in rows] == ["| aurl", "| alignment"]
     again, here = restored / "build/ablations/small/runs/aurl-0", restored / "runs/aurl-0"
     assert (again / "model.safetensors").read_bytes() == (here / "model.safetensors").read_bytes()
     assert stale(restored) == set() and not (restored / "runs/alignment-0").exists()
 
-    classes = pd.read_csv(restored / "reports/ablations/small/classes.csv")
+    runs = pd.read_csv(restored / "reports/studies/small/runs.csv").set_index(["set", "variant"])
+    assert runs.loc["pairs-seen", "top1"].notna().all() and runs["first_word_top1"].notna().all()
+    assert runs["synthetic"].notna().groupby("variant").all().to_dict() == {"aurl": True, "alignment": False}
+    classes = pd.read_csv(restored / "reports/studies/small/classes.csv")
     assert classes.groupby(["set", "variant", "seed"]).size().to_dict() == {
-        ("verbs-unseen", variant, 0): 30 for variant in ("aurl", "alignment")
+        (name, variant, 0): count
+        for name, count in (("pairs-unseen", 360), ("verbs-unseen", 180))
+        for variant in ("aurl", "alignment")
     }
     report = json.loads((restored / "reports/metrics/aurl-0.json").read_text())
     ours = classes[classes["variant"] == "aurl"]
-    assert ours["top1"].mean() == pytest.approx(report["verbs-unseen"]["mean_per_class"], abs=1e-4)
+    assert ours.loc[ours["set"] == "verbs-unseen", "top1"].mean() == pytest.approx(
+        report["verbs-unseen"]["mean_per_class"], abs=1e-4
+    )
 
     added = pd.read_csv(
-        restored / "reports/ablations/small-more/classes.csv"
+        restored / "reports/studies/small-more/classes.csv"
     )  # of a study that adds trainings and no more
     assert added.equals(ours.reset_index(drop=True))
-    assert {file.name for file in (restored / "reports/ablations/small-more").iterdir()} == {"classes.csv", "runs.csv"}
+    assert {file.name for file in (restored / "reports/studies/small-more").iterdir()} == {"classes.csv", "runs.csv"}
 
     write(restored, SMOKE | {"ablations": SMOKE["ablations"] | {"variants": ["aurl"]}, "train": {"batch": 5000}})
     done = subprocess.run(command, **options)
@@ -314,7 +319,7 @@ def test_error_in_a_notebook_is_one_sentence_and_leaves_no_output(restored):
 
 
 def test_video_that_cannot_be_decoded_is_named_and_leaves_no_output(restored):
-    video = next((restored / "data/verbs/verbs-seen/bouncing").glob("*.mp4"))
+    video = next((restored / "data/verbs/pairs-seen/bouncing duck").glob("*.mp4"))
     kept = video.read_bytes()
     video.chmod(0o644)
     video.write_bytes(kept[: len(kept) // 2])
@@ -326,7 +331,7 @@ def test_video_that_cannot_be_decoded_is_named_and_leaves_no_output(restored):
     assert [
         line
         for line in done.stderr.splitlines()
-        if line.startswith("aurl: cannot read the video data/verbs/verbs-seen/bouncing/")
+        if line.startswith("aurl: cannot read the video data/verbs/pairs-seen/bouncing duck/")
     ]
     assert "Traceback" not in done.stderr and not (restored / "runs/aurl-0").exists()
     checkout(restored)

@@ -226,7 +226,7 @@ def test_word_vectors_of_another_dimension(here):
 
 
 def test_no_test_set_on_disk(here):
-    lay_out(here, data={"test": ["verbs-unseen"], "datasets": {}, "train": ["verbs-seen"]})
+    lay_out(here, data={"test": ["verbs-unseen"], "datasets": {}, "train": ["pairs-seen"]})
     refused("params.yaml: data.test names no test set on disk: write UCF101 or HMDB51 there and under data.datasets")
 
 
@@ -248,15 +248,15 @@ def test_a_foreign_checkpoint(here):
 
 def test_a_test_set_of_one_class(here):
     about = {"reader": "folders", "root": "sets", "names": None}
-    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["verbs-seen"]})
+    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["pairs-seen"]})
     refused('the test set own has .*"hmdb"')
 
 
 def test_sets_without_a_list_of_truze_have_no_such_figure(here):
     about = {"reader": "folders", "root": "sets/hmdb", "names": None}
-    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["verbs-seen"]})
+    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["pairs-seen"]})
     trees.video("sets/hmdb/brush_hair/short.mp4", frames=3)  # a quarter of all, but a video that is left out is listed
-    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["verbs-seen"]}, prepare={"broken": 0.5})
+    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["pairs-seen"]}, prepare={"broken": 0.5})
     table = released.evaluate("AURL662_checkpoint.pth.tar", counts=[1, 1])
     assert len(table) == 1 and table["truze_classes"].item() == 0 and table["truze_top1"].isna().all()
     assert "own, 1 clip" in released.markdown(table) and "nan" not in released.markdown(table)

@@ -379,10 +379,11 @@ def test_wrong_items_of_a_list_are_named(write, raw):
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
     raw["loss"]["terms"] = ["semantic"]
     assert (
-        "data.train names 'verbs-sen', which is not under data.datasets; there are verbs-seen, verbs-unseen; "
-        "did you mean verbs-seen?" in said(write("data.train", ["verbs-sen"]))
+        "data.train names 'verbs-sen', which is not under data.datasets; there are pairs-seen, pairs-unseen, "
+        "verbs-unseen, colors-seen; "
+        "did you mean pairs-seen?" in said(write("data.train", ["verbs-sen"]))
     )
-    raw["data"]["train"] = ["verbs-seen"]
+    raw["data"]["train"] = ["pairs-seen"]
     assert "run.seeds.1 is -1" in said(write("run.seeds", [0, -1]))
 
 
@@ -518,7 +519,7 @@ def test_a_misspelled_key_of_an_optional_section(write):
 
 def test_a_set_is_not_trained_and_tested_on(write):
     assert "data.train and data.test both name verbs-unseen: its classes" in said(
-        write("data.train", ["verbs-unseen", "verbs-seen"])
+        write("data.train", ["verbs-unseen", "pairs-seen"])
     )
 
 
@@ -535,7 +536,7 @@ def test_a_variant_keeps_to_its_sections(write):
         ("run.seeds", [1, 1]),
         ("ablations.variants", ["e2e", "e2e"]),
         ("loss.terms", ["semantic", "semantic"]),
-        ("data.train", ["verbs-seen"] * 2),
+        ("data.train", ["pairs-seen"] * 2),
         ("sphere.classes", ["roll ball", "roll ball", "walk box"]),
         ("sphere.variants", ["e2e", "e2e"]),
     ],

@@ -15,7 +15,7 @@ from aurl import UserError, text
 from aurl.data.manifest import COLUMNS
 from aurl.pipeline.check import check as check_params
 from aurl.project import config, paths
-from aurl.rendered import verbs
+from aurl.rendered import sets as built_in
 from aurl.rendered.motions import VERBS
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +133,7 @@ def test_chapter_2_takes_other_class_vectors_by_one_line(tmp_path, encoder, chan
     committed = "data/embeddings/all-minilm-l6-v2.npz"
     line = {"committed": {"embeddings": committed}, "encoder": {"encoder": "mine_for_tests:letters"}}[change]
     write_params(tmp_path, {"text": line})
-    sets = verbs.classes(0)
+    sets = built_in.classes(0)
     rows = [
         dict.fromkeys(COLUMNS, 1) | {"set": name, "class": verb, "words": verb, "status": "ok"}
         for name, own in sets.items()
@@ -148,8 +148,8 @@ def test_chapter_2_takes_other_class_vectors_by_one_line(tmp_path, encoder, chan
         assert classes == sets[name]
         np.testing.assert_array_equal(vectors, source.embed(classes))
     words, vectors = text.load_classes(paths.CLASS_VECTORS, paths.WORDS)
-    assert words == sets["verbs-seen"] and vectors.shape == (120, source.dim)
-    assert len(pd.read_csv(paths.OVERLAP)) == 120 and len(pd.read_csv(paths.KINETICS_OVERLAP)) == 700
+    assert words == sets["pairs-seen"] and vectors.shape == (360, source.dim)
+    assert len(pd.read_csv(paths.OVERLAP)) == 360 and len(pd.read_csv(paths.KINETICS_OVERLAP)) == 700
 
 
 # --- encoders --------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
     whole["run"] = {"variants": ablations.variants or list(whole["variants"]), "seeds": ablations.seeds}
     whole["run"] |= lines.get("run", {})
     variants = whole["run"]["variants"]
-    other = "run" in lines and whole["heads"]["backbone"] not in variants
+    other = whole["heads"]["backbone"] not in variants and "backbone" not in lines.get("heads", {})
     if other:
         whole["heads"] = whole["heads"] | {"backbone": variants[0]}
     whole["ablations"] = whole["ablations"] | {"studies": {}}
