@@ -3,8 +3,8 @@
     python benchmarks/rendering.py      # about half a minute on two cores
 
 prints a row for each size of video: videos a second with as many processes as there are cores, then milliseconds of
-one core to draw and to encode a video. The other time reads each file back for its row of the manifest. Every verb is
-done by each thing.
+one core to draw and to encode a video. The other time reads each file back for its row of the manifest. The videos are
+the first of every test class.
 """
 
 import os
@@ -15,13 +15,16 @@ import pandas as pd
 
 from aurl.data.video import write_video
 from aurl.project import config
-from aurl.rendered import rendering, verbs
+from aurl.rendered import rendering, sets
 
 
 def measure(size, frames=24):
     """A row of the table, for videos of ``size`` x ``size`` pixels. Works in the current directory."""
-    params = config.sections.Verbs(seed=0, fold=0, size=size, frames=frames, fps=12, videos=4, val_videos=1)
-    videos, draw, encode = verbs.videos(params)[::7], 0.0, 0.0
+    params = config.sections.Verbs(
+        seed=0, fold=0, size=size, frames=frames, fps=12, videos=2, val_videos=1, test_videos=1
+    )
+    tests = sets.SETS[1:3]
+    videos, draw, encode = sets.videos(params, tests)[::7], 0.0, 0.0
     for video in videos:
         begin = time.process_time()
         pictures = rendering.render(video, params.seed, size, frames)
@@ -29,7 +32,7 @@ def measure(size, frames=24):
         write_video("one.mp4", pictures, params.fps)
         draw, encode = draw + drawn - begin, encode + time.process_time() - drawn
     begin = time.perf_counter()
-    count = len(rendering.build("videos", params))
+    count = len(rendering.build("videos", params, tests))
     rate = count / (time.perf_counter() - begin)
     return {
         "size": size,

@@ -168,10 +168,7 @@ def cost():
     return markdown_table(["item", "cost", "source"], rows)
 
 
-TABLES = {
-    f"{function.__name__}()": function
-    for function in (summary, durations, settings, model, cost)
-}
+TABLES = {f"{function.__name__}()": function for function in (summary, durations, settings, model, cost)}
 
 
 def main():

@@ -55,16 +55,29 @@ def project(tmp_path, benchmark):
 @pytest.mark.parametrize("precision", ["auto", "float32", "bf16"])
 def test_rates_are_searched_and_tabulated(project, tmp_path, precision):
     write(tmp_path, CHANGE | {"compute": {"precision": precision}})
-    kept = pd.DataFrame({"variant": ["e2e", "contrastive"], "lr": [1e-3, 3e-4], "epochs": 2, "val_top1": [0.5, 0.9]})
-    kept.to_csv("rates.csv", index=False)
+    kept = {"fold": 0, "variant": ["e2e", "contrastive"], "lr": [1e-3, 3e-3], "epochs": 9, "val_top1": [0.5, 0.9]}
+    pd.DataFrame(kept).to_csv("rates.csv", index=False)
     project.main(["contrastive", "--table", "rates.csv"])
     table = pd.read_csv("rates.csv")
     own = table[table["variant"] == "contrastive"]
-    assert set(project.GRID[1:4]) <= set(own["lr"]) and own["val_top1"].between(0, 1).all()
-    assert project.outward(own) is None  # the best rate is not at an edge that could be moved
-    assert len(table) == len(own) + 1  # other variants' rows stay, older ones of this variant do not
-    assert "| e2e | " in Path("rates.md").read_text()
+    assert own["lr"].tolist() == project.GRID and own["val_top1"].between(0, 1).all()
+    assert own["epochs"].tolist() == [1, 1, 1]  # a third of two; the older row of this variant is replaced
+    assert len(table) == len(own) + 1
+    assert "| 0 | e2e | 50.0 | – | – |" in Path("rates.md").read_text().replace("**", "")
     assert not Path("reports/tables/learning_rates.csv").exists()
+
+
+def test_a_fold_of_a_study_is_searched_in_its_workspace(project, tmp_path):
+    here = Path("build/ablations/pairs-3")
+    here.mkdir(parents=True)
+    for name in ("data", "left", "right", "other"):
+        shutil.copytree(name, here / name)
+    raw = yaml.safe_load(Path("params.yaml").read_text())
+    raw["verbs"]["fold"] = 3
+    (here / "params.yaml").write_text(yaml.safe_dump(raw))
+    project.main(["contrastive", "--study", "pairs-3", "--table", "rates.csv"])
+    assert pd.read_csv(tmp_path / "rates.csv")["fold"].unique().tolist() == [3]
+    assert (tmp_path / here / "build/learning_rates").is_dir() and not (tmp_path / "build/learning_rates").exists()
 
 
 def test_finished_trainings_are_taken_over(project, monkeypatch):
@@ -79,17 +92,8 @@ def test_finished_trainings_are_taken_over(project, monkeypatch):
     assert Path("second.csv").read_text() == Path("first.csv").read_text()
 
 
-def test_variants_that_share_a_rate_are_left_out(project):
-    variants = yaml.safe_load(Path("params.yaml").read_text())["variants"]
-    assert set(variants) - set(project.with_their_own_rate(variants)) == {
-        "aurl_interpolate",
-        "aurl_extrapolate",
-        "aurl_both",
-    }
-
-
-def test_search_goes_outward_until_the_best_is_inside(project):
-    rows = pd.DataFrame({"lr": [1e-3, 3e-3, 1e-2], "val_top1": [0.3, 0.2, 0.1]})
-    assert project.outward(rows) == 3e-4
-    assert project.outward(rows.assign(val_top1=[0.1, 0.3, 0.2])) is None
-    assert project.outward(rows.assign(val_top1=[0.1, 0.2, 0.3])) == 3e-2
+def test_variants_with_the_same_loss_share_a_rate(project):
+    found = project.first_of_each_loss(config.load(sections=["variants"]).variants)
+    assert found[:3] == ["aurl", "visual_centers", "contrastive"]
+    assert {"alignment", "center_loss", "ranking", "e2e", "aurl_segments"} <= set(found)
+    assert not {"aurl_released", "interpolate", "frozen", "er", "attributes", "mufi"} & set(found)

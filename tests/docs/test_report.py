@@ -38,7 +38,6 @@ INDEX = """# Front page
 
 readme
 chapters/*
-studies/*/*
 equations
 reference
 ```
@@ -67,7 +66,7 @@ def notebook(path, title, picture):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A project with the configuration of this one, a document, two chapters, a study and one module's reference."""
+    """A project with the configuration of this one, a document, two chapters and one module's reference."""
     folder = tmp_path_factory.mktemp("project")
     texts = {
         "README.md": README,
@@ -81,15 +80,13 @@ def project(tmp_path_factory):
     (folder / "reports/figures").mkdir(parents=True)
     for name in ("docs/conf.py", "docs/site.css", "params.yaml", "reports/figures/figure1.html"):
         shutil.copy(ROOT / name, folder / name)
-    for name in ("docs/chapters", "docs/studies", "docs/readme.md"):
+    for name in ("docs/chapters", "docs/readme.md"):
         (folder / name).symlink_to((ROOT / name).readlink())
     (folder / "aurl").symlink_to(ROOT / "aurl")
     Image.new("RGB", (900, 300), "white").save(folder / "reports/figures/figure1.png")
     picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
     for stem in ("03_train-aurl-0", "03_train-e2e-0"):
         notebook(folder / f"reports/notebooks/{stem}.ipynb", "3. Train", picture)
-    studies = (ROOT / "docs/studies").resolve().relative_to(ROOT)
-    notebook(folder / studies / "verbs-3-segments/05_ablations.ipynb", "5. Ablations", picture)
     return folder
 
 
@@ -118,9 +115,9 @@ def test_links_lead_to_pages_of_the_report(built):
     assert 'href="../equations.html"' in (built[0] / "chapters/03_train-aurl-0.html").read_text()
 
 
-def test_pages_are_titled_with_variant_or_study(built):
+def test_chapters_are_titled_with_their_variant(built):
     text = (built[0] / "index.html").read_text()
-    for title in ("3. Train: aurl, seed 0", "3. Train: e2e, seed 0", "Verbs, fold 3, two clips"):
+    for title in ("3. Train: aurl, seed 0", "3. Train: e2e, seed 0"):
         assert title in text
     assert 'id="aurl.losses.contrastive"' in (built[0] / "reference.html").read_text()
 
@@ -128,7 +125,7 @@ def test_pages_are_titled_with_variant_or_study(built):
 def test_formulas_need_no_script_and_what_cannot_be_one_is_named(project, built, tmp_path):
     text = (built[0] / "equations.html").read_text()
     assert text.count("<math") == 2 and "mathjax.js" not in text.lower() and "tex-mml" not in text
-    docs = shutil.copytree(project / "docs", tmp_path / "docs", ignore=lambda *_: ["chapters", "studies", "readme.md"])
+    docs = shutil.copytree(project / "docs", tmp_path / "docs", ignore=lambda *_: ["chapters", "readme.md"])
     (docs / "equations.md").write_text("# Equations\n\n$x_1_2$\n")
     _, log = build(tmp_path, tmp_path / "site")
     assert "equations.md:3: WARNING: cannot convert x_1_2" in log.read_text()

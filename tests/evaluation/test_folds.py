@@ -109,7 +109,9 @@ def test_added_trainings_count_with_their_study(tmp_path):
 def test_a_class_may_be_in_the_test_of_several_folds(tmp_path):
     """The built-in benchmark's pairs are; their groups are verbs."""
     for fold in (0, 1):
-        rows = pd.read_csv(study(tmp_path / f"{fold}.csv", ["rolling ball", "rolling box"], lambda *_: 0.2 + fold / 10))
+        rows = pd.read_csv(
+            study(tmp_path / f"{fold}.csv", ["rolling ball", "rolling box"], lambda *_, fold=fold: 0.2 + fold / 10)
+        )
         rows.assign(set="pairs-unseen").to_csv(tmp_path / f"{fold}.csv", index=False)
     table = folds.read({fold: [tmp_path / f"{fold}.csv"] for fold in (0, 1)}, "pairs-unseen")
     assert set(table["group"]) == {"rolling"} and len(table) == 16

@@ -43,6 +43,7 @@ def project(tmp_path, monkeypatch):
         raw = yaml.safe_load((ROOT / "params.yaml").read_text())
         raw["model"] |= TINY
         raw["train"] |= {"epochs": 4, "batch": 16}
+        raw["data"]["test"] = ["verbs-unseen"]
         for name, values in sections.items():
             raw[name] |= values
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
