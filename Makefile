@@ -4,7 +4,7 @@
 # make lint        formatting, common mistakes, and the types of the method
 # make lab         JupyterLab on the notebooks
 # make clean       remove what the pipeline made, but not DVC's cache and the reports in git
-PYTHON = $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,$(if $(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo ok),$(p))))
+PYTHON = $(firstword $(foreach p,python3.11 python3.12 python3.13 python3.14 python3 python,$(if $(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo ok),$(p))))
 # Old makes hide the exported PATH from commands that they start without a shell; naming one makes them use it.
 SHELL := /bin/bash
 # An active environment with the packages is used as it is, unless PYTHON= names an interpreter for one in .venv.
@@ -49,7 +49,7 @@ docs: $(INSTALLED)  # fill the documents' tables, before they are committed
 	python .ci/compare.py --record
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed and none was found: install one, or name it with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 to 3.14 is needed and none was found: install one, or name it with make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(CLEAR) .venv
 	python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -24,6 +24,8 @@ import aurl
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+FIRST, END = map(int, re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"]).groups())
+PYTHONS = [f"3.{minor}" for minor in range(FIRST, END)]
 PYTHON = {"python_full_version": "3.11.7", "python_version": "3.11"}  # conda's
 
 
@@ -88,13 +90,29 @@ def test_what_the_user_fixed_is_there(wanted):
     } <= wanted.keys()
 
 
+def test_every_file_names_the_same_pythons():
+    """The range stands in pyproject.toml; the workflow is compared below."""
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.findall(r"\bpython(3\.\d+)\b", makefile.partition("PYTHON = ")[2].splitlines()[0]) == PYTHONS
+    assert f"(3, {FIRST}) <= sys.version_info < (3, {END})" in makefile
+    assert f"| 3.{FIRST} to 3.{END - 1} |" in (ROOT / "docs/pipeline.md").read_text()
+
+
+def test_library_metadata_has_ranges_and_the_lock_has_pins(wanted):
+    """So that `pip install .` keeps the PyTorch that is there, from 2.9 on."""
+    base = requirements()
+    assert Version("2.9") in base["torch"].specifier and Version("0.24") in base["torchvision"].specifier
+    assert all(str(requirement.specifier)[:2] != "==" for requirement in base.values())
+    assert all(Version(version) in wanted["av"].specifier for version in ("18.0.0", "19.0.0"))
+
+
 def test_make_without_a_python_says_so_in_one_sentence(tmp_path):
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
     for name in ("requirements.lock", "pyproject.toml"):
         (tmp_path / name).touch()
     done = subprocess.run(["make", "reproduce", "PYTHON="], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
-    assert done.stderr.splitlines()[0].startswith("make: Python 3.11, 3.12 or 3.13 is needed")
+    assert done.stderr.splitlines()[0].startswith(f"make: Python 3.{FIRST} to 3.{END - 1} is needed")
     assert not (tmp_path / ".venv").exists()
 
 
@@ -230,6 +248,7 @@ def test_the_workflow_runs_ci():
     pythons += jobs["tests"]["strategy"]["matrix"]["python"]
     prefix = "Programming Language :: Python :: "
     assert [prefix + python for python in ["3", *pythons]] == [c for c in PROJECT["classifiers"] if prefix in c]
+    assert pythons == PYTHONS
     assert {"make lint", "make test", "make reproduce"} <= set((ROOT / ".ci/run").read_text().splitlines())
 
 
