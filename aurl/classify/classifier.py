@@ -23,7 +23,7 @@ from aurl.project import config
 from aurl.project.progress import bar
 from aurl.text import Rules, open_source, source_named, words
 from aurl.text.sources import SHIPPED
-from aurl.training import checkpoints, devices, released
+from aurl.training import devices, pretrained
 from aurl.training.inference import encode_classes, rank, similarity, to_device
 
 COLUMNS = ["video", "rank", "class", "score", "margin"]
@@ -45,7 +45,8 @@ class Classifier:
     """A model with what its class names are embedded with.
 
     Args:
-        model: a folder that `aurl.training.checkpoints.save` wrote, or one of the authors' released checkpoints.
+        model: a source that `aurl.training.pretrained.load` takes: a folder, a hub id, an address with a digest, or one
+            of the authors' released checkpoints.
         vectors: a file of word vectors, a file of class vectors, or a text encoder ``MODULE:FUNCTION``. By default
             what the model was trained with, or, where it does not say, what ``params.yaml`` names.
 
@@ -180,14 +181,8 @@ def plain(text):
 
 def _open(path):
     """The model, its clips (as the section ``clip`` of ``params.yaml``), W, and what it says of `open_source`."""
-    if os.path.isfile(path):
-        model = released.load_released(path).to(devices.best_device())
-        return model, released.CLIP, model.class_encoder[0].in_features, {}
-    if not os.path.isdir(path):
-        raise UserError(
-            f"there is no model {plain(path)}: run `make reproduce`, which trains runs/aurl-0, or name another one."
-        )
-    model, about = checkpoints.load(path)
+    model = pretrained.load(path)
+    about = model.about
     if "features" in about:
         raise UserError(
             f"{path} is a model of features that were computed elsewhere, which names no videos: name another one."

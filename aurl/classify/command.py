@@ -2,8 +2,9 @@
 
     aurl classify juggling.mp4 vacation/ --classes "walking a dog, juggling"
 
-The classes need no training videos. The model is one that this project trained, or one of the authors' released
-checkpoints. A score is the cosine between video and class name. A margin is a score minus the next lower one.
+The classes need no training videos. The model is one that this project trained, here or on the hub, or one of the
+authors' released checkpoints. A score is the cosine between video and class name. A margin is a score minus the next
+lower one.
 Files that are skipped and words without a vector are named on stderr.
 """
 
@@ -93,8 +94,10 @@ def parser():
         help='class names separated by commas, such as "walking a dog, juggling", or @FILE with one name a line',
     )  # fmt: skip
     classify.add_argument(
-        "--model", metavar="PATH", help="a folder with a trained model, or a released checkpoint (runs/aurl-0)"
-    )
+        "--model", metavar="MODEL",
+        help="a folder with a trained model, a hub id OWNER/NAME, an address https://...#sha256=DIGEST, or a released "
+        "checkpoint (runs/aurl-0)",
+    )  # fmt: skip
     classify.add_argument(
         "--vectors",
         metavar="SOURCE",

@@ -196,6 +196,21 @@ def test_nothing_to_do_is_said(project):
     assert (done.returncode, done.stdout, done.stderr) == (0, "Everything is up to date.\n", "")
 
 
+def test_a_second_clone_pulls_what_the_first_pushed_and_trains_nothing(project, tmp_path):
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(project), str(clone)], check=True)
+    for folder in (project, clone):  # --local: the files in git stay as they are
+        dvc("remote", "add", "-q", "--local", "--default", "storage", str(tmp_path / "storage"), cwd=folder)
+    dvc("push", "-q", cwd=project)
+    dvc("pull", "-q", cwd=clone)
+    assert stale(clone) == set()
+    done = reproduce(clone)
+    assert (done.returncode, done.stdout) == (0, "Everything is up to date.\n"), done.stderr
+    weights = "runs/aurl-0/model.safetensors"
+    assert (clone / weights).read_bytes() == (project / weights).read_bytes()
+    assert not (clone / paths.CACHE).exists()  # nothing was rendered, decoded or trained
+
+
 def test_change_that_no_weight_depends_on_trains_nothing_anew(restored):
     """By DVC's own means where the stage's code is the same, and from the cache where its prose is another."""
     kept = (restored / "runs/aurl-0/model.safetensors").read_bytes()
