@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from aurl.project import machines
 from aurl.project.config.kinds import (  # fmt: skip
     LARGEST,
     Backbone,
@@ -34,6 +35,15 @@ BUILT_IN = ("pairs-seen", "pairs-unseen", "verbs-unseen", "colors-seen")  # the 
 FOLDS = 5  # of its verbs
 FEATURES = "features"  # the reader, and the backbone, of features that were computed elsewhere
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
+
+
+def _all_accelerators(value):
+    return max(1, machines.accelerators()) if value == "auto" else value
+
+
+def _all_nodes(value):
+    return machines.nodes() if value == "auto" else value
+
 
 Fold = Annotated[int, Field(ge=0, lt=FOLDS)]
 
@@ -228,8 +238,8 @@ class Train(Section):
     milestones: list[Positive]
     warmup_epochs: NotNegative
     ema: Annotated[float, Field(gt=0, lt=1)] | None
-    processes: Processes
-    nodes: Processes
+    processes: Annotated[Processes, BeforeValidator(_all_accelerators)]
+    nodes: Annotated[Processes, BeforeValidator(_all_nodes)]
     rendezvous: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] | None
     save_minutes: NotNegative | None
     save_steps: Count | None
@@ -246,6 +256,13 @@ class Train(Section):
         share = -(-self.batch // self.world)
         return -(-share // self.micro_batch) if self.micro_batch else 1
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _machines_meet_where_slurm_says(cls, values):
+        if isinstance(values, dict) and values.get("nodes", 1) != 1 and values.get("rendezvous") is None:
+            return values | {"rendezvous": machines.rendezvous()}
+        return values
+
     @pydantic.model_validator(mode="after")
     def _a_step_can_be_divided(self):
         if self.batch < 2 * self.world * self.parts:  # BatchNorm wants two
@@ -254,7 +271,10 @@ class Train(Section):
                 "raise batch or micro_batch, or lower processes."
             )
         if self.nodes > 1 and not self.rendezvous:
-            raise refusal("has several nodes and no rendezvous: give the address of one of them, as HOST:29400.")
+            raise refusal(
+                "has several nodes and no rendezvous: give the address of one of them, as HOST:29400, or start it by "
+                "SLURM's srun."
+            )
         return self
 
 
@@ -272,7 +292,7 @@ class Compute(Section):
 class Evaluate(Section):
     clips: Annotated[list[Count], Field(min_length=1), AfterValidator(unique)]
     batch: Count
-    processes: Processes
+    processes: Annotated[Processes, BeforeValidator(_all_accelerators)]
     bootstrap: Annotated[int, Field(ge=100, le=LARGEST)]
 
 

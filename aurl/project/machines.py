@@ -1,0 +1,57 @@
+"""This machine and its neighbors: the accelerators here, and the machines that SLURM gave this job.
+
+``train.processes: auto`` and ``train.nodes: auto`` take their values from here.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from aurl import UserError
+
+DRIVERS = ("nvidia[0-9]*", "kfd", "dxg")  # in /dev, of NVIDIA, of AMD, and of either under Windows
+PORT = 29400  # the first of a thousand
+
+
+def accelerators():
+    """The number of accelerators on this machine that PyTorch sees; 0 without any."""
+    if not any(path for name in DRIVERS for path in Path("/dev").glob(name)):
+        return 0
+    import torch  # it takes a second to import, which a machine without accelerators need not pay
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def nodes():
+    """The number of machines on which SLURM's ``srun`` has started this program, 1 without SLURM.
+
+    Raises UserError where it was started more than once on a machine.
+    """
+    count = int(os.environ.get("SLURM_STEP_NUM_NODES", 1))
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", count))
+    if tasks != count:
+        raise UserError(
+            f"SLURM started {tasks} tasks on {count} machines, and a training wants one on each, which starts its "
+            "processes itself: add --ntasks-per-node=1."
+        )
+    return count
+
+
+def rendezvous():
+    """``HOST:PORT`` at which the machines of SLURM's step meet: the first of them, and a port of the job's own.
+
+    None without SLURM.
+
+    >>> first_host("gpu[07-09,12],login1")
+    'gpu07'
+    """
+    if "SLURM_STEP_NODELIST" not in os.environ:
+        return None
+    job = int(os.environ.get("SLURM_JOB_ID", 0))
+    return f"{first_host(os.environ['SLURM_STEP_NODELIST'])}:{PORT + job % 1000}"
+
+
+def first_host(listed):
+    """The first machine of SLURM's short form of a list of machines."""
+    found = re.match(r"([^\[,]*)(?:\[(\d+)[^\]]*\]([^\[,]*))?", listed)
+    return "".join(part or "" for part in found.groups())
