@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aurl import UserError
-from aurl.project import config
+from aurl.project import config, machines
 from aurl.project.config import FEATURES
 from aurl.project.config.heads import sweeps
 from aurl.project.files import write_bytes
@@ -34,6 +34,7 @@ def check(path: str | Path = "params.yaml") -> None:
     """Check a parameter file, every variant in it included. Raises UserError for the first mistake."""
     variants = config.load_all(path)
     params = config.load(path)
+    _check_local(Path(path).with_name(config.file.LOCAL))
     for name in params.run.variants:  # a study of `ablations` has its own under run
         _check_backbone(f"{path}: in variant {name}", variants[name])
     with _prefixed(path):
@@ -86,6 +87,15 @@ def check(path: str | Path = "params.yaml") -> None:
         _check_batch(f"{path}: train.batch is {batch} for {key} {value} of heads.sweeps", batch, _shared(videos, part))
 
 
+def unused_accelerators(path: str | Path = "params.yaml") -> str | None:
+    """A sentence on the accelerators of this machine that no training of the file would use; None if there are none."""
+    params, found = config.load_all(path), machines.accelerators()
+    used = max(params[name].train.processes for name in config.load(path, sections=["run"]).run.variants)
+    if used >= found:
+        return None
+    return f"{path}: train.processes is {used} and this machine has {found} accelerators: to use all, set it to auto."
+
+
 @contextmanager
 def _prefixed(where: str | Path) -> Iterator[None]:
     """Name the place in front of an error's sentence."""
@@ -108,6 +118,16 @@ def _check_backbone(where, params):
         raise UserError(f"{where}, model.backbone {name} needs {need}, not {frames} and {size}: change one of these.")
     if params.model.weights is not None:
         _check_file(f"{where}, model.weights", params.model.weights)
+
+
+def _check_local(path):
+    """Check that the stages watch the file of this machine's folders: an editor may have replaced the link in git."""
+    watched = path.with_name("data") / "local"
+    if path.is_file() and path.resolve().parent != watched.resolve():
+        raise UserError(
+            f"{path} is no link into {watched}, which the stages watch: move it to {watched}/params.yaml, and run "
+            f"`git checkout {path}`."
+        )
 
 
 def _check_paths(where, about):
@@ -268,6 +288,8 @@ def main() -> None:
     path, stamp = vars(parser.parse_args()).values()
     try:
         check(path)
+        if warning := unused_accelerators(path):
+            print(f"aurl: {warning}", file=sys.stderr)
         if stamp:
             write_bytes(stamp, b"valid\n")
     except UserError as error:

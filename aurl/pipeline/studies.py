@@ -46,6 +46,7 @@ PROJECT = [
     "notebooks",
     "data/vectors",
     "data/embeddings",
+    "data/local",
     "data/descriptions.yaml",
     "dvc.yaml",
     ".dvc/config",

@@ -15,6 +15,7 @@ PARTS = [
     "notebooks",
     "data/vectors",
     "data/embeddings",
+    "data/local",
     "data/descriptions.yaml",
     ".dvc/config",
     "dvc.yaml",

@@ -294,3 +294,25 @@ def test_any_value_anywhere_passes_or_is_one_sentence(project, monkeypatch, plac
         check()
     except UserError as error:
         assert str(error).startswith("params.yaml: ") and str(error)[-1] in ".?" and "\n" not in str(error)
+
+
+def test_folders_of_this_machine_are_checked_and_watched(project, monkeypatch):
+    project(own={})
+    monkeypatch.setattr(config, "read", config.file.read)
+    Path("data/local").mkdir()
+    Path("params.local.yaml").symlink_to("data/local/params.yaml")
+    check()
+    Path("params.local.yaml").write_text("data: {datasets: {ucf: {root: /gone}}}")  # through the link
+    with pytest.raises(UserError, match="data.datasets.ucf.root: there is no folder /gone"):
+        check()
+    Path("params.local.yaml").unlink()  # as an editor does that writes another file and renames it
+    Path("params.local.yaml").write_text("data: {datasets: {ucf: {root: ucf}}}")
+    with pytest.raises(UserError, match="is no link into data/local, which the stages watch: move it to data/local/p"):
+        check()
+
+
+def test_git_has_the_link_to_the_folders_of_this_machine():
+    assert (ROOT / "params.local.yaml").is_symlink()
+    assert str((ROOT / "params.local.yaml").readlink()) == "data/local/params.yaml"
+    ignored = ["git", "check-ignore", "-q", "data/local/params.yaml"]
+    assert subprocess.run(ignored, cwd=ROOT).returncode in (0, 128)  # 128: no repository

@@ -191,6 +191,14 @@ def test_scale_reruns_training_and_what_follows_only(restored):
     assert not {"01_prepare_data", "02_embed_class_names"} & behind
 
 
+def test_folders_of_this_machine_are_watched(project):
+    local = project / "data/local/params.yaml"
+    local.write_text("{}\n")
+    assert stale(project) == {"check", "01_prepare_data"}
+    local.unlink()
+    assert stale(project) == set()
+
+
 def test_nothing_to_do_is_said(project):
     done = reproduce(project)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Everything is up to date.\n", "")

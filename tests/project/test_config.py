@@ -5,6 +5,7 @@ import difflib
 import inspect
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -634,3 +635,50 @@ def test_enter_project_outside_stays_and_says_so(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=rf"^no params\.yaml in {re.escape(str(tmp_path))} or above it: [^.]*\.$"):
         config.enter_project()
     assert Path.cwd() == tmp_path
+
+
+# --- folders of this machine ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_sets(tmp_path):
+    """A parameter file with a data set, beside which a test writes params.local.yaml; both as a function of that."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["data"]["datasets"] = {"mine": {"reader": "folders", "root": "data/mine"}}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+
+    def load(text):
+        (tmp_path / "params.local.yaml").write_text(text)
+        return config.load(path).data.datasets["mine"]
+
+    return load
+
+
+def test_folders_of_this_machine_are_laid_over_the_others(with_sets, tmp_path):
+    assert with_sets("# nothing yet\n").root == "data/mine"
+    found = with_sets("data:\n  datasets:\n    mine: {root: /fast/mine}\n")
+    assert (found.root, found.reader) == ("/fast/mine", "folders")
+    shutil.copy(tmp_path / "params.yaml", tmp_path / "params.paper.yaml")
+    assert config.load(tmp_path / "params.paper.yaml").data.datasets["mine"].root == "data/mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("train: {lr: 1}", "may change data.datasets and nothing else: write other values into params.yaml."),
+        ("data: {train: [mine], datasets: {}}", "may change data.datasets and nothing else"),
+        (
+            "data: {datasets: {mine: {reader: ucf101}}}",
+            "data.datasets.mine may change root and annotations and nothing else.",
+        ),
+        ("data: {datasets: {mime: {root: a}}}", "data.datasets.mime is not a set of params.yaml; did you mean mine?"),
+        ("data: {datasets: {mine: {root: 3}}}", "data.datasets.mine.root"),
+        ("data: [", "is not valid YAML"),
+        ("data:\n  datasets:\n    mine: a", "data.datasets.mine may change root and annotations and nothing else."),
+    ],
+)
+def test_other_values_of_this_machine_are_refused(with_sets, text, sentence):
+    with pytest.raises(UserError) as caught:
+        with_sets(text)
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)

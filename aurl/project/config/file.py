@@ -9,6 +9,8 @@ import yaml
 from aurl import UserError
 from aurl.project.config.sentences import nearest, shown
 
+LOCAL = "params.local.yaml"  # beside params.yaml; it is not in git
+LOCAL_KEYS = ("root", "annotations")  # of a data set, which it may change
 OWN_KEYS = ("datasets", "sweeps")  # in a section, whose keys are no parameters
 
 
@@ -16,7 +18,17 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the former is many tim
 
 
 def read(path):
-    """The content of a parameter file, a dict. Raises UserError if it cannot be read or is not YAML."""
+    """The content of a parameter file, a dict, with the folders of `LOCAL` if that lies beside ``params.yaml``.
+
+    Raises UserError for a file that cannot be read or is not YAML, and for a `LOCAL` that changes anything else.
+    """
+    raw, local = _read(path), Path(path).with_name(LOCAL)
+    if raw is None:
+        raise UserError(f"{path} holds no parameters: restore it with `git checkout {path}`.")
+    return _localized(raw, local) if Path(path).name == "params.yaml" and local.is_file() else raw
+
+
+def _read(path):
     try:
         raw = copy.deepcopy(_parse(Path(path).read_bytes()))
     except OSError as error:
@@ -27,8 +39,24 @@ def read(path):
         where = f" at line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
         reason = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be parsed")
         raise UserError(f"{path} is not valid YAML{where}: {reason}.") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{path} holds no parameters: restore it with `git checkout {path}`.")
+    return raw if isinstance(raw, dict) else None
+
+
+def _localized(raw, path):
+    """The parameters ``raw`` with the folders of data that the file ``path`` has for this machine."""
+    here, data = _read(path) or {}, raw.get("data")
+    known = data.get("datasets") if isinstance(data, dict) else None
+    own = here.get("data")
+    sets = own.get("datasets") if isinstance(own, dict) and len(own) == 1 else None
+    if here and (len(here) > 1 or not isinstance(sets, dict)):
+        raise UserError(f"{path} may change data.datasets and nothing else: write other values into params.yaml.")
+    for name, changed in (sets or {}).items():
+        where = f"{path}: data.datasets.{shown(name)}"
+        if not isinstance(known, dict) or not isinstance(known.get(name), dict):
+            raise UserError(f"{where} is not a set of params.yaml{nearest(name, known or ())}")
+        if not isinstance(changed, dict) or set(changed) - {*LOCAL_KEYS}:
+            raise UserError(f"{where} may change {' and '.join(LOCAL_KEYS)} and nothing else.")
+        known[name] |= changed
     return raw
 
 
