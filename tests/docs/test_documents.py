@@ -210,7 +210,8 @@ TOOLS = {"bash", "git", "make", "torchrun"}
 OTHERS = {  # what is named and is no part of the project
     "AURL662_checkpoint.pth.tar", "class/video", "source .venv/bin/activate", ".venv", "F", "torch.nn.functional",
     "pipx run pre-commit install", "git clone ADDRESS aurl && cd aurl", "PYTORCH_ENABLE_MPS_FALLBACK=1", "auto",
-    "dvc remote add -d storage FOLDER", "dvc push", "dvc pull", "about", "--vectors", "root", "annotations", "srun", "scontrol",
+    "dvc remote add -d storage FOLDER", "dvc push", "dvc pull", "about", "--vectors",
+    "root", "annotations", "srun", "scontrol",
     "sbatch train.sh aurl 0", "train.sh", "params.local.yaml", "aurl classify --model",
     "dvc exp show", "dvc plots show", "dvc commit", "dvc metrics diff", "torch.compile", "model.json", "released",
     "adds_to", "folds", "rendered", "frames", "probed", "encoded", "features", "trainings", "arithmetic",
