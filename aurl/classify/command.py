@@ -14,6 +14,7 @@ import shutil
 import sys
 
 from aurl import UserError
+from aurl.classify import features
 from aurl.classify.classifier import Classifier, plain
 from aurl.data import names
 from aurl.evaluation import protocols
@@ -113,6 +114,7 @@ def parser():
     written = classify.add_mutually_exclusive_group()
     written.add_argument("--csv", action="store_true", help="print CSV, safe to open in a spreadsheet")
     written.add_argument("--json", action="store_true", help="print JSON")
+    features.add_command(commands, _count)
     return main_parser
 
 

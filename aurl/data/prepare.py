@@ -62,6 +62,25 @@ def datasets(data, prepare, report=REJECTED):
     return parts, table.fillna(0).astype({key: int for key in table if key != "other files"})
 
 
+def usable_videos(name, about, prepare, report):
+    """The videos of one set that can be used, with the split that its reader tells; none is held out.
+
+    Args:
+        name: the set's name.
+        about: its entry of ``data.datasets``.
+        prepare: the section of ``params.yaml``.
+        report: as for `datasets`.
+
+    Returns:
+        A table with the columns of `aurl.data.readers` and of `aurl.data.probing.probe_all`; ``attrs`` has ``list``,
+        the official list of its classes or None. Raises UserError as `datasets` does.
+    """
+    listed = _listed(name, about)
+    rows = _usable(name, listed, prepare, [], report)
+    rows.attrs["list"] = listed.attrs["list"]
+    return rows
+
+
 def list_videos(data, prepare):
     """The reader's table of every data set on disk that is trained or tested on, by name. No video is opened.
 

@@ -34,6 +34,7 @@ ADDED = {"run", "heads"}  # sections of a study that adds trainings to another o
 BUILT_IN = ("pairs-seen", "pairs-unseen", "verbs-unseen", "colors-seen")  # the sets of the built-in benchmark
 FOLDS = 5  # of its verbs
 FEATURES = "features"  # the reader, and the backbone, of features that were computed elsewhere
+LISTED = ("ucf101", "hmdb51")  # the sets with three official splits
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
 
 
@@ -99,6 +100,23 @@ class Dataset(Section):
     classes: Count | Place | Names | None = None  # how many, a file of names, or names
     split: Literal["train", "val", "test"] | None = None
     names: str | None = None
+    test_lists: Place | None = None
+    pretraining: Annotated[list[str], AfterValidator(unique)] | None = None
+
+    @property
+    def official(self) -> str | None:
+        """The official list of the set's classes, if parameters tell."""
+        return self.names or (self.reader if self.reader in LISTED else None)
+
+    @pydantic.model_validator(mode="after")
+    def _further_facts_suit_the_set(self):
+        if self.test_lists and self.official not in LISTED:
+            raise refusal(
+                f"has test_lists, which only {' and '.join(LISTED)} have: remove them, or set names to one of these."
+            )
+        if self.pretraining is not None and self.reader != FEATURES:
+            raise refusal("has pretraining, which is of the encoder of features: remove it, or read features.")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _annotations_suit_the_reader(self):

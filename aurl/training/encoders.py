@@ -1,0 +1,205 @@
+"""Video encoders of ``aurl features``, by name: clips (N, T, H, W, 3) uint8 -> vectors (N, F).
+
+    r2plus1d_18                       a video network of torchvision, with a file of its weights
+    /data/clip-vit-base-patch32       a folder with a model of transformers: CLIP, X-CLIP, VideoMAE and others
+    PACKAGE.MODULE:FUNCTION           a function of your own; FUNCTION(ARGUMENT) passes it a text
+
+CLIP and other image encoders see every frame of a clip alone: the vectors of the frames are brought to unit length and
+averaged. All other networks see the clip as a whole. Models of transformers need ``pip install "aurl[encoders]"``.
+"""
+
+import hashlib
+import inspect
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aurl import UserError, backbones
+from aurl.text import Encoder as TextEncoder
+from aurl.training import checkpoints
+
+NETWORKS = tuple(name for name in backbones.NAMES if name != "r2plus1d")
+FRAMES = 16
+LONG = {"swin3d": 32}  # frames of a clip, where they are not 16, by the beginning of a network's name
+STRIDES = {
+    "r3d": 2,
+    "mc3": 2,
+    "r2plus1d": 2,
+    "s3d": 2,
+    "swin3d": 2,
+    "mvit": 4,
+    "videomae": 4,
+}  # as their authors sampled
+IMAGE_FRAMES = 8  # of a clip, for an encoder of images
+
+
+class VideoEncoder(NamedTuple):
+    """An encoder and the clips that it takes; see `open_encoder`."""
+
+    name: str
+    encode: Callable[[Tensor], Tensor]  # clips (N, T, H, W, 3) uint8 -> (N, F) float32, on one device
+    network: nn.Module | None  # None for a function of the user's
+    digest: str  # of the weights, or of the function's source
+    frames: int  # T
+    stride: int | None  # from frame to frame of a clip; None: clips fill their segment of the video
+    size: int  # H and W, in pixels
+
+
+def open_encoder(name: str, weights: str | None = None) -> VideoEncoder:
+    """The encoder ``name``, on the CPU.
+
+    Args:
+        name: a network of torchvision, a folder of transformers, or ``MODULE:FUNCTION``, as the module describes.
+        weights: the file of weights of a network of torchvision; None for others.
+
+    Raises:
+        UserError: for an unknown name, and for weights that are missing or of another network.
+    """
+    if weights is not None and name not in NETWORKS:
+        raise UserError(f"--weights belongs to a network of torchvision, and {name} is none: leave it out.")
+    if name in NETWORKS:
+        return _torchvision(name, weights)
+    if os.path.isdir(name):
+        return _transformers(name)
+    if ":" in name:
+        return _function(name)
+    raise UserError(
+        f"there is no encoder {name}: give a folder with a model of transformers, MODULE:FUNCTION, or "
+        f"{', '.join(NETWORKS)}."
+    )
+
+
+def _torchvision(name, weights):
+    from torchvision.models import get_model_weights  # imports torch's compiler
+
+    if weights is None:
+        raise UserError(f"{name} needs weights: add --weights FILE, a state dict of torchvision's {name}.")
+    network, _ = backbones.build(name, 1, 1)
+    checkpoints.load_backbone(network, weights)
+    family = name.partition("_")[0]
+    inputs = get_model_weights(name).DEFAULT.transforms()  # constants; nothing is downloaded
+
+    def encode(clips):
+        return network(normalized(clips, inputs.mean, inputs.std).transpose(1, 2)).float()
+
+    frames, size = LONG.get(family, FRAMES), inputs.crop_size[0]
+    return VideoEncoder(name, encode, network.eval(), _digest(network), frames, STRIDES[family], size)
+
+
+def _transformers(folder):
+    with _loading(folder):
+        import transformers
+
+        transformers.utils.logging.disable_progress_bar()
+        about = json.loads(Path(folder, "config.json").read_text())
+        kind, vision = about["model_type"], about.get("vision_config", about)
+        inputs = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        mean, std = list(inputs.image_mean), list(inputs.image_std)
+        if any(name.endswith("ForVideoClassification") for name in about.get("architectures") or []):
+            model = transformers.AutoModelForVideoClassification.from_pretrained(folder, local_files_only=True)
+            model.classifier = nn.Identity()  # what it takes are the features
+            read = _logits
+        else:
+            model = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
+            read = _video_features if hasattr(model, "get_video_features") else _mean_of_tokens
+            read = _image_features if hasattr(model, "get_image_features") else read
+        size = int(vision["image_size"])
+    frames = vision.get("num_frames")
+    images = frames is None  # the model knows no time
+
+    def encode(clips):
+        pixels = normalized(clips, mean, std)  # (N, T, 3, H, W)
+        if not images:
+            return read(model, pixels).float()
+        vectors = F.normalize(read(model, pixels.flatten(0, 1)).float(), dim=-1)
+        return vectors.unflatten(0, pixels.shape[:2]).mean(dim=1)
+
+    return VideoEncoder(folder, encode, model.eval(), _digest(model), frames or IMAGE_FRAMES, STRIDES.get(kind), size)
+
+
+def _logits(model, pixels):
+    return model(pixel_values=pixels).logits
+
+
+def _video_features(model, pixels):
+    return _pooled(model.get_video_features(pixel_values=pixels))
+
+
+def _image_features(model, pixels):
+    return _pooled(model.get_image_features(pixel_values=pixels))
+
+
+def _pooled(found):
+    """The projected features; transformers returns them alone before version 5, and among others since then."""
+    return found if isinstance(found, Tensor) else found.pooler_output
+
+
+def _mean_of_tokens(model, pixels):
+    return model(pixel_values=pixels).last_hidden_state.mean(dim=1)
+
+
+def _function(name):
+    found = TextEncoder(name)  # imports functions for text in the same way
+    source = inspect.getsourcefile(found.function)
+    digest = hashlib.sha256(Path(source).read_bytes() if source else b"").hexdigest()
+
+    def encode(clips):
+        try:
+            vectors = torch.as_tensor(np.asarray(found.function(clips.cpu().numpy(), *found.arguments), np.float32))
+        except UserError:
+            raise
+        except Exception as error:  # it may be anyone's
+            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            raise UserError(f"the encoder {name} failed ({reason}): correct it.") from error
+        if vectors.ndim != 2 or len(vectors) != len(clips) or not vectors.shape[1]:
+            raise UserError(
+                f"the encoder {name} returned an array of shape {tuple(vectors.shape)} for {len(clips)} clips: return "
+                f"({len(clips)}, F)."
+            )
+        return vectors
+
+    return VideoEncoder(name, encode, None, digest, FRAMES, None, 224)
+
+
+def normalized(clips: Tensor, mean: list[float], std: list[float]) -> Tensor:
+    """(N, T, H, W, 3) uint8 RGB -> (N, T, 3, H, W) float32: (clips / 255 - mean) / std.
+
+    >>> normalized(torch.full((1, 1, 1, 1, 3), 255, dtype=torch.uint8), [0.5] * 3, [0.25] * 3).unique()
+    tensor([2.])
+    """
+    shift, scale = (torch.tensor(values, device=clips.device)[:, None, None] for values in (mean, std))
+    return (clips.movedim(-1, 2).float() / 255 - shift) / scale
+
+
+def _digest(network):
+    """The SHA-256 of a network's weights, in hexadecimal."""
+    found = hashlib.sha256()
+    for name, weight in sorted(network.state_dict().items()):
+        found.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+        found.update(weight.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+@contextmanager
+def _loading(folder) -> Iterator[None]:
+    """Raises UserError where a package or a file of a model of transformers is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f'the encoder {folder} needs the package {error.name}, which is not installed: pip install "aurl[encoders]"'
+        ) from None
+    except Exception as error:  # the library has many ways to say that weights are missing or damaged
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"the encoder {folder} cannot be loaded ({reason}): give a folder with config.json, the weights and "
+            "preprocessor_config.json."
+        ) from error
