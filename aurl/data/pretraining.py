@@ -10,6 +10,7 @@ import numpy as np
 
 from aurl import UserError
 from aurl.data import names
+from aurl.project.config import FEATURES
 from aurl.text import words
 
 
@@ -35,12 +36,22 @@ def of_set(name, about):
     return found
 
 
-def of_sets(datasets, used):
-    """The names of `of_set` of all ``used`` sets together; None if no set has features, or if one does not say it."""
-    stated = [of_set(name, datasets[name]) for name in used if name in datasets and datasets[name].reader == "features"]
-    if not stated or None in stated:
+def of_model(data, weights):
+    """The names of the data sets that a model's video encoder was trained on before: a list, empty for none.
+
+    Args:
+        data: the section of ``params.yaml``. Of sets of features it is the union of `of_set`.
+        weights: the model's ``model.weights``, whose file stands for the data that it was trained on.
+
+    Returns:
+        None if a set of features does not say it.
+    """
+    used = [(name, data.datasets.get(name)) for name in (*data.train, *data.test)]
+    stated = [of_set(name, about) for name, about in used if about is not None and about.reader == FEATURES]
+    if None in stated:
         return None
-    return list(dict.fromkeys(name for own in stated for name in own))
+    own = [f"the data behind {Path(weights).name}"] if weights and not stated else []
+    return list(dict.fromkeys([name for listed in stated for name in listed] + own))
 
 
 def seen_classes(pretraining, classes, official):
@@ -59,7 +70,7 @@ def seen_classes(pretraining, classes, official):
         return None
     labels, rules = names.load(pretraining)
     known = {tuple(sorted(words(label, rules))) for label in labels}
-    own = names.load(official)[1] if official else names.PLAIN
+    _, own = names.load(official or pretraining)
     listed = names.truze(official)["seen"] if names.FAMILIES[pretraining] == "kinetics" else []
     return [label for label in classes if label in listed or tuple(sorted(words(label, own))) in known]
 

@@ -57,7 +57,8 @@ def summary(runs, bootstrap, seed=0):
     Columns: ``set, variant, seeds`` (their number), ``chance``, ``top1`` in [0, 1] with ``top1_low, top1_high`` (95 %
     bootstrap interval over videos, of the mean over seeds), ``top1_classes_low, top1_classes_high`` (the same over
     classes) and ``top1_std`` (standard deviation over seeds; NaN for one), ``gzsl_harmonic``, ``closeness`` and
-    ``dispersion``. All but the intervals and the deviation are means over seeds.
+    ``dispersion``. All but the intervals and the deviation are means over seeds. If an encoder was trained on other
+    data before, ``pretraining`` is the text that chapter 4 wrote on it.
     """
     rows = []
     for (name, variant), own in runs.groupby(["set", "variant"], sort=False):
@@ -69,7 +70,8 @@ def summary(runs, bootstrap, seed=0):
         means = dict(own[["chance", "top1", "gzsl_harmonic", "closeness", "dispersion"]].mean())
         spread = {"top1_low": low, "top1_high": high, "top1_std": own["top1"].std()}
         spread |= dict(zip(("top1_classes_low", "top1_classes_high"), over_classes))
-        rows.append({"set": name, "variant": variant, "seeds": len(own)} | protocols.rounded(means | spread))
+        row = {"set": name, "variant": variant, "seeds": len(own)} | protocols.rounded(means | spread)
+        rows.append(row | ({"pretraining": own["pretraining"].iloc[0]} if "pretraining" in own else {}))
     return pd.DataFrame(rows)
 
 
@@ -81,9 +83,11 @@ def scores(table):
 
 
 def markdown(table):
-    """A `summary` as a Markdown table, with accuracies in percent."""
+    """A `summary` as a Markdown table, with accuracies in percent; where there is any, with pre-training data."""
     columns = ["test set", "variant", "top-1 % (95 % interval)", "± over seeds", "times chance"]
     columns += ["seen and unseen, harmonic %", "closeness ↓", "dispersion ↑"]
+    pretrained = "pretraining" in table
+    columns += ["pre-training data"] * pretrained
     rows = [
         [
             row.set,
@@ -94,6 +98,7 @@ def markdown(table):
             _number(100 * row.gzsl_harmonic, 1),
             _number(row.closeness, 3),
             _number(row.dispersion, 3),
+            *([row.pretraining if isinstance(row.pretraining, str) else "none"] if pretrained else []),
         ]
         for row in table.itertuples()
     ]

@@ -60,6 +60,11 @@ def check(path: str | Path = "params.yaml") -> None:
                 names.load(about.names)
         if name in used:
             _check_paths(f"{path}: data.datasets.{name}", about)
+            if about.reader == FEATURES:
+                from aurl.data import pretraining
+
+                with _prefixed(path):
+                    pretraining.of_set(name, about)
     _check_kinds(path, used, params, variants)
     for key, file in (("vectors", params.text.vectors), ("descriptions", params.text.descriptions)):
         _check_file(f"{path}: text.{key}", file)
@@ -138,6 +143,11 @@ def _check_paths(where, about):
     files = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
     for file in files:
         _check_file(f"{where}.annotations", file)
+    if about.test_lists is not None:
+        from aurl.data.readers import test_lists
+
+        with _prefixed(f"{where}.test_lists"):
+            test_lists.read(about.test_lists, about.official)
 
 
 def _check_kinds(path, used, params, variants):

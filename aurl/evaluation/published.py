@@ -1,0 +1,65 @@
+"""Protocols of published tables: official splits of UCF101 and HMDB51, and draws of Kinetics-600's new classes."""
+
+from pathlib import PurePosixPath
+
+import numpy as np
+import yaml
+
+from aurl import UserError, metrics
+from aurl.data import names
+from aurl.evaluation import protocols
+
+NEW = names.FOLDER / "kinetics600_new.txt"
+DRAWS = names.FOLDER / "kinetics600_draws.yaml"
+FIGURES = ["top1", "top5", "mean_per_class"]
+
+
+def over_lists(features, ids, lists):
+    """Accuracies on the videos that each official split tests, as a dict of floats in [0, 1].
+
+    All classes of the set compete. ``lists_top1``, ``lists_top5`` and ``lists_mean_per_class`` are means over the
+    splits, and the same with ``_std`` are standard deviations.
+
+    Args:
+        features: of one data set (`aurl.evaluation.protocols.features`).
+        ids: N ids of its videos, whose last part is the file's name without extension.
+        lists: what `aurl.data.readers.test_lists.read` returns.
+
+    Raises:
+        UserError: for a split of whose videos none is there.
+    """
+    score, labels = protocols.scores(features), features["labels"]
+    stems, found = np.array([PurePosixPath(text).name for text in ids]), []
+    for k, videos in enumerate(lists, 1):
+        mine = np.isin(stems, [*videos])
+        if not mine.any():
+            raise UserError(
+                f"no video of the official split {k} is in the data set, whose first is {ids[0]}: correct test_lists."
+            )
+        found.append(metrics.split_accuracy(score[mine], labels[mine], "all"))
+    return _mean_and_std("lists", found)
+
+
+def kinetics600_draws(classes):
+    """Places in ``classes`` of the 160 test classes of each of three published draws; none unless all are there.
+
+    Kinetics-600 has 220 classes that Kinetics-400 lacks; a draw puts 60 aside to validate on.
+    """
+    places = {label: place for place, label in enumerate(classes)}
+    new = names.read(NEW)
+    draws = [sorted({*new} - {*validation}) for validation in yaml.safe_load(DRAWS.read_text())]
+    if not all(label in places for label in new):
+        return []
+    return [[places[label] for label in draw] for draw in draws]
+
+
+def over_draws(features, draws):
+    """Accuracies where only the classes of a draw compete: ``draws_top1`` and so on, as `over_lists` has them."""
+    score, labels = protocols.scores(features), features["labels"]
+    return _mean_and_std("draws", [metrics.split_accuracy(score, labels, draw) for draw in draws])
+
+
+def _mean_and_std(prefix, found):
+    table = {name: [own[name] for own in found] for name in FIGURES}
+    means = {f"{prefix}_{name}": np.mean(values) for name, values in table.items()}
+    return protocols.rounded(means | {f"{prefix}_{name}_std": np.std(values) for name, values in table.items()})

@@ -1,0 +1,60 @@
+"""Our accuracies beside those that others report, with the data that each encoder was trained on before.
+
+``reported.csv`` has the numbers of others, in percent, with their sources. Its ``figure`` is the name under which our
+metrics have the same protocol; it is empty where the source does not say by which protocol a number was measured.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from aurl.project.markdown import markdown_table
+
+REPORTED = Path(__file__).with_suffix(".csv")
+COLUMNS = ["test set", "protocol", "method", "accuracy %", "pre-training data", "source"]
+OURS = {  # figures of ours that a table of others has, and their protocols
+    "top1": "all classes, {clips}",
+    "top5": "all classes, {clips}, top-5",
+    "mean_per_class": "all classes, {clips}, mean per class",
+    "half_top1": "half of the classes, 10 draws, {clips}",
+    "truze_top1": "TruZe's unseen classes, {clips}",
+    "lists_top1": "three official test lists, {clips}",
+    "draws_top1": "three draws of 160 new classes, {clips}",
+    "gzsl_harmonic": "generalized, harmonic mean, {clips}",
+}
+
+
+def table(ours, clips):
+    """The accuracies of others and ours as Markdown, grouped by test set; "" for sets of which nobody reports any.
+
+    Args:
+        ours: a dict: official list of a test set -> method -> its figures in [0, 1], as chapter 4 writes them to
+            ``reports/metrics``, those of another number of clips under ``clipsN``. ``pretraining`` is a text. A set
+            of which nothing was run may have no methods.
+        clips: the first of ``evaluate.clips``, with which figures outside of ``clipsN`` were measured.
+    """
+    others = pd.read_csv(REPORTED, keep_default_na=False, dtype=str)
+    rows = []
+    for name, methods in ours.items():
+        theirs = others[others["set"] == name]
+        if not len(theirs):
+            continue
+        rows += [
+            [name, row.protocol, row.method, row.value, row.pretraining, row.source] for row in theirs.itertuples()
+        ]
+        for method, figures in methods.items():
+            about = figures.get("pretraining", "none")
+            nested = {clips: figures} | {int(key[5:]): own for key, own in figures.items() if key.startswith("clips")}
+            for count, own in nested.items():
+                said = f"{count} clip{'s' if count > 1 else ''}"
+                rows += [
+                    [name, text.format(clips=said), f"**{method}, ours**", _percent(own, figure), about, "this project"]
+                    for figure, text in OURS.items()
+                    if own.get(figure) is not None and own[figure] == own[figure]  # not NaN
+                ]
+    return markdown_table(COLUMNS, rows) if rows else ""
+
+
+def _percent(figures, name):
+    spread = figures.get(f"{name}_std")
+    return f"{100 * figures[name]:.1f}" + (f" ± {100 * spread:.1f}" if spread is not None else "")
