@@ -4,6 +4,7 @@
 for a function of this module. The text between it and the next ``<!-- end -->`` is replaced.
 """
 
+import json
 import re
 import sys
 from io import StringIO
@@ -13,6 +14,7 @@ import pandas as pd
 import yaml
 
 from aurl import UserError, models, text
+from aurl.evaluation import reported
 from aurl.project.config import Sections
 from aurl.project.files import write_bytes
 from aurl.project.markdown import markdown_table
@@ -115,6 +117,19 @@ def model():
     return markdown_table(["variant `aurl`", ""], rows)
 
 
+def beside_others():
+    """What others report on each test set, and our accuracies where the pipeline has measured some."""
+    params = Sections.model_validate(yaml.safe_load(read("params.yaml")))
+    ours: dict[str, dict] = {name: {} for name in ("ucf101", "hmdb51", "kinetics600")}
+    for path in sorted(Path("reports/metrics").glob("*.json")):
+        for name, figures in json.loads(path.read_text()).items():
+            about = params.data.datasets.get(name)
+            official = about and (about.names or about.reader)
+            if official in ours and name in params.data.test:
+                ours[official][path.stem] = figures
+    return reported.table(ours, params.evaluate.clips[0])
+
+
 def cost():
     """The cost of one training at the paper's size, of its data and of its evaluation."""
     params = yaml.safe_load(read("params.paper.yaml"))
@@ -168,7 +183,7 @@ def cost():
     return markdown_table(["item", "cost", "source"], rows)
 
 
-TABLES = {f"{function.__name__}()": function for function in (summary, durations, settings, model, cost)}
+TABLES = {f"{function.__name__}()": function for function in (summary, durations, settings, model, cost, beside_others)}
 
 
 def main():

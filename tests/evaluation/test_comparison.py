@@ -60,6 +60,17 @@ def test_markdown_is_a_whole_table_in_percent(project):
     assert "| s | aurl | 65.0 (" in rows[0] and "| 21.2 |" in rows[0]
 
 
+def test_pretraining_has_a_column_where_there_is_any(project):
+    file = project / "reports/metrics/aurl-0.json"
+    report = json.loads(file.read_text())
+    report["s"]["pretraining"] = "kinetics400 (3 of 4 test classes in it)"
+    file.write_text(json.dumps(report))
+    table = comparison.summary(comparison.collect(["aurl", "e2e"], [0], ["s"]), 200)
+    head, _, one, other = comparison.markdown(table).splitlines()
+    assert head.endswith("| pre-training data |") and other.endswith("| none |")
+    assert one.endswith("| kinetics400 (3 of 4 test classes in it) |")
+
+
 def runs_of(name, classes=20, **gains):
     """Runs of variants with accuracies per class that differ by a gain, with noise over classes and runs."""
     rng, labels = np.random.default_rng(0), np.repeat(np.arange(classes), 2)

@@ -26,8 +26,8 @@ def clip(folder):
     (folder / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(tokens)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "CLIPTokenizer", "model_max_length": 16}')
-    text = TEXT | {"vocab_size": len(tokens)}
-    config = transformers.CLIPConfig(text_config=text, vision_config=VISION, projection_dim=6)
+    text, width = TEXT | {"vocab_size": len(tokens)}, {"projection_dim": 6}
+    config = transformers.CLIPConfig(text_config=text | width, vision_config=VISION | width, **width)
     return _saved(transformers.CLIPModel, config, folder)
 
 

@@ -46,7 +46,13 @@ def test_every_chapter_has_its_results(tmp_path, monkeypatch):
     for name, classes, first, count in (("seen", SEEN, 0, 12), ("unseen", UNSEEN, len(SEEN), 6)):
         labels = np.arange(count * len(classes)) % len(classes)
         values = directions[first + labels][:, None] + rng.normal(0, 0.1, (len(labels), 2, 12))
-        np.savez(f"{name}.npz", features=values.astype(np.float32), labels=labels, classes=classes)
+        np.savez(
+            f"{name}.npz",
+            features=values.astype(np.float32),
+            labels=labels,
+            classes=classes,
+            pretraining=["web videos"],
+        )
     check()
     chapter("01_prepare_data")
     chapter("02_embed_class_names")
@@ -66,6 +72,7 @@ def test_every_chapter_has_its_results(tmp_path, monkeypatch):
         assert set(metrics) == {"seen", "unseen"} and metrics["seen"]["top1"] > 0.5 > 2 * metrics["seen"]["chance"]
         assert metrics["unseen"]["clips2"].keys() == metrics["unseen"].keys() - {"clips2"}
     assert pd.read_csv(paths.SUMMARY)["variant"].tolist() == VARIANTS
+    assert paths.SUMMARY_MARKDOWN.read_text().count("| web videos (test classes in it unknown) |") == 2
     assert len(pd.read_csv(paths.HEADS_RUNS)) == len(pd.read_csv(paths.HEADS_SWEEPS)) == 1
     for name in ("figure1", "ablations", "sweeps", "evaluation-attention-0/film_strips-unseen"):
         assert (paths.FIGURES / f"{name}.png").stat().st_size > 1000

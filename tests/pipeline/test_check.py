@@ -53,6 +53,7 @@ def project(tmp_path, monkeypatch, videos):
     values, seen = copy.deepcopy(DEFAULT), [f"{label}{k}" for k in range(20) for label in TEN]
     for name, count in {"one": 1, "two": 2, "three": 2}.items():
         features.save(tmp_path / f"{name}.npz", np.ones((200, count, 3)), TEN * 20, seen, [""] * 200)
+    np.savez(tmp_path / "told.npz", pretraining=["kinetics400"])
     np.savez(tmp_path / "own.npz", names=["walk"], vectors=np.ones((1, 2)))
     (tmp_path / "data/embeddings").mkdir()
     (tmp_path / "data/embeddings/own.npz").symlink_to(tmp_path / "own.npz")
@@ -156,6 +157,10 @@ def test_parameters_that_are_valid(project, monkeypatch, change):
       "data names kin, which has features, and ucf, which has videos: one model cannot see both, so take sets of one "),
      (features_of("two", run={"variants": ["aurl", "classifier", "attention"]}),
       "in variant attention, clip.segments is 2, but one has 1 of them for each video: compute features of more "),
+     ({"data": {"datasets": {"told": {"reader": "features", "root": "told.npz", "pretraining": ["x"]}},
+                "train": ["told"]}},
+      "data.datasets.told.pretraining is x, but told.npz says kinetics400: leave it out."),
+     ({"ucf": {"test_lists": "own"}}, "data.datasets.ucf.test_lists: own has no official splits (testlist01.txt cannot"),
      # classes
      ({"kinetics": {"names": "kinetics70"}}, "data.datasets.kin.names: there are no class names of 'kinetics70', only"),
      ({"own": {"names": "ucf110"}}, "data.datasets.own.names: there are no class names of 'ucf110', "),  # not used

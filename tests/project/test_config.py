@@ -496,6 +496,12 @@ def test_seeds_are_whole_numbers_as_in_file_names(write, seed):
             {"reader": "folders", "annotations": ["x"]},
             "x has annotations, which the reader folders does not take: remove",
         ),
+        (
+            {"reader": "folders", "test_lists": "x"},
+            "x has test_lists, which only ucf101 and hmdb51 have: remove them, or set names to one of these.",
+        ),
+        ({"reader": "ucf101", "names": "activitynet", "test_lists": "x"}, "x has test_lists, which only ucf101 and"),
+        ({"reader": "ucf101", "pretraining": []}, "x has pretraining, which is of the encoder of features: remove it"),
         ({"reader": "activitynet"}, "x needs one path as its annotations, of ActivityNet's JSON file."),
         ({"reader": "activitynet", "annotations": ["x"]}, "x needs one path as its annotations, of ActivityNet's JSON"),
         ({"reader": "kinetics", "rot": 1}, "x.rot is not a parameter; did you mean root?"),
