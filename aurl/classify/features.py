@@ -2,8 +2,8 @@
 
     aurl features kinetics700 ucf101 --encoder /data/clip-vit-base-patch32 --pretraining "image-text pairs"
 
-The sets are those of data.datasets in the parameter file. Each becomes a file that the reader "features" takes; AURL's
-heads are then trained on it, which takes minutes on a CPU. An interrupted run continues.
+The sets are those of data.datasets in the parameter file. Each becomes a file that the reader "features" takes, to
+train AURL's heads on. An interrupted run continues.
 """
 
 import sys

@@ -94,10 +94,9 @@ def warning(pretraining, classes, official, name):
     if pretraining is None:
         return f"{name}: nothing says what the encoder was trained on, so its classes may not be unseen."
     found = [(other, seen_classes(other, classes, official)) for other in pretraining]
-    known = [f"{len(seen)} of {len(classes)} classes are in {other}" for other, seen in found if seen]
-    unknown = [other for other, seen in found if seen is None]
-    parts = known + [f"which classes are in {', '.join(unknown)} is unknown"] * bool(unknown)
-    return f"{name}: {'; '.join(parts)}. The encoder was trained on it: they are not unseen." if parts else ""
+    parts = [f"{other}, which has {len(seen)} of the {len(classes)} classes" for other, seen in found if seen]
+    parts += [f"{other}, whose classes are not known" for other, seen in found if seen is None]
+    return f"{name}: the encoder was trained on {', and on '.join(parts)}: these are not unseen." if parts else ""
 
 
 def _of_file(path):

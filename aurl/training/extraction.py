@@ -18,7 +18,7 @@ import torch
 from aurl import UserError
 from aurl.data.clips import Clips
 from aurl.project import cache, config, paths
-from aurl.project.files import npz, write_bytes
+from aurl.project.files import npz, replacing, write_bytes
 from aurl.project.progress import bar
 from aurl.training import devices, processes
 from aurl.training.encoders import VideoEncoder, open_encoder
@@ -98,6 +98,8 @@ def _clip(encoder: VideoEncoder, settings):
     """The section ``clip`` by which videos are read, and whether clips are spread over their segments."""
     own = {"frames": encoder.frames, "stride": encoder.stride, "size": encoder.size, "crop": "crop"}
     own |= {key: settings[key] for key in own if settings[key] is not None}
+    if own["size"] < 16:
+        raise UserError(f"clips of {own['size']} pixels are too small: set --size to 16 or more.")
     spread = own["stride"] in (None, "spread")
     return config.Clip(**own | {"stride": 1 if spread else own["stride"], "segments": 1}), spread
 
@@ -144,24 +146,30 @@ def _encode_parts(encoder, rows, clip, spread, settings, folder, key, desc):
     vectors = []
     with bar(total=sum(map(len, plan)), desc=desc, unit="video", disable=processes.rank() > 0) as progress:
         for places, (video, _, _) in zip(plan, batches):
-            found = encoder.encode(video.flatten(0, 1).to(device))
+            found = _encode(encoder, video.flatten(0, 1).to(device))
             vectors.append(found.cpu().unflatten(0, video.shape[:2]).numpy())
             progress.update(len(places))
             start = places[0] // PART * PART
             if places[-1] + 1 in (start + PART, len(rows)):
                 part, vectors = np.concatenate(vectors), []
                 _check_finite(part, rows["id"].tolist()[start:], encoder.name)
-                with cache.filling(folder / _part(start), key):
-                    _save(folder / _part(start), part)
+                file = folder / _part(start)
+                with cache.filling(file, key), replacing(file) as whole, whole.open("wb") as stream:
+                    np.save(stream, part)
     processes.gather(np.zeros(1))  # all parts are there
 
 
-def _save(path, array):
-    import io
-
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    write_bytes(path, buffer.getvalue())
+def _encode(encoder, clips):
+    try:
+        return encoder.encode(clips)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError) as error:  # networks whose clips must have one length or size say so in many ways
+        frames, size = clips.shape[1:3]
+        raise UserError(
+            f"{encoder.name} takes no clips of {frames} frames of {size} x {size} pixels "
+            f"({(str(error).splitlines() or [''])[0]}): leave out --frames and --size."
+        ) from error
 
 
 def _part(start):

@@ -53,7 +53,7 @@ def test_sets_become_files_and_entries_of_the_parameters(here, capsys):
         "reader": "features", "root": "data/features/ucf101.npz",
     }  # fmt: skip
     assert shown.err.count("aurl: ") == 1  # of the test set
-    assert "aurl: ucf101: 2 of 3 classes are in kinetics400; which classes are in my videos is unknown." in shown.err
+    assert "aurl: ucf101: the encoder was trained on kinetics400, which has 2 of the 3 classes, and on my " in shown.err
     params = config.load(sections=["data", "prepare"])
     videos = prepare.usable_videos("own", params.data.datasets["own"], params.prepare, "rejected.csv")
     listed = prepare.READERS["features"]("data/features/own.npz")
@@ -79,6 +79,8 @@ def test_mistakes_are_one_sentence(here, capsys):
         "aurl: params.yaml: data.datasets has no ufc101; there are ucf101, own, done; did you mean ucf101?"
     )
     assert "data.datasets.done has features already: name a set of videos." in features("done", *options)
+    small = [*options, "--size", "8"]
+    assert features("own", *small) == "aurl: clips of 8 pixels are too small: set --size to 16 or more."
     assert "there is no encoder nowhere" in features("own", "--encoder", "nowhere", "--pretraining", "none")
     for wrong in (["own", *options[:2]], ["own", *options, "--segments", "0"], ["own", *options, "--stride", "wide"]):
         assert features(*wrong) == 2

@@ -197,6 +197,7 @@ def anchors(text):
 
 RUN = [
     "docs/changes.md",
+    "docs/clip.md",
     "docs/equations.md",
     "docs/index.md",
     "docs/walk.md",

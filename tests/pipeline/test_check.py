@@ -160,7 +160,7 @@ def test_parameters_that_are_valid(project, monkeypatch, change):
      ({"data": {"datasets": {"told": {"reader": "features", "root": "told.npz", "pretraining": ["x"]}},
                 "train": ["told"]}},
       "data.datasets.told.pretraining is x, but told.npz says kinetics400: leave it out."),
-     ({"ucf": {"test_lists": "own"}}, "data.datasets.ucf.test_lists: own has no official splits (testlist01.txt cannot"),
+     ({"ucf": {"test_lists": "own"}}, "data.datasets.ucf.test_lists: own has no official splits (testlist01.txt "),
      # classes
      ({"kinetics": {"names": "kinetics70"}}, "data.datasets.kin.names: there are no class names of 'kinetics70', only"),
      ({"own": {"names": "ucf110"}}, "data.datasets.own.names: there are no class names of 'ucf110', "),  # not used

@@ -76,7 +76,7 @@ def test_the_three_commands(tmp_path):
 
     features, check, reproduce = COMMANDS
     made = run(features, folder, model)
-    assert "which classes are in image-text pairs is unknown" in made.stderr
+    assert "the encoder was trained on image-text pairs, whose classes are not known" in made.stderr
     printed = yaml.safe_load(made.stdout.partition("In params.yaml:")[2])["data"]["datasets"]
     assert printed == {name: small(name, about) for name, about in VALUES["data"]["datasets"].items()}
     assert all(np.load(folder / about["root"])["features"].shape[1] == 6 for about in printed.values())

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import torchvision
 import trees
 
 from aurl import UserError
@@ -138,3 +140,9 @@ def test_two_processes_give_the_same_file(rows, monkeypatch):
 def test_numbers_that_cannot_be_held(rows):
     with pytest.raises(UserError, match="numbers that float16 cannot hold, for the video c/0: .* take --dtype float32"):
         extract(rows, "own:nothing", dtype="float16")
+
+
+def test_clips_that_a_network_does_not_take(rows):
+    torch.save(torchvision.models.get_model("mvit_v1_b", weights=None).state_dict(), "mvit.pth")
+    with pytest.raises(UserError, match="mvit_v1_b takes no clips of 4 frames of 32 x 32 pixels .* leave out --frames"):
+        extraction.extract(rows, "mvit_v1_b", "mvit.pth", "out.npz", SETTINGS, [], "own")
