@@ -18,12 +18,13 @@ import torch
 from aurl import UserError
 from aurl.data.clips import Clips
 from aurl.project import cache, config, paths
-from aurl.project.files import npz, replacing, write_bytes
+from aurl.project.files import npz, write_bytes
 from aurl.project.progress import bar
 from aurl.training import devices, processes
 from aurl.training.encoders import VideoEncoder, open_encoder
 
 PART = 128  # videos
+UNRELATED = (*cache.NO_NUMBERS, "aurl.text.", "aurl.training.checkpoints")  # code on which no feature depends
 
 
 class SpreadClips(Clips):
@@ -60,7 +61,7 @@ def extract(rows, name, weights, path, settings, pretraining, desc):
         "clips": clip.model_dump() | {"spread": spread, "segments": settings["segments"]},
         "videos": rows[["digest", "first", "frames"]].to_numpy().tolist(),
         "versions": {package: version(package) for package in ("av", "numpy", "torch", "torchvision")},
-        "code": cache.code_digest(__name__, "aurl.data.clips"),
+        "code": cache.code_digest("aurl.data.video.reading", "aurl.training.encoders", skip=UNRELATED),
         "device": devices.best_device().type,
     }
     key = cache.key_of(**about)
@@ -83,7 +84,7 @@ def extract(rows, name, weights, path, settings, pretraining, desc):
         processes.run_in_processes(
             _open_and_encode_parts, name, weights, *rest, processes=settings["processes"], name=desc
         )
-    parts = [np.load(folder / _part(start)) for start in range(0, len(rows), PART)]
+    parts = [np.load(folder / _part(start))["features"] for start in range(0, len(rows), PART)]
     features = np.concatenate(parts)
     features = features[:, 0] if settings["segments"] == 1 else features
     with np.errstate(over="ignore"):
@@ -154,8 +155,8 @@ def _encode_parts(encoder, rows, clip, spread, settings, folder, key, desc):
                 part, vectors = np.concatenate(vectors), []
                 _check_finite(part, rows["id"].tolist()[start:], encoder.name)
                 file = folder / _part(start)
-                with cache.filling(file, key), replacing(file) as whole, whole.open("wb") as stream:
-                    np.save(stream, part)
+                with cache.filling(file, key):
+                    write_bytes(file, npz({"features": part}))
     processes.gather(np.zeros(1))  # all parts are there
 
 
@@ -173,7 +174,7 @@ def _encode(encoder, clips):
 
 
 def _part(start):
-    return f"{start:08d}.npy"
+    return f"{start:08d}.npz"
 
 
 def _check_finite(features, ids, name):

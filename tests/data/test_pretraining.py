@@ -44,8 +44,8 @@ def test_tables_and_warnings_say_it():
         "kinetics400 (1 of 2 test classes in it); web videos (test classes in it unknown)"
     )
     assert pretraining.warning(both, classes, None, "own") == (
-        "own: the encoder was trained on kinetics400, which has 1 of the 2 classes, and on web videos, whose classes are "
-        "not known: these are not unseen."
+        "own: the encoder was trained on kinetics400, which has 1 of the 2 classes, and on web videos, whose classes "
+        "are not known: these are not unseen."
     )
     assert pretraining.summary(None, classes, None) == "not stated"
     assert pretraining.summary([], classes, None) == "none"

@@ -88,7 +88,7 @@ def test_the_file_is_read_as_a_data_set(rows):
         assert arrays["features"].dtype == np.float32 and arrays["features"].shape == (6, 8)
         assert arrays["pretraining"].tolist() == ["web", "ucf101"]
         assert str(arrays["encoder"]) == "own:halves (1 x 4 frames, spread, 32 pixels, squash)"
-    assert not list(paths.ENCODED.rglob("*.npy"))  # parts are removed
+    assert not list(paths.ENCODED.rglob("*.npz"))  # parts are removed
 
 
 def test_segments_strides_and_types(rows):
@@ -106,7 +106,7 @@ def test_an_interrupted_run_continues(rows):
         extract(rows)
     assert calls() == [2, 2, 2] and not Path("out").exists()
     Path("stop").unlink()
-    kept = sorted(paths.ENCODED.rglob("*.npy"))
+    kept = sorted(paths.ENCODED.rglob("*.npz"))
     kept[0].write_bytes(kept[0].read_bytes()[:-1])  # damaged, so it is made again; the second is good
     assert extract(rows) and calls()[3:] == [2, 2]
     whole = Path("out/own.npz").read_bytes()
@@ -143,6 +143,6 @@ def test_numbers_that_cannot_be_held(rows):
 
 
 def test_clips_that_a_network_does_not_take(rows):
-    torch.save(torchvision.models.get_model("mvit_v1_b", weights=None).state_dict(), "mvit.pth")
-    with pytest.raises(UserError, match="mvit_v1_b takes no clips of 4 frames of 32 x 32 pixels .* leave out --frames"):
-        extraction.extract(rows, "mvit_v1_b", "mvit.pth", "out.npz", SETTINGS, [], "own")
+    torch.save(torchvision.models.get_model("s3d", weights=None).state_dict(), "s3d.pth")
+    with pytest.raises(UserError, match="s3d takes no clips of 4 frames of 32 x 32 pixels .* leave out --frames"):
+        extraction.extract(rows, "s3d", "s3d.pth", "out.npz", SETTINGS, [], "own")
