@@ -27,17 +27,11 @@ from aurl.text import Encoder as TextEncoder
 from aurl.training import checkpoints
 
 NETWORKS = tuple(name for name in backbones.NAMES if name != "r2plus1d")
+# A clip's frames and stride by the beginning of a network's name: those of torchvision's evaluation, on videos of 30
+# frames a second (but for s3d, which saw 128 frames), and those of VideoMAE's authors.
 FRAMES = 16
-LONG = {"swin3d": 32}  # frames of a clip, where they are not 16, by the beginning of a network's name
-STRIDES = {
-    "r3d": 2,
-    "mc3": 2,
-    "r2plus1d": 2,
-    "s3d": 2,
-    "swin3d": 2,
-    "mvit": 4,
-    "videomae": 4,
-}  # as their authors sampled
+LONG = {"swin3d": 32}
+STRIDES = {"r3d": 2, "mc3": 2, "r2plus1d": 2, "s3d": 2, "swin3d": 2, "mvit": 4, "videomae": 4}
 IMAGE_FRAMES = 8  # of a clip, for an encoder of images
 
 
