@@ -12,7 +12,8 @@ needs_extra = pytest.mark.skipif(
     not INSTALLED and not os.environ.get("AURL_TEST_ENCODERS"), reason='pip install "aurl[encoders]"'
 )
 LAYERS = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-TEXT = LAYERS | {"max_position_embeddings": 16, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+TEXT = LAYERS | {"max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+TEXT["initializer_factor"] = 10.0  # with less, all texts have nearly equal vectors
 VISION = LAYERS | {"image_size": 32, "patch_size": 16}
 
 
@@ -25,7 +26,7 @@ def clip(folder):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(tokens)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "CLIPTokenizer", "model_max_length": 16}')
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "CLIPTokenizer", "model_max_length": 64}')
     text, width = TEXT | {"vocab_size": len(tokens)}, {"projection_dim": 6}
     config = transformers.CLIPConfig(text_config=text | width, vision_config=VISION | width, **width)
     return _saved(transformers.CLIPModel, config, folder)
