@@ -7,10 +7,13 @@ if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
     os.nice(10)  # the first one has the longest file, which the others would wait for at the end
 
 import joblib
+import preloaded
 import pytest
 import torch
 
 from aurl.project import paths
+
+preloaded.install()
 
 
 def pytest_collection_modifyitems(items):

@@ -74,10 +74,13 @@ def environment(folder):
     }
 
 
-def dvc(*arguments, cwd, check=True):
-    """DVC's command. Its stages use one core, as starting processes for small work takes longer than the work."""
+def dvc(*arguments, cwd, check=True, **variables):
+    """DVC's command. Its stages use one core, as starting processes for small work takes longer than the work.
+
+    ``variables`` are set in its environment.
+    """
     command = [sys.executable, "-m", "dvc", *arguments]
-    alone = environment(cwd) | {"LOKY_MAX_CPU_COUNT": "1"}
+    alone = environment(cwd) | {"LOKY_MAX_CPU_COUNT": "1"} | variables
     done = subprocess.run(command, cwd=cwd, env=alone, capture_output=True, text=True)
     assert not check or done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done

@@ -1,0 +1,92 @@
+"""A process that `preloaded` forks is what Python itself starts, but for the packages that it has already."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes start as always")
+ORDINARY = {"PYTHONHASHSEED": "0"}  # has to be known before the first import
+ABOUT = """
+import atexit, json, os, signal, subprocess, sys
+atexit.register(print, "ended")
+about = {
+    "given": sys.argv[1:], "name": __name__, "file": __file__, "folder": os.getcwd(), "path": sys.path, "parent": os.getppid(),
+    "first in session": os.getsid(0) == os.getpid(), "variables": {**os.environ, "PYTHONHASHSEED": None},
+    "handlers": [signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)].__repr__().split(" at ")[0],
+    "files": [os.path.exists(f"/proc/self/fd/{number}") for number in range(3)], "input": sys.stdin.read(),
+    "project": sorted(name for name in sys.modules if name.startswith("aurl")),
+}
+print(json.dumps(about))
+print("preloaded" if "torch" in sys.modules else "ordinary", file=sys.stderr)
+if len(sys.argv) > 2:
+    line = f"python -m about {sys.argv[2]}"
+    sys.exit(subprocess.run(["bash", "--norc", "-c", line], stdin=subprocess.DEVNULL).returncode)
+"""
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Write a module; returns how to run it, with output and errors captured."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(text, *arguments, name="about", **options):
+        (tmp_path / f"{name}.py").write_text(text)
+        options = {"capture_output": True, "text": True, "input": ""} | options
+        return subprocess.run([sys.executable, "-m", name, *arguments], **options)
+
+    return run
+
+
+@pytest.mark.parametrize("session", [False, True])
+def test_arguments_environment_folder_files_and_parent(program, session):
+    path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    variables = os.environ | {"PATH": path, "PYTHONPATH": "/nowhere:/elsewhere", "COLOR": "red"}
+    options = {"input": "some text", "start_new_session": session}
+    forked = program(ABOUT, "one", "two", env=variables, **options)
+    started = program(ABOUT, "one", "two", env=variables | ORDINARY, **options)
+    assert (forked.stderr, started.stderr) == ("preloaded\n" * 2, "ordinary\n" * 2)
+    assert (forked.returncode, started.returncode) == (0, 0)
+    found, expected = (
+        [json.loads(line) for line in done.stdout.splitlines() if line != "ended"] for done in (forked, started)
+    )
+    assert found[0] == expected[0] and found[0]["parent"] == os.getpid() and found[0]["first in session"] == session
+    assert found[1] | {"parent": 0} == expected[1] | {"parent": 0} and found[1]["given"] == ["two"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sys.exit()",
+        "sys.exit(3)",
+        "sys.exit('a sentence')",
+        "1 / 0",
+        "os.kill(os.getpid(), 9)",
+        "raise KeyboardInterrupt",
+    ],
+)
+def test_ends(program, line):
+    text = f"import os, sys\nprint('begun', flush=True)\n{line}"
+    forked, started = program(text), program(text, env=os.environ | ORDINARY)
+    assert (forked.returncode, forked.stdout) == (started.returncode, started.stdout)
+    assert forked.stderr.splitlines()[-1:] == started.stderr.splitlines()[-1:]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_signals_end_it_and_its_session(program, tmp_path, sent):
+    (tmp_path / "sleeper.py").write_text(
+        "import subprocess, sys, time\nchild = subprocess.Popen([sys.executable, '-m', 'timeit', '-n1', '-r1', 'import time; time.sleep(30)'])\n"
+        "open('child', 'w').write(str(child.pid))\nopen('begun', 'w').close()\ntime.sleep(30)"
+    )
+    process = subprocess.Popen([sys.executable, "-m", "sleeper"], start_new_session=True, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.01)
+    os.killpg(process.pid, sent)
+    assert process.wait(20) == -sent
+    child = (tmp_path / "child").read_text()
+    while os.path.exists(f"/proc/{child}") and open(f"/proc/{child}/stat").read().split()[2] != "Z":
+        time.sleep(0.01)
