@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,11 +15,11 @@ ORDINARY = {"PYTHONHASHSEED": "0"}  # has to be known before the first import
 ABOUT = """
 import atexit, json, os, signal, subprocess, sys
 atexit.register(print, "ended")
+handlers = [signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)]
 about = {
-    "given": sys.argv[1:], "name": __name__, "file": __file__, "folder": os.getcwd(), "path": sys.path, "parent": os.getppid(),
-    "first in session": os.getsid(0) == os.getpid(), "variables": {**os.environ, "PYTHONHASHSEED": None},
-    "handlers": [signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)].__repr__().split(" at ")[0],
-    "files": [os.path.exists(f"/proc/self/fd/{number}") for number in range(3)], "input": sys.stdin.read(),
+    "given": sys.argv[1:], "name": __name__, "file": __file__, "folder": os.getcwd(), "path": sys.path,
+    "parent": os.getppid(), "first in session": os.getsid(0) == os.getpid(), "input": sys.stdin.read(),
+    "variables": {**os.environ, "PYTHONHASHSEED": None}, "handlers": [getattr(own, "name", None) for own in handlers],
     "project": sorted(name for name in sys.modules if name.startswith("aurl")),
 }
 print(json.dumps(about))
@@ -79,7 +80,9 @@ def test_ends(program, line):
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_signals_end_it_and_its_session(program, tmp_path, sent):
     (tmp_path / "sleeper.py").write_text(
-        "import subprocess, sys, time\nchild = subprocess.Popen([sys.executable, '-m', 'timeit', '-n1', '-r1', 'import time; time.sleep(30)'])\n"
+        "import subprocess, sys, time\n"
+        "sleep = [sys.executable, '-m', 'timeit', '-n1', '-r1', '-s', 'import time', 'time.sleep(30)']\n"
+        "child = subprocess.Popen(sleep)\n"
         "open('child', 'w').write(str(child.pid))\nopen('begun', 'w').close()\ntime.sleep(30)"
     )
     process = subprocess.Popen([sys.executable, "-m", "sleeper"], start_new_session=True, stderr=subprocess.DEVNULL)
@@ -87,6 +90,6 @@ def test_signals_end_it_and_its_session(program, tmp_path, sent):
         time.sleep(0.01)
     os.killpg(process.pid, sent)
     assert process.wait(20) == -sent
-    child = (tmp_path / "child").read_text()
-    while os.path.exists(f"/proc/{child}") and open(f"/proc/{child}/stat").read().split()[2] != "Z":
+    child = Path("/proc", (tmp_path / "child").read_text(), "stat")
+    while child.exists() and child.read_text().split()[2] != "Z":  # gone, or about to be
         time.sleep(0.01)

@@ -36,10 +36,11 @@ PACKAGES = """
     dvc.repo.experiments.queue.workspace dvc.repo.reproduce dvc.stage.run dvclive fasttext git h5py
     ipykernel.ipkernel ipykernel.kernelapp ipykernel.zmqshell ipywidgets joblib lemminflect
     matplotlib.backends.backend_agg matplotlib.tri mpl_toolkits.mplot3d nbformat networkx pandas papermill.engines
-    papermill.execute papermill.iorw PIL.PngImagePlugin pydantic.main pydantic.root_model pydantic.types ruamel.yaml safetensors.torch
-    scipy.cluster.hierarchy scipy.io scipy.optimize scipy.sparse scipy.stats scmrepo.git statsmodels.stats.multitest
-    statsmodels.stats.proportion torch torch._dynamo torch.nn.parallel torch.optim.swa_utils torch.utils.data tqdm yaml
-""".split()
+    papermill.execute papermill.iorw PIL.PngImagePlugin pydantic.main pydantic.root_model pydantic.types ruamel.yaml
+    safetensors.torch scipy.cluster.hierarchy scipy.io scipy.optimize scipy.sparse scipy.stats scmrepo.git
+    statsmodels.stats.multitest statsmodels.stats.proportion torch torch._dynamo torch.nn.parallel torch.optim.swa_utils
+    torch.utils.data tqdm yaml
+"""
 SETTINGS = ("ATEN_", "CUDA_", "GLIBC_", "LD_", "MALLOC_", "MKL_", "MPL", "OMP_", "OPENBLAS_", "PYTHON")
 FREE = ("PYTHONPATH", "PYTHONUNBUFFERED")  # every process gets its own
 SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER
@@ -67,7 +68,7 @@ class _Client:
 
         ``files`` maps the numbers that files have in the process to those that they have here.
         """
-        if not self.works or self.owner != os.getpid():
+        if not self.works or self.owner != os.getpid() or not os.path.isdir(folder or "."):
             return None
         with self.lock:
             try:
@@ -160,7 +161,7 @@ def main():
     """Import the packages, and become every process that is asked for."""
     base, started = sys.path[1:], settings(os.environ)
     sys.modules["rfc3987_syntax"] = None  # as in `aurl.pipeline.notebook`
-    for name in PACKAGES:
+    for name in PACKAGES.split():
         with suppress(ImportError):
             importlib.import_module(name)
     gc.collect()
@@ -245,7 +246,8 @@ def _be(folder, environment, files, ignored):
     sys.modules["numpy"].random.seed()
     if environment.get("PYTHONUNBUFFERED"):
         for name, number in (("stdout", 1), ("stderr", 2)):
-            old, raw = getattr(sys, name), open(number, "wb", buffering=0, closefd=False)
+            old = getattr(sys, name)
+            raw = io.FileIO(number, "wb", closefd=False)
             stream = io.TextIOWrapper(raw, old.encoding, old.errors, write_through=True)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
