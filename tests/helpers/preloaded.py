@@ -205,40 +205,46 @@ def _serve(connection, started):
         message, files, *_ = socket.recv_fds(connection, 1 << 20, 64)
         if not message:
             os._exit(0)
-        told, tell = os.pipe()
-        between = os.fork()
-        if between == 0:
+        reader, writer = os.pipe()
+        helper = os.fork()
+        if helper == 0:
             if os.fork():
                 os._exit(0)  # the process that was forked is an orphan
             connection.close()
-            os.close(told)
+            os.close(reader)
             module, arguments, folder, environment, numbers, session, ignored = pickle.loads(message)
             if session:
                 os.setsid()
-            os.write(tell, str(os.getpid()).encode())
-            os.close(tell)
-            _be(folder, environment, dict(zip(numbers, files)), ignored)
+            pid = _above(writer)  # where no file of the process will be
+            _adopt(folder, environment, dict(zip(numbers, files)), ignored)
+            os.write(pid, str(os.getpid()).encode())  # now it can be signaled
+            os.close(pid)
             connection = _branch(started)
             if connection is None:
                 return module, arguments
             continue
-        os.waitpid(between, 0)
-        os.close(tell)
-        pid = os.read(told, 64)
-        for file in (told, *files):
+        os.waitpid(helper, 0)
+        os.close(writer)
+        pid = os.read(reader, 64)
+        for file in (reader, *files):
             os.close(file)
         connection.send(pid)
 
 
-def _be(folder, environment, files, ignored):
+def _above(file):
+    """Give an open file a high number, so that the low ones are free."""
+    number = fcntl.fcntl(file, fcntl.F_DUPFD, 500)
+    os.close(file)
+    return number
+
+
+def _adopt(folder, environment, files, ignored):
     """Take over what a new process is given."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    apart = {number: fcntl.fcntl(file, fcntl.F_DUPFD, 500) for number, file in files.items()}
-    for file in files.values():
-        os.close(file)
-    for number, file in apart.items():
+    files = {number: _above(file) for number, file in files.items()}
+    for number, file in files.items():
         os.dup2(file, number)
         os.close(file)
     signal.signal(signal.SIGINT, signal.SIG_IGN if signal.SIGINT in ignored else signal.default_int_handler)
