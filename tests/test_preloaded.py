@@ -90,7 +90,7 @@ def test_signals_end_it_and_its_session(program, tmp_path, sent):
     while not (tmp_path / "begun").exists():
         time.sleep(0.01)
     os.killpg(process.pid, sent)
-    assert process.wait(20) == -sent
+    assert process.wait(60) == -sent
     child = Path("/proc", (tmp_path / "child").read_text(), "stat")
     while child.exists() and child.read_text().split()[2] != "Z":  # gone, or about to be
         time.sleep(0.01)

@@ -176,7 +176,7 @@ def main():
 
 
 def _status(module):
-    """Run the module as Python does and return its exit status."""
+    """Run the module as Python does and return its exit status, or less the signal that is to end it."""
     try:
         runpy._run_module_as_main(module)
     except SystemExit as end:
@@ -184,6 +184,9 @@ def _status(module):
             return (end.code or 0) & 0xFF
         print(end.code, file=sys.stderr)
         return 1
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     return 0
 
 
@@ -194,6 +197,9 @@ def _finish(status):
     for stream in (sys.stdout, sys.stderr):
         with suppress(BrokenPipeError, ValueError):
             stream.flush()
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
     os._exit(status)
 
 
