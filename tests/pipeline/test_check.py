@@ -107,7 +107,7 @@ def features_of(train, test=None, backbone="features", **sections):
      {"kinetics": {"annotations": "kinetics.csv"}, "own": {"root": "/nowhere"}},  # own is not used
      {"model": {"backbone": "r3d_18"}},
      {"variants": {"big": BIG}},  # it is not run
-     {"variants": {"aurl": BIG | {"clip": {"frames": 16, "size": 224}}}, "heads": {"variants": ["e2e"]}},
+     {"variants": {"aurl": BIG | {"clip": {"frames": 16, "size": 224}}}, "heads": {"backbone": "e2e", "variants": ["e2e"]}},
      {"model": {"backbone": "s3d"}, "clip": {"frames": 13, "size": 209}},
      features_of("two"),
      features_of("two", "three", run={"variants": ["aurl", "classifier", "attention"]}),
@@ -132,7 +132,7 @@ def test_parameters_that_are_valid(project, monkeypatch, change):
      ({"variants": {"aurl": WORDS}}, "sphere.variants names aurl, whose features are among all words: leave it out."),
      ({"variants": {"aurl": LEARNED}}, "sphere.variants names aurl, whose scores are no distances: leave it out."),
      ({"heads": {"variants": ["aurl", "url"]}},
-      "heads.variants names url, whose clips or backbone are not those of classifier: leave it out."),
+      "heads.variants names url, whose clips or backbone are not those of aurl: leave it out."),
      ({"text": {"share": 0.5}, "heads": {"variants": ["aurl"], "sweeps": {"text.share": [1.0]}}},
       "heads.sweeps has the text.share 1.0, but no more than 0.5 was kept: raise text.share."),
      ({"sphere": {"batch": 2}, "train": {"processes": 2}},
@@ -200,7 +200,7 @@ def test_parameters_that_are_valid(project, monkeypatch, change):
       "train.batch is 701 in the variant aurl, but its classes have only 700 training videos: lower it."),
      ({"kinetics": {}, "train": {"batch": 675}, "text": {"overlap": 0.01}},
       "train.batch is 675 in the variant aurl, but its classes have only 674 training videos: lower it."),
-     ({"kinetics": {}, "train": {"batch": 400}, "heads": {"sweeps": {"text.share": [1.0, 0.5]}}},
+     ({"kinetics": {}, "train": {"batch": 400}, "heads": {"variants": ["aurl"], "sweeps": {"text.share": [1.0, 0.5]}}},
       "train.batch is 400 for text.share 0.5 of heads.sweeps, but its classes have only 350 training videos"),
      ({"verbs": {"videos": 24, "val_videos": 23}, "train": {"batch": 361}, "sphere": {"batch": 10}},
       "train.batch is 361 in the variant aurl, but its classes have only 360 training videos: lower it.")],

@@ -349,7 +349,7 @@ def test_class_vectors_have_one_source():
 
 
 def test_a_verb_keeps_videos_to_train_on(write):
-    assert "verbs holds back all 24 videos of a verb for validation: lower val_videos." in said(
+    assert "verbs holds back all 15 videos of a class for validation: lower val_videos." in said(
         write("verbs.val_videos", 24)
     )
 
@@ -380,9 +380,9 @@ def test_wrong_items_of_a_list_are_named(write, raw):
     assert "loss.terms.1 is 'visaul'" in said(write("run.seeds", [0]))
     raw["loss"]["terms"] = ["semantic"]
     assert (
-        "data.train names 'verbs-sen', which is not under data.datasets; there are pairs-seen, pairs-unseen, "
+        "data.train names 'pairs-sen', which is not under data.datasets; there are pairs-seen, pairs-unseen, "
         "verbs-unseen, colors-seen; "
-        "did you mean pairs-seen?" in said(write("data.train", ["verbs-sen"]))
+        "did you mean pairs-seen?" in said(write("data.train", ["pairs-sen"]))
     )
     raw["data"]["train"] = ["pairs-seen"]
     assert "run.seeds.1 is -1" in said(write("run.seeds", [0, -1]))
@@ -472,8 +472,8 @@ def test_names_that_differ_by_case_only_are_one_file_on_some_systems(write, raw)
     del raw["variants"]["AURL"]
     about = {"reader": "folders", "root": "x"}
     assert "data.datasets has the keys UCF and ucf, which" in said(write("data.datasets", {"ucf": about, "UCF": about}))
-    assert "data.datasets.Verbs-Seen has the name of a set of the built-in benchmark" in said(
-        write("data.datasets", {"Verbs-Seen": about})
+    assert "data.datasets.Pairs-Seen has the name of a set of the built-in benchmark" in said(
+        write("data.datasets", {"Pairs-Seen": about})
     )
 
 
