@@ -71,18 +71,11 @@ def summary():
     return markdown_table(["variant", "loss", *(f"`{name}`, top-1 % (95 %)" for name in tests)], rows)
 
 
-def durations():
-    """The minutes of ``make reproduce``, and the downloads and the disk space of the environment."""
-    minutes, size = (
-        frame("reports/tables/durations.csv"),
-        frame("reports/tables/installation.csv").set_index("what")["gb"],
-    )
-    total = minutes.loc[minutes["job"].str.contains("all, side by side"), "minutes"]
+def installation():
+    """The downloads and the disk space of the environment."""
+    size = frame("reports/tables/installation.csv").set_index("what")["gb"]
     download, disk = size["download"], size["environment"]
-    return (
-        f"`make reproduce` takes {total.min():.1f} to {total.max():.1f} minutes on two cores without a GPU. "
-        f"Its environment, installed on first use, takes {download:.1f} GB of downloads and {disk:.1f} GB on disk.\n"
-    )
+    return f"The environment, installed on first use, takes {download:.1f} GB of downloads and {disk:.1f} GB on disk.\n"
 
 
 def settings():
@@ -183,7 +176,9 @@ def cost():
     return markdown_table(["item", "cost", "source"], rows)
 
 
-TABLES = {f"{function.__name__}()": function for function in (summary, durations, settings, model, cost, beside_others)}
+TABLES = {
+    f"{function.__name__}()": function for function in (summary, installation, settings, model, cost, beside_others)
+}
 
 
 def main():

@@ -198,7 +198,7 @@ def imports(path):
             ],
             ["data", "encoders"],
         ),
-        (["aurl/training/*.py"], ["watch"]),
+        (["aurl/training/*.py"], ["watch", "encoders"]),
         (["aurl/**/*.py"], ["pipeline", "cluster", "encoders"]),
         (["benchmarks/*.py"], ["pipeline", "cluster", "test"]),  # one of them runs the tests
         (["tests/**/*.py"], ["test", "cluster", "encoders"]),
@@ -241,7 +241,8 @@ def test_the_workflow_runs_ci():
     jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
     steps = {name: job["steps"] for name, job in jobs.items()}
     commands = {name: [step["run"] for step in own if "run" in step] for name, own in steps.items()}
-    encoders = ['python -m pip install -e ".[test,encoders]"', "python -m pytest -n 0 tests/text/test_encoders.py"]
+    files = "tests/text/test_encoders.py tests/training/test_encoders.py tests/pipeline/test_clip.py"
+    encoders = ['python -m pip install -e ".[test,encoders]"', f"python -m pytest -n 0 {files}"]
     assert commands == {"ci": ["bash .ci/run"], "tests": ["make test PYTHON=python"], "encoders": encoders}
     assert steps["encoders"][-1]["env"] == {"AURL_TEST_ENCODERS": "1"}  # without it, the tests may be skipped
     pythons = [step["with"]["python-version"] for step in steps["ci"] if "with" in step]

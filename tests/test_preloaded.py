@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import preloaded
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes start as always")
@@ -46,7 +47,9 @@ def program(tmp_path, monkeypatch):
 @pytest.mark.parametrize("session", [False, True])
 def test_arguments_environment_folder_files_and_parent(program, session):
     path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
-    variables = os.environ | {"PATH": path, "PYTHONPATH": "/nowhere:/elsewhere", "COLOR": "red"}
+    kept = preloaded.CLIENT.settings or preloaded.settings(os.environ)  # other tests may have changed this process's
+    own = {key: value for key, value in os.environ.items() if not key.startswith(preloaded.SETTINGS)}
+    variables = own | kept | {"PATH": path, "PYTHONPATH": "/nowhere:/elsewhere", "COLOR": "red"}
     options = {"input": "some text", "start_new_session": session}
     forked = program(ABOUT, "one", "two", env=variables, **options)
     started = program(ABOUT, "one", "two", env=variables | ORDINARY, **options)

@@ -45,6 +45,7 @@ SETTINGS = ("ATEN_", "CUDA_", "GLIBC_", "LD_", "MALLOC_", "MKL_", "MPL", "OMP_",
 FREE = ("PYTHONPATH", "PYTHONUNBUFFERED")  # every process gets its own
 SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER
 KERNEL = "ipykernel_launcher"
+CLIENT = None  # of this process, once installed
 
 
 def settings(environment):
@@ -102,7 +103,9 @@ class _Client:
 
 def install(client=None):
     """Let this process start its children through a server of its own, which begins with the first of them."""
+    global CLIENT
     client, ordinary = client or _Client(), subprocess.Popen._execute_child
+    CLIENT = client
     signature = inspect.signature(ordinary)
 
     def execute_child(self, *given):

@@ -74,5 +74,5 @@ def test_every_chapter_has_its_results(tmp_path, monkeypatch):
     assert pd.read_csv(paths.SUMMARY)["variant"].tolist() == VARIANTS
     assert paths.SUMMARY_MARKDOWN.read_text().count("| web videos (test classes in it unknown) |") == 2
     assert len(pd.read_csv(paths.HEADS_RUNS)) == len(pd.read_csv(paths.HEADS_SWEEPS)) == 1
-    for name in ("figure1", "ablations", "sweeps", "evaluation-attention-0/film_strips-unseen"):
+    for name in ("figure1", "ablations", "training_curves", "evaluation-attention-0/film_strips-unseen"):
         assert (paths.FIGURES / f"{name}.png").stat().st_size > 1000

@@ -107,7 +107,8 @@ def features_of(train, test=None, backbone="features", **sections):
      {"kinetics": {"annotations": "kinetics.csv"}, "own": {"root": "/nowhere"}},  # own is not used
      {"model": {"backbone": "r3d_18"}},
      {"variants": {"big": BIG}},  # it is not run
-     {"variants": {"aurl": BIG | {"clip": {"frames": 16, "size": 224}}}, "heads": {"backbone": "e2e", "variants": ["e2e"]}},
+     {"variants": {"aurl": BIG | {"clip": {"frames": 16, "size": 224}}},
+      "heads": {"backbone": "e2e", "variants": ["e2e"]}},
      {"model": {"backbone": "s3d"}, "clip": {"frames": 13, "size": 209}},
      features_of("two"),
      features_of("two", "three", run={"variants": ["aurl", "classifier", "attention"]}),

@@ -63,6 +63,7 @@ def project(tmp_path_factory):
             "val_videos": 1,
             "proxies": {"folder": "data/proxies", "side": 32, "keyframe": 4, "crf": 20},
         },
+        "heads": {"backbone": "aurl"},
         "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 4, "classes": ["abseiling", "archery", "zumba"]},
     }
     lay_out(folder, change, "params.paper.yaml")
@@ -71,7 +72,7 @@ def project(tmp_path_factory):
 
 
 def test_parameters_are_valid_and_the_papers():
-    params = config.load(ROOT / "params.paper.yaml", "aurl")
+    params = config.load(ROOT / "params.paper.yaml", "aurl_released")
     assert params.train.epochs * params.train.steps == 58_500 and params.train.batch == 256
     assert (params.train.optimizer, params.train.lr, params.train.weight_decay) == ("sgd", 0.05, 1e-4)
     assert (params.clip.frames, params.clip.stride, params.clip.size, params.clip.crop) == (16, 1, 112, "squash")

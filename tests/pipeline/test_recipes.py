@@ -76,7 +76,7 @@ def failed(tmp_path_factory):
     lay_out(folder, {})
     tables = folder / "reports/tables"
     tables.mkdir(parents=True)
-    (tables / "heads_runs.csv").write_bytes((ROOT / "reports/tables/heads_runs.csv").read_bytes())
+    (tables / "ablations.csv").write_bytes((ROOT / "reports/tables/ablations.csv").read_bytes())
     todo = []
     for name, recipe in RECIPES.items():
         params, tries = (ROOT / "params.yaml").read_text(), []

@@ -28,7 +28,7 @@ def project(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data/local").mkdir(parents=True)
     for name in ("data/vectors", "data/embeddings", "data/descriptions.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import aurl.text.vectors
 from aurl import UserError, text
+from aurl.rendered import sets
 from aurl.rendered.motions import VERBS
 
 DATA = Path(__file__).parents[2] / "data"
@@ -281,7 +282,7 @@ def test_longest_part_describes_and_the_names_own_words_do_not():
 def test_every_verb_of_the_benchmark_has_a_description_with_vectors():
     sentences = text.load_sentences(DATA / "descriptions.yaml")
     vectors = text.WordVectors.load(DATA / "vectors/glove-6b-100d-actions.bin")
-    assert set(sentences) == set(VERBS)
+    assert set(sentences) == {*VERBS, *sets.THINGS, *sets.COLORS}
     found = text.embed_described(vectors, sorted(VERBS), sentences)
     assert len(np.unique(found.round(6), axis=0)) == len(VERBS)
 
