@@ -1,5 +1,6 @@
 """The check of an accelerator, on this CPU and at a tiny size."""
 
+import matplotlib.pyplot as plt
 import pytest
 from project import ROOT
 
@@ -23,7 +24,9 @@ def test_every_row_is_measured(benchmark, monkeypatch):
     assert (speeds["clips_per_second"] > 0).all() and (speeds["share_of_peak"] > 0).all()
     assert (speeds["hours"] * speeds["clips_per_second"] * 3600).to_numpy() == pytest.approx(58_500 * 256)
     assert module.markdown(table).count("\n| ") == len(rows)
-    assert len(module.draw(table).axes[0].lines) == 5
+    figure = module.draw(table)
+    assert len(figure.axes[0].lines) == 5
+    plt.close(figure)
 
 
 def test_rows_that_the_time_does_not_allow_are_left_out(benchmark):

@@ -43,7 +43,8 @@ def test_ranking_draws_a_strip_and_a_bar_for_each_class(video):
     assert [label.get_text() for label in chart.axes[0].get_yticklabels()] == ["$run$ <b>", "walk"]
     left = [ax.images[0].get_array()[0, 0, 0] for ax in strip.axes]
     assert left == sorted(left) and left[0] < left[-1]  # time runs to the right
-    assert figures.picture(figure).data.startswith(b"\x89PNG") and not plt.get_fignums()
+    assert figures.picture(figure).data.startswith(b"\x89PNG")
+    assert not plt.fignum_exists(figure.number)
 
 
 @pytest.fixture

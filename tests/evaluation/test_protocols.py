@@ -29,6 +29,15 @@ def features():
     }
 
 
+def test_each_word_of_a_name_counts_by_itself():
+    names = ["rolling ball", "rolling box", "falling ball"]
+    found = {"classes": np.eye(3, dtype=np.float32), "labels": np.array([0, 0, 0, 1])}
+    found["video"] = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]
+    words = protocols.word_accuracies(found, names)
+    assert words == {"first_word_top1": 0.5, "last_word_top1": 0.5}
+    assert protocols.word_accuracies(found, ["rolling ball", "roll", "falling ball"]) == {}
+
+
 def test_report_agrees_with_torchmetrics(features):
     report = protocols.report(features, bootstrap=200)
     scores, labels = torch.tensor(protocols.scores(features)), torch.tensor(features["labels"])

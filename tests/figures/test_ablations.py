@@ -27,6 +27,17 @@ def scattered(count, seeds, outlier=()):
     return table.assign(**dict(zip(("closeness", "dispersion", "top1"), values.T)))
 
 
+def test_training_curves_are_shares_of_guessing_and_named_once():
+    epochs = {"epoch": [1, 2, 3], "val_top1": [0.1, 0.3, 0.4]}
+    aurl = pd.DataFrame(epochs | {"synthetic": [2.0, 1.0, 0.1]})
+    histories = {("aurl", 0): aurl, ("aurl", 1): aurl, ("e2e", 0): pd.DataFrame(epochs)}
+    figure = ablations.training_curves(histories, 2.0)
+    accuracy, synthetic = figure.axes
+    assert len(accuracy.lines) == 3 and [text.get_text() for text in figure.legends[0].get_texts()] == ["aurl", "e2e"]
+    *curves, tenth = synthetic.lines
+    assert [list(line.get_ydata()) for line in curves] == [[1.0, 0.5, 0.05]] * 2 and set(tenth.get_ydata()) == {0.1}
+
+
 @pytest.mark.parametrize(("count", "seeds", "outlier"), [(3, 1, ()), (19, 3, ()), (6, 2, (1.6, 0.1, 0.1))])
 def test_every_variant_is_named_by_its_mean_and_no_line_goes_through_a_name(count, seeds, outlier):
     figure = ablations.closeness_dispersion(scattered(count, seeds, outlier))

@@ -86,6 +86,14 @@ def test_every_class_and_training_has_a_row_and_a_killed_run_goes_on_to_the_same
     assert [path.read_bytes() for path in (paths.HEADS, paths.HEADS_RUNS)] == before and counted.calls == 4
 
 
+def test_without_variants_the_tables_are_empty(project):
+    project(heads={"variants": [], "sweeps": {}})
+    heads.run()
+    for path in (paths.HEADS, paths.HEADS_RUNS, paths.HEADS_SWEEPS):
+        table = pd.read_csv(path)
+        assert table.empty and list(table)[:3] == ["set", "variant", "seed"]
+
+
 def test_variants_with_other_clips_or_backbones_are_left_out(project):
     project(heads={"variants": None})
     names = [params.variant for params in heads.trainable()]
