@@ -14,7 +14,7 @@ class UserError(Exception):
     """A mistake that the user can fix; its text is one sentence that names the thing and the fix."""
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     """`load`, `save_pretrained` and `push_to_hub`, imported when they are used; the method needs none of it."""
     if name in ("load", "save_pretrained", "push_to_hub"):
         return getattr(importlib.import_module("aurl.training.pretrained"), name)
