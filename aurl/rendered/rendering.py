@@ -21,7 +21,7 @@ from aurl.rendered.motions import Performance
 from aurl.rendered.solids import cast, paint
 
 
-def build(folder, params, names):
+def build(folder, params, names, verbs=None):
     """Render the videos of some sets below ``folder`` in parallel; returns rows of the manifest, sorted by ``id``.
 
     Anything else in the folders of all sets is removed, because it was made with other parameters. A video that was
@@ -31,6 +31,7 @@ def build(folder, params, names):
         folder: where the sets' folders are made; ``path`` in the manifest begins with it.
         params: the section ``verbs`` of ``params.yaml``.
         names: some of `aurl.rendered.sets.SETS`.
+        verbs: only videos of these verbs; of all by default.
 
     Returns:
         a table with the columns `aurl.data.manifest.COLUMNS`.
@@ -40,7 +41,7 @@ def build(folder, params, names):
     settings = params.seed, params.size, params.frames, params.fps
     versions = {name: version(name) for name in ("av", "numpy")}
     key = cache.key_of(code=cache.code_digest(__name__), settings=settings, versions=versions)
-    calls = [(Path(folder), video, key, *settings) for video in sets.videos(params, names)]
+    calls = [(Path(folder), video, key, *settings) for video in sets.videos(params, names, verbs)]
     manifest = pd.DataFrame(parallel(_render_file, calls, "rendering", "video"), columns=COLUMNS)
     return manifest.sort_values("id", ignore_index=True)
 

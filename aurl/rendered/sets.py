@@ -91,8 +91,11 @@ def classes(number):
     return {name: sorted(own) for name, own in zip(SETS, parts, strict=True)}
 
 
-def videos(params, names=SETS):
-    """The videos of the sets ``names`` in the fold ``params.fold``; ``params`` is the section ``verbs``."""
+def videos(params, names=SETS, verbs=None):
+    """The videos of the sets ``names`` in the fold ``params.fold``; ``params`` is the section ``verbs``.
+
+    With ``verbs``, only videos of these verbs.
+    """
     seen, _, _, colors = SETS
     found = []
     for name in names:
@@ -106,4 +109,4 @@ def videos(params, names=SETS):
             for place in places:
                 split = "test" if name not in (seen, colors) else "val" if place in held else "train"
                 found.append(Video(name, split, label, place))
-    return found
+    return [video for video in found if verbs is None or video.verb in verbs]
