@@ -6,7 +6,8 @@ writes reports/tables/learning_rates.csv and .md. Trainings see only the verbs t
 0. All other folds train on these verbs, so the search uses no video of a verb that is unseen there. Each class has four
 times as many videos as in the pipeline, so that an epoch has as many steps.
 
-A variant is trained at three rates for a third of the epochs. The score is top-1 on held-out videos. Variants with the
+A variant is trained at three rates for a third of the epochs, and at lower or higher ones while the best rate is the
+lowest or highest that was tried. The score is top-1 on held-out videos. Variants with the
 same loss terms share the rate of the first of them (`docs/protocol.md`). Trainings run side by side, one per core. A
 training that was finished before is taken over, and an interrupted one goes on. Other rows of the table stay.
 """
@@ -19,14 +20,15 @@ import joblib
 import pandas as pd
 
 from aurl import UserError, text
-from aurl.data.clips import Clips
+from aurl.data.clips import Clips, decode_once
 from aurl.project import config
 from aurl.project.files import write_bytes
 from aurl.project.markdown import markdown_table
 from aurl.rendered import rendering, sets
 from aurl.training import loop as training
 
-GRID = [1e-3, 3e-3, 1e-2]
+LADDER = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
+GRID = LADDER[2:5]  # tried first
 SHARE = 3  # a search takes this part of the epochs
 VIDEOS = 4  # times as many of each class as the pipeline has, whose training sets have four times as many verbs
 TABLE = Path("reports/tables/learning_rates.csv")
@@ -41,14 +43,33 @@ def main(arguments=None):
     parser.add_argument("--table", type=Path, default=TABLE, help="the CSV file to write; the Markdown lies beside it")
     options = parser.parse_args(arguments)
     variants = options.variants or first_of_each_loss(config.load(sections=["variants"]).variants)
-    table = pd.read_csv(options.table) if options.table.exists() else pd.DataFrame(columns=[*KEYS, "epochs", "val_top1"])
+    table = (
+        pd.read_csv(options.table) if options.table.exists() else pd.DataFrame(columns=[*KEYS, "epochs", "val_top1"])
+    )
     manifest = render(config.load(sections=["verbs"]).verbs, options.verbs)
-    calls = [joblib.delayed(measure)(manifest, options.verbs, variant, lr) for variant in variants for lr in GRID]
-    for row in joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(calls):
-        table = pd.concat([table, pd.DataFrame([row])]).drop_duplicates(KEYS, keep="last")
-        table = table.sort_values(KEYS, ignore_index=True)
-        write_bytes(options.table, table.to_csv(index=False).encode())
-        write_bytes(options.table.with_suffix(".md"), markdown(table).encode())
+    for split in ("train", "val"):  # here, and not by every process
+        opened(manifest, options.verbs, config.load(variant=variants[0]), [], split, None)
+    found = {variant: {} for variant in variants}
+    while rates := [(variant, lr) for variant, own in found.items() for lr in untried(own)]:
+        calls = [joblib.delayed(measure)(manifest, options.verbs, variant, lr) for variant, lr in rates]
+        for row in joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(calls):
+            found[row["variant"]][row["lr"]] = row["val_top1"]
+            table = pd.concat([table, pd.DataFrame([row])]).drop_duplicates(KEYS, keep="last")
+            table = table.sort_values(KEYS, ignore_index=True)
+            write_bytes(options.table, table.to_csv(index=False).encode())
+            write_bytes(options.table.with_suffix(".md"), markdown(table).encode())
+
+
+def untried(scores):
+    """The rates to try next; ``scores`` maps those that were tried to their accuracies.
+
+    >>> untried({}), untried({1e-3: 0.5, 3e-3: 0.6, 1e-2: 0.4}), untried({1e-3: 0.5, 3e-3: 0.6, 1e-2: 0.7})
+    ([0.001, 0.003, 0.01], [], [0.03])
+    """
+    if not scores:
+        return GRID
+    place = LADDER.index(max(scores, key=scores.get))
+    return [lr for lr in LADDER[max(place - 1, 0) : place + 2] if lr not in scores]
 
 
 def first_of_each_loss(variants):
@@ -74,16 +95,20 @@ def measure(manifest, fold, variant, lr):
     epochs = -(-params.train.epochs // SHARE)
     params.train = params.train.model_copy(update={"lr": lr, "epochs": epochs})
     names = sorted(manifest["class"].unique())
-    clips, val = (
-        Clips(manifest[manifest["split"] == split].reset_index(drop=True), names, params.clip, params.clip.segments, seed)
-        for split, seed in (("train", params.seed), ("val", None))
-    )
+    clips, val = (opened(manifest, fold, params, names, *how) for how in (("train", params.seed), ("val", None)))
     folder = TRAININGS / f"{fold}-{variant}-{lr:g}"
     vectors = text.open_source(**params.text.source).embed(names)
     history = training.train(params, clips, val, names, vectors, folder / "run", folder)
     return {
         "verbs": fold, "variant": variant, "lr": lr, "epochs": epochs, "val_top1": round(history["val_top1"].max(), 4)
     }  # fmt: skip
+
+
+def opened(manifest, fold, params, names, split, seed):
+    """The clips of one split, from frames that are decoded once."""
+    own = manifest[manifest["split"] == split].reset_index(drop=True)
+    frames = decode_once(own, params.clip.size, f"rates-{fold}-{split}", params.compute.cache_gb)
+    return Clips(own, names, params.clip, params.clip.segments, seed, frames)
 
 
 def markdown(table):
