@@ -68,7 +68,7 @@ def untried(scores):
     """
     if not scores:
         return GRID
-    place = LADDER.index(max(scores, key=scores.get))
+    place = LADDER.index(max(sorted(scores), key=scores.get))  # the lowest of equal ones
     return [lr for lr in LADDER[max(place - 1, 0) : place + 2] if lr not in scores]
 
 
