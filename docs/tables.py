@@ -20,9 +20,11 @@ from aurl.project.files import write_bytes
 from aurl.project.markdown import markdown_table
 
 SUMMARY = "reports/tables/ablations.csv"
+STUDY = "reports/studies/pairs"
 LOSSES = {  # in the README's table
     "aurl": "$L_S + L_C + L_{US}$, class generator of the text",
     "aurl_released": "$L_S + L_C + L_{US}$, class generator as released",
+    "visual_centers": "$L_S + L_C$",
     "contrastive": "$L_S$",
     "e2e": "the baseline: regression onto fixed word vectors",
 }
@@ -57,18 +59,29 @@ def frame(path):
 
 
 def summary():
-    """The README's table: top-1 of the default run's variants on both test sets, with intervals over classes."""
-    table = frame(SUMMARY)
+    """The README's table: top-1 of the main variants over the confirmatory folds, with intervals."""
+    table = frame(f"{STUDY}/summary.csv")
     tests = list(table["set"].unique())
     rows = []
     for variant, own in table.groupby("variant", sort=False):
-        cells = [
-            f"{100 * row.top1:.1f} ({100 * row.top1_classes_low:.1f} to {100 * row.top1_classes_high:.1f}), "
-            f"{row.top1 / row.chance:.0f} times chance"
-            for row in own.set_index("set").loc[tests].itertuples()
-        ]
-        rows.append([f"`{variant}`", LOSSES[variant], *cells])
+        if variant in LOSSES:
+            cells = [
+                f"{100 * row.top1:.1f}"
+                + (f" ({100 * row.low:.1f} to {100 * row.high:.1f})" if row.low == row.low else "")  # not NaN
+                + f", {row.times:.0f} times chance"
+                for row in own.set_index("set").loc[tests].itertuples()
+            ]
+            rows.append([f"`{variant}`", LOSSES[variant], *cells])
     return markdown_table(["variant", "loss", *(f"`{name}`, top-1 % (95 %)" for name in tests)], rows)
+
+
+def verdict():
+    """How many of the paper's claims hold on each test set of the study."""
+    gains = frame(f"{STUDY}/gains.csv")
+    return "".join(
+        f"- `{row.set}`, {row.folds}: {read(f'{STUDY}/{row.set}-claims.md').splitlines()[0]}\n"
+        for row in gains.itertuples()
+    )
 
 
 def installation():
@@ -176,9 +189,8 @@ def cost():
     return markdown_table(["item", "cost", "source"], rows)
 
 
-TABLES = {
-    f"{function.__name__}()": function for function in (summary, installation, settings, model, cost, beside_others)
-}
+MADE_HERE = summary, verdict, installation, settings, model, cost, beside_others
+TABLES = {f"{function.__name__}()": function for function in MADE_HERE}
 
 
 def main():

@@ -1,4 +1,4 @@
-"""The paper's claims as comparisons that can fail: each ends as "holds", "does not hold" or "undecided".
+"""The paper's claims as comparisons that can fail: each ends as "holds", "refuted" or "undecided".
 
 Claims about a part of the method compare two variants that differ in it alone, each with the learning rate that is best
 for its loss (`aurl.evaluation.differences`). Observations about the two metrics ask whether variants with more
@@ -15,7 +15,7 @@ from aurl.evaluation.differences import LEVEL, difference, holm, p_text
 from aurl.losses import NAMELESS
 from aurl.project.markdown import markdown_table
 
-CLAIMS = [  # of the paper: what is claimed, the variant that has it, and the one that lacks it (docs/protocol.md)
+CLAIMS = [  # of the paper, as (claim, variant, baseline); docs/protocol.md fixed them before the runs
     ("AURL beats E2E", "aurl", "e2e"),
     ("uniformity helps", "contrastive", "alignment"),
     ("learning the class encoder helps", "contrastive", "frozen"),
@@ -26,7 +26,7 @@ CLAIMS = [  # of the paper: what is claimed, the variant that has it, and the on
     ("AURL beats a center loss", "aurl", "center_loss"),
     ("AURL beats ER's descriptions", "aurl", "er"),
 ]
-CONTROLS = [  # the same of other methods, each on the clips, data and backbone that the first one sees
+CONTROLS = [  # AURL against other methods, with the same clips, data and backbone for both
     ("AURL beats attributes before semantics", "aurl", "attributes"),
     ("AURL beats a classifier that ignores class names", "aurl", "classifier"),
     ("AURL beats attention over clips", "aurl_segments", "attention"),
@@ -42,7 +42,7 @@ OBSERVATIONS = [  # chosen after results were seen
     ("synthetic classes help, extrapolated", "extrapolate", "visual_centers"),
 ]
 TABLES = {"claim of the paper": CLAIMS, "control": CONTROLS, "observation": OBSERVATIONS}
-METRICS = [  # what is claimed, the metric, and the sign that its correlation with accuracy should have
+METRICS = [  # as (claim, metric, expected sign of its correlation with accuracy)
     ("accuracy goes with dispersion", "dispersion", 1),
     ("accuracy goes with closeness", "closeness", -1),
 ]
@@ -64,7 +64,7 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
 
     Returns:
         The columns ``kind``, a key of `TABLES`; ``claim``; ``before``, the difference on the exploratory fold in
-        [-1, 1], NaN without one; ``evidence``; ``p``; and ``verdict``: "holds", "does not hold" or "undecided".
+        [-1, 1], NaN without one; ``evidence``; ``p``; and ``verdict``: "holds", "refuted" or "undecided".
     """
     rows, confirm = [], classes[classes["study"] != EXPLORATORY]
     explored = classes[classes["study"] == EXPLORATORY]
@@ -90,13 +90,15 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
     table = pd.DataFrame(rows, columns=["kind", "claim", "before", "evidence", "p", "agrees"])
     table["p"] = table.groupby("kind")["p"].transform(lambda p: holm(p.to_numpy(float)))
     agrees = table.pop("agrees").astype(bool)
-    table["verdict"] = np.where(table["p"] < LEVEL, np.where(agrees, "holds", "does not hold"), "undecided")
+    table["verdict"] = np.where(table["p"] < LEVEL, np.where(agrees, "holds", "refuted"), "undecided")
     return table
 
 
 def learn_classes(variants):
-    """The names of those ``variants``, a mapping to their parameters, whose loss learns class features from words, to
-    compare with videos by their cosine."""
+    """The variants that learn class features from words and compare them with videos by the cosine, as a set of names.
+
+    ``variants`` maps a name to its parameters.
+    """
     return {
         name
         for name, params in variants.items()
@@ -106,8 +108,10 @@ def learn_classes(variants):
 
 
 def _correlated(means, own, claim, metric, sign, resamples, seed):
-    """Whether a metric's means over trainings rank the variants in ``own``, some of those in ``means``, as their
-    accuracies do."""
+    """Whether a metric and accuracy, as means over trainings, rank the variants of ``own`` in the same order.
+
+    ``means`` has all variants; ``own`` those that learn class features.
+    """
 
     def correlation(values):
         return stats.spearmanr(values, own["top1"]).statistic
@@ -147,7 +151,7 @@ def _points(difference):
 def _count(table):
     """How many claims of the paper end in which way, in a sentence."""
     table, parts = table[table["kind"] == next(iter(TABLES))], []
-    for verdict, one, several in (("holds", "holds", "hold"), ("does not hold", "is refuted", "are refuted")):
+    for verdict, one, several in (("holds", "holds", "hold"), ("refuted", "is refuted", "are refuted")):
         own = table.loc[table["verdict"] == verdict, "claim"].tolist()
         named = f" ({'; '.join(own)})" if own else ""
         parts.append(f"{len(own) or 'none'} {several if len(own) > 1 else one}{named}")

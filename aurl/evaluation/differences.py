@@ -83,10 +83,30 @@ def difference(table, variant, baseline):
 
     ``table`` has a row for each class and training: ``variant, study, seed, class, group, top1``.
     """
+    paired = _paired(table, variant, baseline)
+    return estimate(paired["top1"] - paired["top1_baseline"], paired["group"], _trainings(paired))
+
+
+def gain(table, variant, baseline):
+    """`Estimate` of the relative gain, mean top-1 of the variant over that of the baseline, minus 1.
+
+    The interval is that of a linearized ratio (delta method), with the variance of `estimate`. All numbers are NaN for
+    a baseline with an accuracy of 0. ``table`` is that of `difference`.
+    """
+    paired = _paired(table, variant, baseline)
+    ours, theirs = paired["top1"], paired["top1_baseline"]
+    if not theirs.any():
+        return Estimate(*[np.nan] * 4)
+    ratio = ours.mean() / theirs.mean()
+    about = estimate((ours - ratio * theirs) / theirs.mean(), paired["group"], _trainings(paired))
+    return Estimate(ratio - 1, ratio - 1 + about.low, ratio - 1 + about.high, difference(table, variant, baseline).p)
+
+
+def _paired(table, variant, baseline):
+    """The rows of classes and trainings that both variants have, with ``top1`` and ``top1_baseline``."""
     keys = ["study", "seed", "class", "group"]
     ours, theirs = (table.loc[table["variant"] == name, [*keys, "top1"]] for name in (variant, baseline))
-    paired = ours.merge(theirs, on=keys, suffixes=("", "_baseline"))
-    return estimate(paired["top1"] - paired["top1_baseline"], paired["group"], _trainings(paired))
+    return ours.merge(theirs, on=keys, suffixes=("", "_baseline"))
 
 
 def differences(table, pairs):

@@ -8,19 +8,25 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
-from aurl.evaluation.differences import accuracy, differences, group_of, p_text
+from aurl.evaluation.differences import accuracy, difference, group_of
 from aurl.project.markdown import markdown_table
 
 RUN = ["variant", "seed"]
 
 
 def read(studies, name):
-    """The rows of the test set ``name`` in the tables that `aurl.pipeline.studies` left.
+    """The accuracy of every class of the test set ``name`` in every training of a study, as one table.
 
-    ``studies`` maps a fold to its tables: its own, and those of trainings that were added to it. Further columns are
-    ``study``, the fold; ``group``, that of the class (`aurl.evaluation.differences.group_of`); and ``chance``, that of
-    guessing among the fold's classes. Raises UserError for a file that is missing or no such table, for a training that
-    occurs twice with a class, and for trainings that not all folds have.
+    Args:
+        studies: maps a fold to the files ``classes.csv`` of its runs (`aurl.pipeline.studies`).
+        name: the test set.
+
+    Returns:
+        The columns ``variant, seed, class, top1, top5``; ``study``, the fold; ``group`` of the class
+        (`aurl.evaluation.differences.group_of`); and ``chance``, the chance level among the fold's classes.
+
+    Raises UserError for a file that is missing or is no such table, for a training that occurs twice with a class, and
+    for folds with different trainings.
     """
     places = [(place, file) for place, files in studies.items() for file in files]
     table = pd.concat([_rows(file, name).assign(study=place) for place, file in places], ignore_index=True)
@@ -82,15 +88,15 @@ def comparable(table, variant, baseline):
 
 
 def markdown(table, method, minutes):
-    """`summary`, and each other variant against ``method``, as one Markdown table; accuracies in percent.
+    """`summary`, and each other variant's difference from ``method``, as one Markdown table; accuracies in percent.
 
     ``minutes`` maps a variant to how long a training took, in the mean; without any, there is no such column.
     """
     others = [name for name in table["variant"].unique() if name != method and comparable(table, method, name)]
-    versus = differences(table, [(name, method) for name in others]).set_index("variant")
+    versus = {name: difference(table, name, method) for name in others}
     cost = ["minutes"] if len(minutes) else []
     columns = ["variant", "seeds", "top-1 % (95 %)", "times chance (95 %)", "top-5 %", *cost]
-    columns += [f"variant − {method}, points (95 %)", "p", ""]
+    columns += [f"variant − {method}, points (95 %)"]
     rows = []
     for row in summary(table).itertuples():
         cells = [
@@ -101,12 +107,8 @@ def markdown(table, method, minutes):
             f"{100 * row.top5:.1f}",
             *([f"{minutes[row.variant]:.1f}" if row.variant in minutes else "–"] if cost else []),
         ]
-        if row.variant in versus.index:
-            other = versus.loc[row.variant]
-            cells += [_with_interval("{:+.1f}", 100 * other.points, 100 * other.low, 100 * other.high)]
-            cells += [p_text(other.p), other.verdict]
-        else:
-            cells += ["–", "–", ""]
+        other = versus.get(row.variant)
+        cells += [_with_interval("{:+z.1f}", *(100 * value for value in other[:3])) if other else "–"]
         rows.append(cells)
     return markdown_table(columns, rows)
 

@@ -330,5 +330,5 @@ def generalized(seen, unseen, same):
 
 
 def rounded(figures):
-    """Round to four digits for files; adding 0 turns -0 into 0."""
-    return {name: round(float(value), 4) + 0 for name, value in figures.items()}
+    """Round to four digits for files, and the chance level of many classes to six; adding 0 turns -0 into 0."""
+    return {name: round(float(value), 6 if name == "chance" else 4) + 0 for name, value in figures.items()}

@@ -120,6 +120,73 @@ def accuracy_and_metrics(runs, chance, title):
     return figure
 
 
+STEPS = {  # of the paper's ablation: variants and their labels, one loss after the other
+    "e2e": "E2E",
+    "contrastive": "$L_S$",
+    "visual_centers": "$L_S + L_C$",
+    "aurl": "$L_S + L_C + L_{US}$\n(text)",
+    "aurl_released": "$L_S + L_C + L_{US}$\n(released)",
+}
+
+
+def staircase(summary, title):
+    """Top-1 of the baseline and of the losses added one by one, with 95 % intervals, a panel per test set.
+
+    Args:
+        summary: rows of `aurl.evaluation.folds.summary`, with a further column ``set``.
+        title: the folds.
+    """
+    sets = summary["set"].unique()
+    figure, axes = grid(len(sets), 2, 5.6, 3.6)
+    for ax, name in zip(axes, sets):
+        own = summary[summary["set"] == name].set_index("variant")
+        own = own.loc[[variant for variant in STEPS if variant in own.index]]
+        own[["low", "high"]] = own[["low", "high"]].clip(0, 1)  # NaN with a single training, which has no interval
+        ax.bar(range(len(own)), own["top1"], color="C0", alpha=0.55, width=0.7)
+        ends = [own["top1"] - own["low"], own["high"] - own["top1"]]
+        ax.errorbar(range(len(own)), own["top1"], yerr=ends, fmt="none", color="black", capsize=4)
+        ax.set_xticks(range(len(own)), [STEPS[variant] for variant in own.index], fontsize=9)
+        ax.set_title(name, pad=16, parse_math=False)
+        ax.axhline(own["chance"].mean(), label="chance", **CHANCE)
+        ax.grid(axis="x", visible=False)
+        ax.set_ylim(0, None)
+        percent_axis(ax.yaxis)
+    axes[0].set_ylabel(AXES["top1"])
+    axes[0].legend(loc="upper left")
+    figure.suptitle(f"{title}, 95 % intervals over verbs and trainings")
+    return figure
+
+
+def seen_and_unseen(runs, seen, title):
+    """Top-1 on unseen classes against held-out videos of seen ones, a named dot per variant and pale ones per training.
+
+    Args:
+        runs: a row per set and training, with ``set``, ``variant``, ``study``, ``seed`` and ``top1``.
+        seen: the training set's name in ``set``.
+        title: the folds.
+    """
+    keys = ["variant", "study", "seed"]
+    known = runs[runs["set"] == seen].set_index(keys)["top1"].rename("seen")
+    tests = [name for name in runs["set"].unique() if name != seen]
+    figure, axes = grid(len(tests), 2, 5.2, 4.4)
+    for ax, name in zip(axes, tests):
+        own = runs[runs["set"] == name].join(known, on=keys).groupby("variant", sort=False)[["seen", "top1"]]
+        for _, rows in own:
+            ax.scatter(*rows.to_numpy().T, color="C0", s=14, alpha=0.4, linewidth=0, zorder=2)
+        means = own.mean()
+        ax.scatter(*means.to_numpy().T, color="C0", s=40, edgecolor="white", linewidth=0.6, zorder=3)
+        ax.set(xlabel="top-1, held-out videos of seen classes", xlim=(0, None), ylim=(0, None))
+        ax.set_title(name, parse_math=False)
+        ax.margins(0.15)
+        percent_axis(ax.xaxis)
+        percent_axis(ax.yaxis)
+        figure.canvas.draw()
+        label_points(ax, means.to_numpy(), means.index)
+    axes[0].set_ylabel(AXES["top1"])
+    figure.suptitle(f"{title} (pale: one training)")
+    return figure
+
+
 def parameter_sweeps(runs, chance, title):
     """Top-1 against the values of each parameter: trainings as dots, means joined, a square at the variant's value.
 

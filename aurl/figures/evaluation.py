@@ -13,7 +13,7 @@ from aurl.text import principal
 
 RIGHT, WRONG = "C1", "C0"  # colors of the bars of class names
 SEEN, UNSEEN = "C0", "C1"  # and of the dots of classes
-NAMED_PAIRS = 4  # pairs of classes that are named
+NAMED_PAIRS = 3  # in each space
 ENDS = 15  # best and worst classes that are named
 
 

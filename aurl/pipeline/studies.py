@@ -8,8 +8,8 @@ a workspace in ``build/ablations`` and leaves tables in ``reports/studies/RUN``:
 every training, and ``classes.csv``, the accuracy of every class in every training. If the study has a section
 ``heads``, the stage of that name gives ``heads_runs.csv`` and ``heads_classes.csv``, the same for many more trainings
 on the fixed features of one backbone, and ``heads_sweeps.csv``, where one parameter of one variant has other values.
-`bring_together` combines all folds of a study in ``reports/studies/STUDY``. The workspaces share the caches, so no
-training is repeated. Stages run side by side, whatever study they belong to.
+`aurl.pipeline.combine` brings all folds of a study together in ``reports/studies/STUDY``. The workspaces share the
+caches, so no training is repeated. Stages run side by side, whatever study they belong to.
 
 With ``adds_to`` a study adds trainings to another one, such as more seeds of a few variants: it has a ``run`` of its
 own and all other parameters and the folds of that study. If it has a section ``heads``, it adds heads in the same way.
@@ -21,7 +21,6 @@ import argparse
 import json
 import os
 import shutil
-import sys
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -30,17 +29,16 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from aurl import UserError, figures, text
-from aurl.evaluation import claims, folds, protocols
-from aurl.figures import ablations, evaluation
+from aurl import UserError
 from aurl.pipeline import reproduce
 from aurl.pipeline.check import check, known_classes
+from aurl.pipeline.combine import FIGURES, WORDS, bring_together
 from aurl.pipeline.reproduce import Job, at_once, run_as_command, side_by_side
 from aurl.project import config, paths
 from aurl.project.files import write_bytes
 from aurl.training import checkpoints
 
-WORKSPACES, RESULTS = Path("build/ablations"), Path("reports/studies")
+WORKSPACES = Path("build/ablations")
 PROJECT = [
     "aurl",
     "notebooks",
@@ -58,8 +56,6 @@ HEADS = {
     "reports/tables/heads_runs.csv": "heads_runs.csv",
     "reports/tables/heads_sweeps.csv": "heads_sweeps.csv",
 }
-FIGURES = ["top1", "top5", "gzsl_harmonic", "closeness", "dispersion"]  # of a training, on a test set
-WORDS = ["first_word_top1", "last_word_top1"]  # the same where class names have several words
 
 
 def run(*studies):
@@ -98,113 +94,13 @@ def _write_tables(name):
     """Keep what a study's trainings came to."""
     own = config.load(WORKSPACES / name / "params.yaml", sections=["run", "data"])
     for table, make in TABLES.items():
-        write_bytes(RESULTS / name / table, make(WORKSPACES / name, own).to_csv(index=False).encode())
+        write_bytes(paths.STUDIES / name / table, make(WORKSPACES / name, own).to_csv(index=False).encode())
 
 
 def _bring_back(name, files):
     """Keep what the last stages of a study left among its results; ``files`` maps their paths to other names."""
     for source, target in files.items():
-        write_bytes(RESULTS / name / target, (WORKSPACES / name / source).read_bytes())
-
-
-def bring_together():
-    """Combine the runs of every study that have results: the tables and pictures of each in ``reports/studies/STUDY``.
-
-    For every test set there are ``SET.md``, a table of variants; ``SET-claims.md``, the verdicts; ``SET-classes.png``,
-    the accuracy of every class; ``SET-distance.png``, the same against the distance to the nearest seen class; and
-    ``SET-metrics.png``, accuracy against dispersion and closeness. Heads on fixed features have the same, as
-    ``SET-heads.md`` and so on, with the sweeps in ``SET-heads-sweeps.png``. Trainings that were added to a study count
-    when all of its folds with results have them. Says so where folds were run with different variants or seeds.
-    """
-    found, learned = config.studies(), claims.learn_classes(config.load_all())
-    for key in dict.fromkeys(study.key for study in found.values() if study.base is None):
-        for kind in ("", "heads"):
-            part = f"{kind}_" if kind else ""
-            folds_of = {
-                config.study(name)["verbs"]["fold"]: [name, *(own for own in found if found[own].base == name)]
-                for name, study in found.items()
-                if study.key == key and study.base is None and (RESULTS / name / f"{part}classes.csv").exists()
-            }
-            added = [
-                {found[name].key for name in own if (RESULTS / name / f"{part}classes.csv").exists()}
-                for own in folds_of.values()
-            ]
-            everywhere = set.intersection(*added) if added else set()
-            runs = {fold: [name for name in own if found[name].key in everywhere] for fold, own in folds_of.items()}
-            for test in config.study(runs[min(runs)][0])["data"]["test"] if runs else ():
-                try:
-                    _combine(key, test, kind, runs, learned)
-                except UserError as error:  # what was run is not lost, only not brought together
-                    print(f"aurl: no table of {test} over the folds of {key}: {error}", file=sys.stderr)
-
-
-def _combine(key, test, kind, runs, learned):
-    """Write the tables and pictures of one test set; ``runs`` maps a fold to the runs with its trainings."""
-    stem, part = (f"{test}-{kind}", f"{kind}_") if kind else (test, "")
-    stem = f"{key}/{stem}"
-    table = folds.read(
-        {fold: [RESULTS / name / f"{part}classes.csv" for name in own] for fold, own in runs.items()}, test
-    )
-    kinds = {"set": str, "variant": str, "value": str}  # the values of different parameters are written differently
-
-    def together(file):
-        parts = [
-            pd.read_csv(RESULTS / name / file, dtype=kinds).assign(study=fold)
-            for fold, own in runs.items()
-            for name in own
-        ]
-        parts = pd.concat(parts)
-        return parts[parts["set"] == test]
-
-    trainings = together(f"{part}runs.csv")
-    cost = trainings.groupby("variant")["seconds"].mean() / 60 if "seconds" in trainings else {}
-    method = table["variant"].iloc[0]
-    write_bytes(RESULTS / f"{stem}.md", folds.markdown(table, method, cost).encode())
-    verdicts = claims.markdown(claims.decide(table, trainings, learned))
-    write_bytes(RESULTS / f"{stem}-claims.md", verdicts.encode())
-    means = trainings.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()
-    chance, among = table["chance"].mean(), f"fold{'s' * (len(runs) > 1)} {', '.join(map(str, sorted(runs)))}"
-    figure = ablations.accuracy_and_metrics(means, chance, f"{test}, {among}")
-    figures.save(figure, f"../{RESULTS.name}/{stem}-metrics")
-    if kind:
-        sweeps = together("heads_sweeps.csv")
-        if len(sweeps):
-            keys = ["parameter", "value", "seed"]
-            sweeps = sweeps.groupby(keys, sort=False)[["chosen", "top1"]].mean().reset_index()
-            figure = ablations.parameter_sweeps(sweeps, chance, f"{test}, {among}")
-            figures.save(figure, f"../{RESULTS.name}/{stem}-sweeps")
-        return
-    accuracy = folds.per_class(table, method)
-    title = f"{method} on {test}, {among}: {len(accuracy)} classes"
-    figure = evaluation.class_accuracies(accuracy.to_numpy(), list(accuracy.index), chance, title)
-    figures.save(figure, f"../{RESULTS.name}/{stem}-classes")
-    near = [_nearest_seen(own[0], test) for own in runs.values()]
-    if all(own is not None for own in near):
-        near = pd.concat(near).groupby("class", as_index=False).first().merge(accuracy.reset_index(), on="class")
-        title = f"{method} on {test}, {among}"
-        figure = evaluation.semantic_distance({title: near}, {title: chance})
-        figures.save(figure, f"../{RESULTS.name}/{stem}-distance")
-
-
-def _nearest_seen(study, test):
-    """What `aurl.evaluation.protocols.nearest_seen` says of a study's test set and of those training classes that
-    its chapter 2
-    keeps; None where only folders tell the classes."""
-    params = config.Sections.model_validate(config.study(study))
-    labels = {name: known_classes(name, params) for name in params.data.train + params.data.test}
-    if None in labels.values():
-        return None
-    source = text.open_source(**params.text.source)
-    sentences = text.load_sentences(params.text.descriptions) if params.text.describe else None
-
-    def embedded(*sets):
-        own = {label.name: label for name in sets for label in labels[name]}
-        spoken = [label.words if source.column == "words" else label.name for label in own.values()]
-        return list(own), text.embed_described(source, spoken, sentences) if sentences else source.embed(spoken)
-
-    tests = {name: embedded(name) for name in params.data.test}
-    far, _ = text.without_overlap(embedded(*params.data.train), tests, params.text.overlap)
-    return protocols.nearest_seen(text.share(*far, params.text.share, params.sphere.classes), tests[test])
+        write_bytes(paths.STUDIES / name / target, (WORKSPACES / name / source).read_bytes())
 
 
 def _classes(workspace, params):

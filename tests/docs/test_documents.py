@@ -9,6 +9,7 @@ import json
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import tomllib
 from importlib.util import find_spec
@@ -24,6 +25,7 @@ from project import ROOT
 
 from aurl import UserError, backbones, generator, losses, metrics
 from aurl.classify import command as classify
+from aurl.pipeline import combine
 from aurl.project import config, paths
 
 TABLES = runpy.run_path(str(ROOT / "docs/tables.py"))
@@ -106,6 +108,7 @@ def test_prose_on_results_has_no_number_of_its_own(page):
         "0.05",
         "0",
         "1",
+        "2",
         "3",
         "4",
         "45",
@@ -149,6 +152,18 @@ def test_no_model_of_a_study_stopped_before_its_synthetic_classes_were_learned()
         assert history["synthetic"].iloc[-1] < 0.1 * np.log(360)
     for table in runs:
         assert table["synthetic"].dropna().max() < 0.1
+
+
+def test_tables_and_pictures_of_studies_are_what_their_runs_give(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "reports/studies", tmp_path / "reports/studies")
+    for name in ("params.yaml", "data"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    combine.bring_together()
+    made = {path.relative_to(tmp_path) for path in (tmp_path / "reports/studies").glob("*/*.*")}
+    assert made == {path.relative_to(ROOT) for path in (ROOT / "reports/studies").glob("*/*.*")}
+    for path in made:
+        assert (tmp_path / path).read_bytes() == (ROOT / path).read_bytes(), path
 
 
 # --- the README --------------------------------------------------------------------------------------

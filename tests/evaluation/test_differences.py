@@ -140,3 +140,21 @@ def test_pairing_makes_a_difference_surer_than_either_accuracy():
 def test_holm_by_hand():
     assert differences.holm(np.array([0.01, 0.04, 0.03])).tolist() == pytest.approx([0.03, 0.06, 0.06])
     assert len(differences.holm(np.array([]))) == 0
+
+
+def test_gain_is_the_ratio_of_means_and_its_interval_that_of_a_bootstrap_over_classes():
+    """The trainings are alike here, so that classes are the only source of variation."""
+    rng, classes = np.random.default_rng(0), np.arange(400)
+    accuracy = {"aurl": rng.uniform(0.3, 0.7, 400), "e2e": rng.uniform(0.1, 0.3, 400)}
+    table = pd.concat(
+        pd.DataFrame({"variant": name, "study": 1, "seed": seed, "class": classes, "group": classes, "top1": own})
+        for name, own in accuracy.items()
+        for seed in range(2)
+    )
+    found = differences.gain(table, "aurl", "e2e")
+    assert found.mean == pytest.approx(accuracy["aurl"].mean() / accuracy["e2e"].mean() - 1)
+    drawn = rng.integers(0, 400, (4000, 400))
+    ratios = accuracy["aurl"][drawn].mean(axis=1) / accuracy["e2e"][drawn].mean(axis=1) - 1
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(ratios, [0.025, 0.975])), abs=0.02)
+    nothing = table.assign(top1=table["top1"].where(table["variant"] == "aurl", 0))
+    assert np.isnan(differences.gain(nothing, "aurl", "e2e")).all()

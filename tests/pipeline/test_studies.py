@@ -2,22 +2,19 @@
 
 import configparser
 import os
-import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from aurl import UserError, text
+from aurl import UserError
 from aurl.pipeline import studies as ablations
 from aurl.pipeline.check import check
 from aurl.pipeline.reproduce import Job
 from aurl.project import config
 from aurl.rendered import sets
-from aurl.text import WordVectors
 
 ROOT = Path(__file__).parents[2]
 
@@ -154,117 +151,6 @@ def test_failing_stage_gives_its_own_sentence(project, capfd):
     ):
         Job(ablations.WORKSPACES / "pairs-1", "repro", "no_such_stage", name="none").run()
     assert "no_such_stage" in capfd.readouterr().err
-
-
-FIGURES = {"top5": 1.0, "gzsl_harmonic": 0.1, "closeness": 0.5, "dispersion": 0.2}
-
-
-def leave(project, name, accuracy, seed=0, kind="", labels="ab", test="verbs-unseen"):
-    """The tables of a run whose variants have an ``accuracy`` on every class of ``test``."""
-    folder = project / "reports/studies" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [{"set": test, "variant": v, "seed": seed, "videos": 4, "top1": t, "top5": 1.0} for v, t in accuracy.items()]
-    classes = pd.DataFrame([row | {"class": f"{label} ball"} for row in rows for label in labels])
-    runs = pd.DataFrame([row | FIGURES for row in rows])
-    if kind:
-        runs.assign(parameter="loss.scale", value=10, chosen=True).to_csv(folder / "heads_sweeps.csv", index=False)
-    else:
-        runs = runs.assign(seconds=90 + 60 * seed)
-    classes.to_csv(folder / f"{kind}classes.csv", index=False)
-    runs.to_csv(folder / f"{kind}runs.csv", index=False)
-
-
-def test_folds_of_a_study_are_brought_together_as_far_as_they_were_run(project):
-    study = {"data": {"test": ["verbs-unseen"]}, "folds": [1, 2]}
-    write(project, studies={"one": study, "more": {"adds_to": "one", "run": {"seeds": [1]}}, "three": {}})
-    ablations.bring_together()
-    assert not (project / "reports/studies").exists()
-
-    leave(project, "one-1", {"aurl": 0.75, "e2e": 0.25})
-    ablations.bring_together()
-    table = (project / "reports/studies/one/verbs-unseen.md").read_text()
-    assert "| aurl | 1 | 75.0 | 1.5 | 100.0 | 1.5 | – | – |" in table  # one training has no interval
-    leave(project, "one-2", {"aurl": 0.75, "e2e": 0.25}, labels="cd")
-    leave(project, "one-1", {"aurl": 0.75, "e2e": 0.25}, kind="heads_")
-    ablations.bring_together()
-    table = (project / "reports/studies/one/verbs-unseen.md").read_text()
-    assert "| aurl | 1 | 75.0 (75.0 to 75.0) | 1.5 (1.5 to 1.5) | 100.0 | 1.5 | –" in table
-    assert "| -50.0 (-50.0 to -50.0) | 0.500 | undecided |" in table  # two trainings cannot decide
-    claims = (project / "reports/studies/one/verbs-unseen-claims.md").read_text()
-    assert "| AURL beats E2E | – | aurl − e2e: +50.0 points (+50.0 to +50.0) |" in claims
-    heads = (project / "reports/studies/one/verbs-unseen-heads.md").read_text()
-    assert "| aurl | 1 | 75.0 | 1.5 | 100.0 | – | – |" in heads
-    assert "minutes" in table and "minutes" not in heads  # no cost, as bytes must repeat
-    for picture in ("-classes.png", "-metrics.png", "-heads-metrics.png", "-heads-sweeps.png"):
-        assert (project / f"reports/studies/one/verbs-unseen{picture}").stat().st_size > 1000
-
-    # Trainings that a study adds count when all folds have them.
-    leave(project, "one-1-more", {"aurl": 0.25}, seed=1)
-    ablations.bring_together()
-    assert (project / "reports/studies/one/verbs-unseen.md").read_text() == table
-    leave(project, "one-2-more", {"aurl": 0.25}, seed=1, labels="cd")
-    ablations.bring_together()
-    table = (project / "reports/studies/one/verbs-unseen.md").read_text()
-    assert re.search(r"\| aurl \| 2 \| 50\.0 \(.*\) \| 1\.0 \(.*\) \| 100\.0 \| 2\.0 \| –", table)
-    assert "| e2e | 1 | 25.0 " in table and "| -50.0 (-50.0 to -50.0) | 0.500 | undecided |" in table  # by seed 0
-    assert (project / "reports/studies/one/verbs-unseen-heads.md").read_text() == heads
-
-    # It may add heads, too.
-    leave(project, "one-1-more", {"tarn": 0.5}, kind="heads_")
-    ablations.bring_together()
-    heads = (project / "reports/studies/one/verbs-unseen-heads.md").read_text()
-    for row in ("aurl | 1 | 75.0", "e2e | 1 | 25.0", "tarn | 1 | 50.0"):
-        assert f"| {row} |" in heads
-
-
-def test_folds_with_other_variants_are_not_brought_together(project, capsys):
-    write(project, studies={"one": {"data": {"test": ["verbs-unseen"]}, "folds": [0, 1]}})
-    leave(project, "one-0", {"aurl": 0.5})
-    leave(project, "one-1", {"e2e": 0.5}, labels="cd")
-    ablations.bring_together()
-    assert "no table of verbs-unseen over the folds of one: the folds do not have the same" in capsys.readouterr().err
-    assert not (project / "reports/studies/one").exists()
-
-
-def test_studies_in_other_semantic_spaces_have_results_of_their_own(project):
-    test = {"data": {"test": ["verbs-unseen"]}, "folds": [0]}
-    write(project, studies={"one": test, "two": test | {"text": {"overlap": 0.1}}})
-    leave(project, "one-0", {"aurl": 0.5, "e2e": 0.25})
-    leave(project, "two-0", {"aurl": 0.25, "e2e": 0.5})
-    ablations.bring_together()
-    tables = [(project / f"reports/studies/{name}/verbs-unseen.md").read_text() for name in ("one", "two")]
-    assert "| aurl | 1 | 50.0 |" in tables[0] and "| aurl | 1 | 25.0 |" in tables[1]
-
-
-@pytest.mark.parametrize("overlap", [0.0, 0.3])
-def test_accuracy_is_set_against_the_distance_to_the_nearest_seen_class(project, monkeypatch, overlap):
-    study = {"folds": [0, 1], "text": {"overlap": overlap}, "data": {"test": ["verbs-unseen"]}}
-    write(project, studies={"own": study})
-    rng, accuracy, shown = np.random.default_rng(0), {}, []
-    for k in range(2):
-        names = sets.classes(k)["verbs-unseen"]
-        accuracy |= dict(zip(names, rng.random(len(names)).round(3)))
-        leave(project, f"own-{k}", {"aurl": 0.5})
-        rows = [{"set": "verbs-unseen", "variant": "aurl", "seed": 0, "class": name, "videos": 4} for name in names]
-        rows = [row | {"top1": accuracy[row["class"]], "top5": 1.0} for row in rows]
-        pd.DataFrame(rows).to_csv(project / f"reports/studies/own-{k}/classes.csv", index=False)
-    draw = ablations.evaluation.semantic_distance
-    monkeypatch.setattr(
-        ablations.evaluation, "semantic_distance", lambda *given: shown.append(given[0]) or draw(*given)
-    )
-    ablations.bring_together()
-    assert (project / "reports/studies/own/verbs-unseen-distance.png").stat().st_size > 1000
-    table = shown[0]["aurl on verbs-unseen, folds 0, 1"].set_index("class")
-    assert table["top1"].to_dict() == pytest.approx(accuracy) and table["distance"].between(overlap, 1).all()
-    vectors = WordVectors.load(config.load().text.vectors)
-    for name, near, distance in zip(table.index[::45], table["nearest"][::45], table["distance"][::45]):
-        fold = 0 if name in sets.classes(0)["verbs-unseen"] else 1
-        seen, unseen = (sets.classes(fold)[name] for name in ("pairs-seen", "verbs-unseen"))
-        near_some = text.overlapping((seen, vectors.embed(seen)), (unseen, vectors.embed(unseen)), overlap)
-        seen = near_some.loc[~near_some["removed"], "class"].tolist()
-        one, rest = vectors.embed([name])[0], vectors.embed(seen)
-        cosines = rest @ one / np.linalg.norm(rest, axis=1) / np.linalg.norm(one)
-        assert near == seen[cosines.argmax()] and distance == pytest.approx(1 - cosines.max(), abs=1e-6)
 
 
 def test_an_added_study_has_heads_if_it_asks_for_them(project, monkeypatch):
