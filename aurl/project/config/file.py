@@ -14,9 +14,6 @@ LOCAL_KEYS = ("root", "annotations")  # of a data set, which it may change
 OWN_KEYS = ("datasets", "sweeps")  # in a section, whose keys are no parameters
 
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the former is many times as fast
-
-
 def read(path):
     """The content of a parameter file, a dict, with the folders of `LOCAL` if that lies beside ``params.yaml``.
 
@@ -60,36 +57,29 @@ def _localized(raw, path):
     return raw
 
 
-@functools.lru_cache(maxsize=20)
-def _parse(content):
-    loader = LOADER(content)
-    try:
-        root = loader.get_single_node()
-        if root is None:
-            return None
-        _check_keys(root, set())
-        return loader.construct_document(root)
-    finally:
-        loader.dispose()
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the former is many times as fast
+    """Refuses a key that stands twice in a mapping; PyYAML takes the last one silently."""
 
+    def __init__(self, content):
+        super().__init__(content)
+        self.checked = set()
 
-def _check_keys(node, done):
-    """Refuse a key that stands twice in a mapping; PyYAML takes the last one silently."""
-    if isinstance(node, yaml.ScalarNode) or node in done:
-        return
-    done.add(node)  # an alias gives the same node again
-    known = {}
-    for child in node.value:
-        if isinstance(node, yaml.MappingNode):
-            key, child = child
-            name = (key.tag, str(key.value))
-            if name in known:
+    def flatten_mapping(self, node):
+        known = {}
+        for key, _ in () if node in self.checked else node.value:
+            first = known.setdefault((key.tag, str(key.value)), key)
+            if first is not key:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value!r} stands in line {known[name].line + 1} already, so remove one",
+                    problem=f"the key {key.value!r} stands in line {first.start_mark.line + 1} already, so remove one",
                     problem_mark=key.start_mark,
                 )
-            known[name] = key.start_mark
-        _check_keys(child, done)
+        self.checked.add(node)  # merging may add keys of other mappings, which its own keys override
+        super().flatten_mapping(node)
+
+
+@functools.lru_cache(maxsize=20)
+def _parse(content):
+    return yaml.load(content, _Loader)
 
 
 def overlay(base, over, where, inner=False):

@@ -1,33 +1,12 @@
 """The sections of ``params.yaml``: the type and range of each parameter, and rules between parameters."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from aurl.project import machines
-from aurl.project.config.kinds import (  # fmt: skip
-    LARGEST,
-    Backbone,
-    Count,
-    Names,
-    NotNegative,
-    Place,
-    Positive,
-    Processes,
-    Rate,
-    Seed,
-    Seeds,
-    SetName,
-    Several,
-    Side,
-    Study,
-    Swept,
-    Term,
-    Variant,
-    distinct_files,
-    unique,
-)
 from aurl.project.config.sentences import listed, nearest, refusal, sentence
 
 ADDED = {"run", "heads"}  # sections of a study that adds trainings to another one
@@ -36,6 +15,79 @@ FOLDS = 5  # of its verbs
 FEATURES = "features"  # the reader, and the backbone, of features that were computed elsewhere
 LISTED = ("ucf101", "hmdb51")  # the sets with three official splits
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
+
+
+# --- kinds of values --------------------------------------------------------------------------------------------------
+
+
+def unique(values):
+    for value in values:
+        if values.count(value) > 1:
+            raise refusal(f"names {value} twice: remove one.")
+    return values
+
+
+def _name(kind, pattern, rule):
+    """A key that becomes part of file names and of shell commands."""
+
+    def check(key):
+        if not (isinstance(key, str) and re.fullmatch(pattern, key)):
+            raise refusal(f"cannot name a {kind}: use {rule}, 40 at most.")
+        return key
+
+    return BeforeValidator(check)
+
+
+def distinct_files(keyed):
+    """Refuse keys that differ in case only: they become names of files."""
+    known = {}
+    for key in keyed:
+        other = known.setdefault(key.casefold(), key)
+        if other != key:
+            raise refusal(f"has the keys {other} and {key}, which are the same file on some systems: rename one.")
+    return keyed
+
+
+def _one_line(path):
+    if not all(letter.isprintable() for letter in path):
+        raise refusal(f"is {path!r}, which holds a character that no path here can have: remove it.")
+    return path
+
+
+Value = TypeVar("Value")
+Distinct = Annotated[list[Value], Field(min_length=1), AfterValidator(unique)]
+LARGEST = 10**9  # of numbers of things: larger ones would overflow somewhere, far from here
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Several = Annotated[int, Field(ge=2, le=LARGEST)]
+Side = Annotated[int, Field(ge=16, le=LARGEST)]  # pixels
+Processes = Annotated[int, Field(ge=1, le=1024)]  # or threads
+Rate = Annotated[float, Field(ge=0.1, le=1000)]  # frames per second
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # strict, as the pipeline writes it into file names as it is
+Place = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]  # a path
+Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center", "relation"]
+Backbone = Literal[
+    "r2plus1d", "r3d_18", "mc3_18", "r2plus1d_18", "s3d", "mvit_v1_b", "mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b",
+    "features",
+]  # fmt: skip
+Variant = Annotated[
+    str, _name("variant", r"[A-Za-z][A-Za-z0-9_]{0,39}", "a letter, then letters, digits and underscores")
+]
+Study = Annotated[str, _name("study", r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", "letters, digits, underscores and hyphens")]
+SetName = Annotated[
+    str,
+    _name("data set", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", "a letter or digit, then also dots, hyphens and underscores"),
+]
+Swept = Literal[  # by heads.sweeps: parameters that the features of a trained backbone do not depend on
+    "loss.scale", "loss.uniformity_weight", "loss.margin", "generator.mode", "generator.num_classes", "generator.beta",
+    "model.hidden", "model.word_hidden", "model.dim", "model.dropout", "text.share", "train.epochs", "train.batch",
+]  # fmt: skip
+Names = Distinct[str]
+Seeds = Distinct[Seed]
+
+
+# --- sections ---------------------------------------------------------------------------------------------------------
 
 
 def _all_accelerators(value):
@@ -63,7 +115,7 @@ class StudyChanges(Section):
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True)
 
-    folds: Annotated[list[Fold], Field(min_length=1), AfterValidator(unique)] | None = None
+    folds: Distinct[Fold] | None = None
     adds_to: str | None = None
 
     @pydantic.model_validator(mode="after")
@@ -109,17 +161,13 @@ class Dataset(Section):
         return self.names or (self.reader if self.reader in LISTED else None)
 
     @pydantic.model_validator(mode="after")
-    def _further_facts_suit_the_set(self):
+    def _facts_suit_the_reader(self):
         if self.test_lists and self.official not in LISTED:
             raise refusal(
                 f"has test_lists, which only {' and '.join(LISTED)} have: remove them, or set names to one of these."
             )
         if self.pretraining is not None and self.reader != FEATURES:
             raise refusal("has pretraining, which is of the encoder of features: remove it, or read features.")
-        return self
-
-    @pydantic.model_validator(mode="after")
-    def _annotations_suit_the_reader(self):
         if self.annotations and self.reader not in ANNOTATED:
             raise refusal(
                 f"has annotations, which the reader {self.reader} does not take: remove them, as only "
@@ -181,7 +229,7 @@ class Text(Section):
     vectors: Place
     embeddings: Place | None
     encoder: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.+\))?$")] | None
-    templates: Annotated[list[Annotated[str, Field(pattern=r"\{\}")]], Field(min_length=1), AfterValidator(unique)]
+    templates: Distinct[Annotated[str, Field(pattern=r"\{\}")]]
     describe: bool
     descriptions: Place
     overlap: Annotated[float, Field(ge=0, le=2)]
@@ -230,7 +278,7 @@ class Model(Section):
 
 
 class Loss(Section):
-    terms: Annotated[list[Term], Field(min_length=1), AfterValidator(unique)]
+    terms: Distinct[Term]
     scale: Positive
     uniformity_weight: NotNegative
     margin: NotNegative
@@ -308,7 +356,7 @@ class Compute(Section):
 
 
 class Evaluate(Section):
-    clips: Annotated[list[Count], Field(min_length=1), AfterValidator(unique)]
+    clips: Distinct[Count]
     batch: Count
     processes: Annotated[Processes, BeforeValidator(_all_accelerators)]
     bootstrap: Annotated[int, Field(ge=100, le=LARGEST)]
@@ -327,9 +375,9 @@ class Heads(Section):
     variants: Annotated[list[str], AfterValidator(unique)] | None
     seeds: Count
     segments: Count
-    rates: Annotated[list[Positive], Field(min_length=1), AfterValidator(unique)]
+    rates: Distinct[Positive]
     sweep_seeds: Count
-    sweeps: dict[Swept, Annotated[list[Any], Field(min_length=1), AfterValidator(unique)]]
+    sweeps: dict[Swept, Distinct[Any]]
 
 
 class Sections(Section):
@@ -368,9 +416,9 @@ class Sections(Section):
             ("data.test", self.data.test, [*BUILT_IN, *datasets], "data.datasets"),
             ("run.variants", self.run.variants, variants, "`variants`"),
             ("ablations.variants", self.ablations.variants or [], variants, "`variants`"),
-            ("sphere.variants", self.sphere.variants, variants, "`variants`"),
-            ("heads.backbone", [self.heads.backbone], variants, "`variants`"),
             ("heads.variants", self.heads.variants or [], variants, "`variants`"),
+            ("heads.backbone", [self.heads.backbone], self.run.variants, "run.variants"),
+            ("sphere.variants", self.sphere.variants, self.run.variants, "run.variants"),
         ):
             for name in wanted:
                 if name not in known:
@@ -389,11 +437,6 @@ class Sections(Section):
                 f"model.score is {self.model.score} and loss.terms are {listed(self.loss.terms)}: the score relation "
                 "is learned by the term relation, so name both or neither."
             )
-        if self.heads.backbone not in self.run.variants:
-            raise refusal(
-                f"heads.backbone names {self.heads.backbone!r}, which run.variants does not train; it trains "
-                f"{listed(self.run.variants)}."
-            )
         for name, values in self.heads.sweeps.items():
             section, _, key = name.partition(".")
             own = getattr(self, section)
@@ -402,10 +445,4 @@ class Sections(Section):
                     type(own).model_validate(own.model_dump() | {key: value})
                 except pydantic.ValidationError as error:
                     raise refusal(sentence(error, Sections, "heads.sweeps", (section,))) from None
-        for name in self.sphere.variants:
-            if name not in self.run.variants:
-                raise refusal(
-                    f"sphere.variants names {name!r}, which run.variants does not train; it trains "
-                    f"{listed(self.run.variants)}."
-                )
         return self
