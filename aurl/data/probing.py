@@ -10,6 +10,7 @@ from aurl import UserError
 from aurl.data.video.decoding import VideoError
 from aurl.data.video.reading import probe, stamp
 from aurl.data.video.timeline import frame_at
+from aurl.project.files import unwritable
 from aurl.project.progress import parallel
 
 FIELDS = [
@@ -129,9 +130,7 @@ class _Known:
             self._lines.write(json.dumps([path, stamp, found]) + "\n")
             self._lines.flush()
         except OSError as error:
-            raise UserError(
-                f"{self._file} cannot be written ({error.strerror}): make room, or change the folder's permissions."
-            ) from None
+            raise unwritable(self._file, error) from None
 
     def close(self):
         if self._lines is not None:

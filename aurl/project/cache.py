@@ -23,7 +23,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from aurl import UserError
-from aurl.project.files import unwritable, write_bytes
+from aurl.project.files import sha256, unwritable, write_bytes
 from aurl.project.paths import CACHE
 
 PACKAGE = __name__.partition(".")[0]
@@ -46,7 +46,7 @@ def holds(path, key):
     """Whether the file ``path`` is undamaged and was made from the inputs of ``key``, by the note of `filling`."""
     path = Path(path)
     try:
-        return json.loads(_note(path).read_text()) == {"key": key, "sha256": _content(path)}
+        return json.loads(_note(path).read_text()) == {"key": key, "sha256": sha256(path)}
     except (OSError, ValueError):
         return False
 
@@ -63,7 +63,7 @@ def filling(path, key):
     except OSError as error:
         raise unwritable(path, error) from None
     yield
-    write_bytes(_note(path), json.dumps({"key": key, "sha256": _content(path)}).encode())
+    write_bytes(_note(path), json.dumps({"key": key, "sha256": sha256(path)}).encode())
 
 
 def remove(path):
@@ -74,11 +74,6 @@ def remove(path):
 
 def _note(path):
     return path.with_name(f"{path.name}.key")
-
-
-def _content(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --- the code that a result depends on --------------------------------------------------------------------------------

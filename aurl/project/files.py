@@ -1,6 +1,7 @@
 """Write a file completely or not at all, and make files that are the same on every computer."""
 
 import fcntl
+import hashlib
 import io
 import os
 import zipfile
@@ -89,6 +90,12 @@ def npz(arrays):
             np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getbuffer())
     return buffer.getvalue()
+
+
+def sha256(path):
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def unwritable(path, error):

@@ -22,7 +22,8 @@ import torch
 
 from aurl import UserError
 from aurl.project import paths
-from aurl.project.files import write_bytes
+from aurl.project.files import sha256, write_bytes
+from aurl.project.markdown import markdown_table
 from aurl.training import checkpoints, devices, released
 from aurl.training.checkpoints import ABOUT, WEIGHTS
 
@@ -167,7 +168,7 @@ def _fetch_address(source):
 
 def _download(address, path, digest):
     """Download a file unless it is there. Raises UserError for content of another SHA-256 than ``digest``."""
-    if path.is_file() and _sha256(path) == digest:
+    if path.is_file() and sha256(path) == digest:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,17 +186,12 @@ def _checked(folder, source):
     """What `checkpoints.load` returns, if the weights are those that `ABOUT` names."""
     about, weights = Path(folder, ABOUT), Path(folder, WEIGHTS)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # `checkpoints.load` has the sentence
-        if json.loads(about.read_text())[DIGEST] != _sha256(weights):
+        if json.loads(about.read_text())[DIGEST] != sha256(weights):
             raise UserError(
                 f"the weights of {source} are not those that its {ABOUT} names, so they were cut or changed: "
                 "download them again."
             )
     return checkpoints.load(folder)
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _metrics(model, path):
@@ -231,11 +227,8 @@ def _card(name, about, digest, metrics):
         license="mit", library_name="aurl", pipeline_tag="video-classification", tags=["zero-shot", "aurl"],
         model_name=name, eval_results=results or None,
     )  # fmt: skip
-    rows = [
-        f"| {key} | " + " | ".join(f"{own[figure]:.4f}" if figure in own else "" for figure in FIGURES) + " |"
-        for key, own in shown.items()
-    ]
-    table = [f"| data set | {' | '.join(FIGURES.values())} |", f"|---|{'---|' * len(FIGURES)}", *rows]
+    rows = [[key, *(f"{own[figure]:.4f}" if figure in own else "" for figure in FIGURES)] for key, own in shown.items()]
+    table = markdown_table(["data set", *FIGURES.values()], rows)
     facts = [f"- Training classes: {len(about['classes'])}."]
     if clip := about.get("clip"):
         facts.append(
@@ -252,8 +245,10 @@ def _card(name, about, digest, metrics):
         "Zhao and Zheng, CVPR 2022, arXiv 2203.15381), trained by a replication.\n",
         *facts,
         "\n## Metrics\n",
-        *(table if rows else ["None were given when this model was saved."]),
-        "\nThe names of the data sets are those of the training project.",
+        markdown_table(["data set", *FIGURES.values()], rows)
+        if rows
+        else "None were given when this model was saved.\n",
+        "The names of the data sets are those of the training project.",
         "\n## Use\n",
         '```python\nimport aurl\n\nmodel = aurl.load("OWNER/NAME")  # or the path of this folder\n```\n',
         f"From a plain address, append `#{DIGEST}={digest}`, the digest of `{ABOUT}`, which holds that of the weights.",
