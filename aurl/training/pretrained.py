@@ -245,9 +245,7 @@ def _card(name, about, digest, metrics):
         "Zhao and Zheng, CVPR 2022, arXiv 2203.15381), trained by a replication.\n",
         *facts,
         "\n## Metrics\n",
-        markdown_table(["data set", *FIGURES.values()], rows)
-        if rows
-        else "None were given when this model was saved.\n",
+        table if rows else "None were given when this model was saved.\n",
         "The names of the data sets are those of the training project.",
         "\n## Use\n",
         '```python\nimport aurl\n\nmodel = aurl.load("OWNER/NAME")  # or the path of this folder\n```\n',
