@@ -39,8 +39,8 @@ def probe_files(paths, cache, desc="probing", scheduler=None, damaged="refuse"):
 def probe_all(rows, cache, min_frames=1, desc="probing", scheduler=None, damaged="refuse"):
     """The table of a reader with the `probe_files` of each file, and ``first`` and ``frames`` of each segment.
 
-    ``status`` is "ok" or the reason why a video is unusable: it cannot be read, it has fewer than ``min_frames`` frames,
-    or its segment lies outside.
+    ``status`` is "ok" or the reason why a video is unusable: it cannot be read, it has fewer than ``min_frames``
+    frames, or its segment lies outside.
     """
     probed = probe_files(rows["path"], cache, desc, scheduler, damaged).set_index(rows.index)
     table = pd.concat([rows.drop(columns=[name for name in FIELDS if name in rows]), probed], axis=1)

@@ -87,7 +87,7 @@ def decode(path: str | Path, damaged: str = "refuse", **options: str) -> Iterato
 
 
 def frame_count(path: str | Path) -> int:
-    """How many frames a file has, from its packets if they tell, else by decoding it. Raises VideoError."""
+    """The number of frames, from the packets if possible, else by decoding. Raises VideoError."""
     with reasons(path), _open(path) as (container, stream):
         try:
             return len(_timetable(container, stream, None)[0])
@@ -103,7 +103,7 @@ def pick(
     count: int | None = None,
     threads: int = 1,
 ) -> dict[int, np.ndarray]:
-    """The frames of these ``indices``, each as ``convert`` returns it; index i is the i-th frame that ``decode`` gives.
+    """The frames at ``indices``, converted by ``convert``; index i is the i-th frame of ``decode``.
 
     Args:
         path: the file.
@@ -243,7 +243,7 @@ def _sound(container, stream):
         except av.InvalidDataError:
             if frames or packet.is_keyframe:
                 raise
-            continue  # the file begins within a group of pictures, as recordings of broadcasts do
+            continue  # the file begins within a group of pictures, like a recorded broadcast
         for frame in decoded:
             if frame.is_corrupt:
                 raise _Damage("FFmpeg marks the next frame as corrupt")
