@@ -4,8 +4,8 @@
     /data/clip-vit-base-patch32       a folder with a model of transformers: CLIP, X-CLIP, VideoMAE and others
     PACKAGE.MODULE:FUNCTION           a function of your own; FUNCTION(ARGUMENT) passes it a text
 
-CLIP and other image encoders see every frame of a clip alone: the vectors of the frames are brought to unit length and
-averaged. All other networks see the clip as a whole. Models of transformers need ``pip install "aurl[encoders]"``.
+CLIP and other image encoders see single frames: a clip's vector is the mean of its frames' unit vectors. All other
+networks see the entire clip. Models of transformers need ``pip install "aurl[encoders]"``.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ from aurl.text import Encoder as TextEncoder
 from aurl.training import checkpoints
 
 NETWORKS = tuple(name for name in backbones.NAMES if name != "r2plus1d")
-# A clip's frames and stride by the beginning of a network's name: those of torchvision's evaluation, on videos of 30
-# frames a second (but for s3d, which saw 128 frames), and those of VideoMAE's authors.
+# Frames and stride of a clip, by the beginning of a network's name: as in torchvision's evaluation, on videos of 30
+# frames a second (but s3d saw 128 frames), and as VideoMAE's authors do.
 FRAMES = 16
 LONG = {"swin3d": 32}
 STRIDES = {"r3d": 2, "mc3": 2, "r2plus1d": 2, "s3d": 2, "swin3d": 2, "mvit": 4, "videomae": 4}
@@ -43,7 +43,7 @@ class VideoEncoder(NamedTuple):
     network: nn.Module | None  # None for a function of the user's
     digest: str  # of the weights, or of the function's source
     frames: int  # T
-    stride: int | None  # from frame to frame of a clip; None: clips fill their segment of the video
+    stride: int | None  # between frames of a clip; None: clips fill their segment of the video
     size: int  # H and W, in pixels
 
 
@@ -99,7 +99,7 @@ def _transformers(folder):
         mean, std = list(inputs.image_mean), list(inputs.image_std)
         if any(name.endswith("ForVideoClassification") for name in about.get("architectures") or []):
             model = transformers.AutoModelForVideoClassification.from_pretrained(folder, local_files_only=True)
-            model.classifier = nn.Identity()  # what it takes are the features
+            model.classifier = nn.Identity()  # its input is the features
             read = _logits
         else:
             model = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
@@ -132,7 +132,7 @@ def _image_features(model, pixels):
 
 
 def _pooled(found):
-    """The projected features; transformers returns them alone before version 5, and among others since then."""
+    """The projected features; since version 5, transformers returns them in an object with others."""
     return found if isinstance(found, Tensor) else found.pooler_output
 
 

@@ -5,8 +5,8 @@
     model = aurl.load("https://example.org/aurl-0#sha256=0123...")     # a plain address, with a digest
     aurl.push_to_hub("runs/aurl-0", "someone/aurl-verbs")
 
-A model that travels is ``model.safetensors``, ``model.json`` with the digest of these weights, and a card. The digest
-of ``model.json`` therefore stands for both files, and a plain address needs it, because its content could change.
+Such a model is ``model.safetensors``, ``model.json`` with the digest of these weights, and a card. The digest of
+``model.json`` therefore covers both files. A plain address needs it, because its content could change.
 """
 
 import contextlib
@@ -38,8 +38,8 @@ def load(source):
 
     Args:
         source: a folder of a training or of `save_pretrained`; one of the authors' released checkpoints; a hub id
-            ``OWNER/NAME``, with ``@REVISION`` for another branch, tag or commit than ``main``; or the address of a
-            folder, ``https://...#sha256=DIGEST`` with the digest of its ``model.json``.
+            ``OWNER/NAME`` or ``OWNER/NAME@REVISION``; or the address of a folder, ``https://...#sha256=DIGEST`` with
+            the digest of its ``model.json``.
 
     Returns:
         An `aurl.models.AURL` in eval mode on the best device. Its attribute ``about`` is the content of
@@ -64,8 +64,8 @@ def save_pretrained(model, folder, metrics=None):
     Args:
         model: the folder of a training, such as ``runs/aurl-0``.
         folder: receives ``model.safetensors``, ``model.json`` and ``README.md``.
-        metrics: the JSON file of chapter 4 with the figures of this model. By default that of ``reports/metrics`` with
-            the folder's name, if there is one.
+        metrics: the JSON file of chapter 4 for this model. By default the file in ``reports/metrics`` with the folder's
+            name, if any.
 
     Returns:
         The SHA-256 of ``model.json``, in hexadecimal, which a plain address needs.
@@ -82,7 +82,7 @@ def save_pretrained(model, folder, metrics=None):
 def push_to_hub(model, hub_id, metrics=None, private=False):
     """Publish a trained model on the Hugging Face hub, where `load` finds it by ``hub_id``.
 
-    The account is that of ``hf auth login`` or of the variable ``HF_TOKEN``.
+    ``hf auth login`` or the variable ``HF_TOKEN`` gives the account.
 
     Args:
         model: the folder of a training, such as ``runs/aurl-0``.
@@ -183,7 +183,7 @@ def _download(address, path, digest):
 
 
 def _checked(folder, source):
-    """What `checkpoints.load` returns, if the weights are those that `ABOUT` names."""
+    """The result of `checkpoints.load`, after a comparison of the weights with the digest in `ABOUT`."""
     about, weights = Path(folder, ABOUT), Path(folder, WEIGHTS)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # `checkpoints.load` has the sentence
         if json.loads(about.read_text())[DIGEST] != sha256(weights):
@@ -249,6 +249,6 @@ def _card(name, about, digest, metrics):
         "The names of the data sets are those of the training project.",
         "\n## Use\n",
         '```python\nimport aurl\n\nmodel = aurl.load("OWNER/NAME")  # or the path of this folder\n```\n',
-        f"From a plain address, append `#{DIGEST}={digest}`, the digest of `{ABOUT}`, which holds that of the weights.",
+        f"To load it from a plain address, append `#{DIGEST}={digest}`, the digest of `{ABOUT}`.",
     ]
     return "\n".join(lines) + "\n"

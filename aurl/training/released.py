@@ -35,7 +35,7 @@ def load_released(path):
 
     ``path`` is ``AURL662_checkpoint.pth.tar``, ``AURL700_checkpoint.pth.tar``, or a ``checkpoint.pth.tar`` or
     ``last_checkpoint.pth.tar`` of their training script. Sizes follow from the weights, so other files of that layout
-    load, too. No code in the file is executed: besides tensors and plain values it may hold only an
+    load, too. No code in the file is executed: besides tensors and plain values it may contain only an
     ``argparse.Namespace`` and NumPy float scalars. Raises UserError for a file that is missing or of another layout,
     and for weights that are not finite or saved with two values.
     """

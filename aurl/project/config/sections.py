@@ -56,7 +56,7 @@ def _one_line(path):
 
 Value = TypeVar("Value")
 Distinct = Annotated[list[Value], Field(min_length=1), AfterValidator(unique)]
-LARGEST = 10**9  # of numbers of things: larger ones would overflow somewhere, far from here
+LARGEST = 10**9  # larger counts would overflow somewhere
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 Several = Annotated[int, Field(ge=2, le=LARGEST)]
 Side = Annotated[int, Field(ge=16, le=LARGEST)]  # pixels
@@ -64,7 +64,7 @@ Processes = Annotated[int, Field(ge=1, le=1024)]  # or threads
 Rate = Annotated[float, Field(ge=0.1, le=1000)]  # frames per second
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # strict, as the pipeline writes it into file names as it is
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # strict, because it is part of file names
 Place = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]  # a path
 Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center", "relation"]
 Backbone = Literal[
@@ -79,7 +79,7 @@ SetName = Annotated[
     str,
     _name("data set", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", "a letter or digit, then also dots, hyphens and underscores"),
 ]
-Swept = Literal[  # by heads.sweeps: parameters that the features of a trained backbone do not depend on
+Swept = Literal[  # by heads.sweeps: parameters that do not change the features of a trained backbone
     "loss.scale", "loss.uniformity_weight", "loss.margin", "generator.mode", "generator.num_classes", "generator.beta",
     "model.hidden", "model.word_hidden", "model.dim", "model.dropout", "text.share", "train.epochs", "train.batch",
 ]  # fmt: skip
@@ -111,7 +111,7 @@ class Run(Section):
 
 
 class StudyChanges(Section):
-    """What a study lays over the sections of the file, in whose place it is: the further keys are sections."""
+    """The parameters of a study: all further keys are sections, which override the file's."""
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True)
 
@@ -144,7 +144,7 @@ class Ablations(Section):
 
 
 class Dataset(Section):
-    """A data set on disk: see ``aurl.data.readers`` for what its parameters mean."""
+    """A data set on disk; ``aurl.data.readers`` describes its parameters."""
 
     reader: Literal["activitynet", "features", "folders", "hmdb51", "kinetics", "ucf101"]
     root: Place
@@ -157,7 +157,7 @@ class Dataset(Section):
 
     @property
     def official(self) -> str | None:
-        """The official list of the set's classes, if parameters tell."""
+        """The official list of the set's classes, if the parameters name it."""
         return self.names or (self.reader if self.reader in LISTED else None)
 
     @pydantic.model_validator(mode="after")
@@ -381,7 +381,7 @@ class Heads(Section):
 
 
 class Sections(Section):
-    """All of ``params.yaml``; see that file for what each value means."""
+    """All of ``params.yaml``, whose comments describe each value."""
 
     run: Run
     ablations: Ablations
@@ -401,7 +401,7 @@ class Sections(Section):
     variants: Annotated[dict[Variant, dict[str, Any]], AfterValidator(distinct_files)]
 
     def shares_backbone(self, other: "Sections") -> bool:
-        """Whether a backbone that was trained with one could have been with the other, as both see the same clips."""
+        """Whether both have the same backbone and clips, so that either can use the other's trained backbone."""
         same = ("backbone", "weights", "width", "depth")
         return self.clip == other.clip and all(getattr(self.model, key) == getattr(other.model, key) for key in same)
 
