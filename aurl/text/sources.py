@@ -165,7 +165,7 @@ class Encoder:
             found = np.asarray(self.function(texts, *self.arguments), np.float32)
         except UserError:
             raise
-        except Exception as error:  # it may be anyone's
+        except Exception as error:  # the function may be a user's
             reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise UserError(f"the encoder {self.source} failed ({reason}): correct it.") from error
         if found.ndim != 2 or len(found) != len(texts) or not found.shape[1]:

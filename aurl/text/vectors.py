@@ -1,8 +1,8 @@
 """Word vectors from a file: a fastText model, word2vec's binary format, or text as GloVe and fastText write it.
 
-`open_vectors` tells them apart by what is in the file, not by its name. A fastText model is loaded entirely, because it
+`open_vectors` tells them apart by their content, not by their names. A fastText model is loaded entirely, because it
 makes vectors of unknown words from subwords. Other files are read in passes that keep only the wanted words, so 7 GB of
-vectors take a few MB of memory. They may be gzipped.
+vectors take a few MB of memory. These can be gzipped.
 """
 
 import gzip
@@ -139,7 +139,7 @@ class FastText:
         self.lookup, self.dim = model.get_word_vector, model.get_dimension()
 
     def fetch(self, words: Iterable[str]) -> None:
-        """Does nothing, as every word is in memory."""
+        """Does nothing, because every word is in memory."""
 
 
 MODEL = struct.Struct("<14id3i2q")  # magic number, version, 12 settings, t, and five counts of the dictionary

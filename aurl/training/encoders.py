@@ -150,7 +150,7 @@ def _function(name):
             vectors = torch.as_tensor(np.asarray(found.function(clips.cpu().numpy(), *found.arguments), np.float32))
         except UserError:
             raise
-        except Exception as error:  # it may be anyone's
+        except Exception as error:  # the function is a user's
             reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise UserError(f"the encoder {name} failed ({reason}): correct it.") from error
         if vectors.ndim != 2 or len(vectors) != len(clips) or not vectors.shape[1]:

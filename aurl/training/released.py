@@ -14,7 +14,7 @@ from aurl.project import config
 
 # The checkpoints' input: consecutive frames, resized, neither cropped nor flipped.
 CLIP = config.Clip(frames=16, segments=1, stride=1, size=112, crop="squash")
-# The authors' training script saves options, an accuracy and learning rates beside the weights. These include NumPy
+# The authors' training script saves options, an accuracy and learning rates with the weights. These include NumPy
 # scalars, whose type NumPy 1 and 2 pickle under different names.
 _SAVED_BESIDE = [
     argparse.Namespace,

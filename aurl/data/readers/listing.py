@@ -99,8 +99,8 @@ class Listing:
         """The table of ``videos``, rows of (relative path, class, split), and for a segment also (part, begin, end).
 
         `aurl.data.readers` describes columns and attributes; ``counts`` are further attributes. ``classes`` and
-        ``lists`` are as for `aurl.data.readers.classes.match`. Raises UserError as that does, if there is no video, and
-        for two videos with the same id.
+        ``lists`` are as for `aurl.data.readers.classes.match`, which can raise UserError. So do a folder without videos
+        and two videos with the same id.
         """
         rows = []
         for path, label, split, *segment in videos:
@@ -109,7 +109,7 @@ class Listing:
         if not rows:
             others = self.others()
             raise self.error(f"{self.root} has no videos" + (f", only {counted(others)}" if others else ""))
-        rows.sort(key=itemgetter(0, 1))  # by columns below, both of which are faster than pandas' own ways
+        rows.sort(key=itemgetter(0, 1))  # sorting here and building by columns is faster than pandas' own way
         table = pd.DataFrame(dict(zip(COLUMNS, zip(*rows)))).astype({"begin": float, "end": float})
         twice = table.index[table["id"].duplicated()]
         if len(twice):

@@ -30,7 +30,7 @@ def trainable(path: str | Path = "params.yaml") -> list[config.Params]:
 
 
 def sweeps(path: str | Path = "params.yaml") -> list[tuple[str, Any, bool, config.Params]]:
-    """Every value of ``heads.sweeps``: parameter, value, whether the variant has it, and the variant's parameters with it.
+    """Every value of ``heads.sweeps``: parameter, value, whether the variant has it, its parameters with this value.
 
     The variant is the first that is `trainable`. Raises UserError for a ``text.share`` above the file's.
     """
