@@ -2,7 +2,7 @@
 
     python benchmarks/heads.py        # about twenty minutes, 6 GB of memory and 1.2 GB of disk
 
-writes reports/tables/heads_speed.csv and .md. 521,647 videos of 662 classes, like the authors' training set, have random
+writes reports/tables/heads_speed.csv and .md. 521,647 videos of 662 classes, as in the authors' training, have random
 vectors near their class, in a file for `aurl.data.readers.features`. params.yaml gives the heads of `aurl` and the
 epochs; the batch has the paper's 256 videos. The trained heads mean nothing.
 """
