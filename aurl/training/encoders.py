@@ -100,11 +100,8 @@ def _transformers(folder):
         if any(name.endswith("ForVideoClassification") for name in about.get("architectures") or []):
             model = transformers.AutoModelForVideoClassification.from_pretrained(folder, local_files_only=True)
             model.classifier = nn.Identity()  # its input is the features
-            read = _logits
         else:
             model = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
-            read = _video_features if hasattr(model, "get_video_features") else _mean_of_tokens
-            read = _image_features if hasattr(model, "get_image_features") else read
         size = int(vision["image_size"])
     frames = vision.get("num_frames")
     images = frames is None  # the model knows no time
@@ -112,32 +109,21 @@ def _transformers(folder):
     def encode(clips):
         pixels = normalized(clips, mean, std)  # (N, T, 3, H, W)
         if not images:
-            return read(model, pixels).float()
-        vectors = F.normalize(read(model, pixels.flatten(0, 1)).float(), dim=-1)
+            return _features(model, pixels).float()
+        vectors = F.normalize(_features(model, pixels.flatten(0, 1)).float(), dim=-1)
         return vectors.unflatten(0, pixels.shape[:2]).mean(dim=1)
 
     return VideoEncoder(folder, encode, model.eval(), _digest(model), frames or IMAGE_FRAMES, STRIDES.get(kind), size)
 
 
-def _logits(model, pixels):
-    return model(pixel_values=pixels).logits
-
-
-def _video_features(model, pixels):
-    return _pooled(model.get_video_features(pixel_values=pixels))
-
-
-def _image_features(model, pixels):
-    return _pooled(model.get_image_features(pixel_values=pixels))
-
-
-def _pooled(found):
-    """The projected features; since version 5, transformers returns them in an object with others."""
-    return found if isinstance(found, Tensor) else found.pooler_output
-
-
-def _mean_of_tokens(model, pixels):
-    return model(pixel_values=pixels).last_hidden_state.mean(dim=1)
+def _features(model, pixels):
+    """A model's features (N, F) of clips (N, T, 3, H, W) or images (N, 3, H, W)."""
+    for name in ("get_image_features", "get_video_features"):
+        if hasattr(model, name):
+            found = getattr(model, name)(pixel_values=pixels)
+            return found if isinstance(found, Tensor) else found.pooler_output  # a tensor before version 5
+    found = model(pixel_values=pixels)
+    return found.logits if hasattr(found, "logits") else found.last_hidden_state.mean(dim=1)
 
 
 def _function(name):

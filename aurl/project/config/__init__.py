@@ -14,7 +14,7 @@ import pydantic
 from aurl import UserError
 from aurl.project.config.file import overlay, read
 from aurl.project.config.sections import ADDED, BUILT_IN, FEATURES, FOLDS, Clip, Model, Sections
-from aurl.project.config.sentences import listed, nearest, sentence
+from aurl.project.config.sentences import nearest, sentence
 
 
 class Params(Sections):
@@ -76,7 +76,7 @@ def load(
     if variant is not None:
         if variant not in checked.variants:
             raise UserError(
-                f"{path}: there is no variant {variant!r} under `variants`; there are {listed(checked.variants)}"
+                f"{path}: there is no variant {variant!r} under `variants`; there are {', '.join(checked.variants)}"
                 f"{nearest(variant, checked.variants)}"
             )
         where = f"{path}: variants.{variant}"
@@ -84,7 +84,7 @@ def load(
             if section in Sections.model_fields and section not in VARIED:
                 raise UserError(
                     f"{where}.{section}: a variant cannot change the section {section}, which all variants share; it "
-                    f"may change {listed(VARIED)}."
+                    f"may change {', '.join(VARIED)}."
                 )
         checked = _check(overlay(raw, checked.variants[variant], where), where)
     wanted = Sections.model_fields if sections is None else sections

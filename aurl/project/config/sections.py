@@ -7,7 +7,7 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from aurl.project import machines
-from aurl.project.config.sentences import listed, nearest, refusal, sentence
+from aurl.project.config.sentences import nearest, refusal, sentence
 
 ADDED = {"run", "heads"}  # sections of a study that adds trainings to another one
 BUILT_IN = ("pairs-seen", "pairs-unseen", "verbs-unseen", "colors-seen")  # the sets of the built-in benchmark
@@ -90,14 +90,12 @@ Seeds = Distinct[Seed]
 # --- sections ---------------------------------------------------------------------------------------------------------
 
 
-def _all_accelerators(value):
-    return max(1, machines.accelerators()) if value == "auto" else value
+def _auto(count):
+    """``auto`` stands for the result of ``count()``."""
+    return BeforeValidator(lambda value: count() if value == "auto" else value)
 
 
-def _all_nodes(value):
-    return machines.nodes() if value == "auto" else value
-
-
+Accelerators = Annotated[Processes, _auto(lambda: max(1, machines.accelerators()))]
 Fold = Annotated[int, Field(ge=0, lt=FOLDS)]
 
 
@@ -304,8 +302,8 @@ class Train(Section):
     milestones: list[Positive]
     warmup_epochs: NotNegative
     ema: Annotated[float, Field(gt=0, lt=1)] | None
-    processes: Annotated[Processes, BeforeValidator(_all_accelerators)]
-    nodes: Annotated[Processes, BeforeValidator(_all_nodes)]
+    processes: Accelerators
+    nodes: Annotated[Processes, _auto(lambda: machines.nodes())]
     rendezvous: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] | None
     save_minutes: NotNegative | None
     save_steps: Count | None
@@ -358,7 +356,7 @@ class Compute(Section):
 class Evaluate(Section):
     clips: Distinct[Count]
     batch: Count
-    processes: Annotated[Processes, BeforeValidator(_all_accelerators)]
+    processes: Accelerators
     bootstrap: Annotated[int, Field(ge=100, le=LARGEST)]
 
 
@@ -423,7 +421,7 @@ class Sections(Section):
             for name in wanted:
                 if name not in known:
                     raise refusal(
-                        f"{key} names {name!r}, which is not under {place}; there are {listed(known)}"
+                        f"{key} names {name!r}, which is not under {place}; there are {', '.join(known)}"
                         f"{nearest(name, known)}"
                     )
         for name in self.data.train:
@@ -434,8 +432,8 @@ class Sections(Section):
                 )
         if (self.model.score == "relation") != ("relation" in self.loss.terms):
             raise refusal(
-                f"model.score is {self.model.score} and loss.terms are {listed(self.loss.terms)}: the score relation "
-                "is learned by the term relation, so name both or neither."
+                f"model.score is {self.model.score} and loss.terms are {', '.join(self.loss.terms)}: the score "
+                "relation is learned by the term relation, so name both or neither."
             )
         for name, values in self.heads.sweeps.items():
             section, _, key = name.partition(".")

@@ -1,7 +1,6 @@
 """One-sentence errors for mistakes in ``params.yaml``, which name the parameter and the fix."""
 
 import difflib
-from collections.abc import Iterable
 from functools import reduce
 from typing import get_args
 
@@ -43,10 +42,6 @@ def shown(key):
 def nearest(key, known):
     near = difflib.get_close_matches(str(key), list(known), n=1)
     return f"; did you mean {near[0]}?" if near else "."
-
-
-def listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def _below(model, part):
