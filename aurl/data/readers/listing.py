@@ -99,8 +99,8 @@ class Listing:
         """The table of ``videos``, rows of (relative path, class, split), and for a segment also (part, begin, end).
 
         `aurl.data.readers` describes columns and attributes; ``counts`` are further attributes. ``classes`` and
-        ``lists`` are as for `aurl.data.readers.classes.match`, which can raise UserError. So do a folder without videos
-        and two videos with the same id.
+        ``lists`` are as for `aurl.data.readers.classes.match`. Raises UserError as `match` does, for a folder without
+        videos, and for two videos with the same id.
         """
         rows = []
         for path, label, split, *segment in videos:
