@@ -106,7 +106,7 @@ class _Block(nn.Module):
         downsample = None
         if stride != 1:
             downsample = nn.Sequential(nn.Conv3d(before, after, 1, stride, bias=False), nn.BatchNorm3d(after))
-        middle = 27 * before * after // (9 * before + 3 * after)  # as many weights as a full 3x3x3 convolution
+        middle = 27 * before * after // (9 * before + 3 * after)  # the number of weights of a full 3x3x3 convolution
         self.conv1 = nn.Sequential(
             _factorized(before, middle, after, stride), nn.BatchNorm3d(after), nn.ReLU(inplace=True)
         )

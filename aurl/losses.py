@@ -207,7 +207,7 @@ def aurl(
     )
 
 
-# Losses that only the compared methods need. They stay beside `total`, which sums them.
+# Losses that only the compared methods need. They stay in this file, because `total` sums them.
 
 
 def regression(projected: Tensor, classes: Tensor, labels: Tensor) -> Tensor:

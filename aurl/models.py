@@ -19,7 +19,7 @@ class Settings(Protocol):
     """The part of params.yaml's ``model`` section that `build` reads."""
 
     backbone: str  # one of `aurl.backbones.NAMES`
-    width: int  # channels of the first stage of r2plus1d; later ones have 2, 4 and 8 times as many
+    width: int  # channels of the first stage of r2plus1d; later stages have 2, 4 and 8 times this number
     depth: int  # residual blocks per stage of r2plus1d
     hidden: int  # width of both MLPs
     dim: int  # D, the dimension of the features

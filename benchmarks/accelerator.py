@@ -4,11 +4,11 @@
     python benchmarks/accelerator.py --tiny     # the same on any machine, at a size that measures nothing
 
 writes reports/tables/accelerator.csv, accelerator.md and reports/figures/accelerator.png. r2plus1d_18 takes clips of
-16x112x112 pixels in params.paper.yaml's setting, with as many classes as the authors trained on. Clips are random and
-wait in memory, so no decoding counts. For float32, bf16 and compiled bf16, the batch doubles until the memory is full.
-"Released loop" is a plain loop as the authors' code has it: float32, the usual memory layout, the class encoder twice
-per step, SGD that is not fused. The share of peak compares with a large matrix product in the same precision, measured
-in the same run. Rows that the time does not allow are left out.
+16x112x112 pixels in params.paper.yaml's setting, with the authors' number of classes. Clips are random and in memory,
+so decoding is not measured. For float32, bf16 and compiled bf16, the batch doubles until the memory is full. "Released
+loop" is a plain loop like the authors': float32, the usual memory layout, the class encoder twice per step, SGD that is
+not fused. The share of peak is relative to a large matrix product in the same precision and run. If time runs out, rows
+are left out.
 """
 
 import argparse
@@ -97,7 +97,7 @@ def our_steps(params, compiled=False):
 
 
 def released_steps(params):
-    """The same for the loop of the released code."""
+    """A function that takes one step of the released code's loop."""
     count, device = count_classes(params), devices.best_device()
     model = models.build(params.model, count, WORD_DIM).to(device).train()
     objective, words = training.Objective(model, params), torch.as_tensor(word_vectors(count), device=device)
@@ -118,7 +118,7 @@ def released_steps(params):
 
 
 def clips_per_second(make, params, steps, warm=2):
-    """Speed of the function that ``make(params)`` returns, of all processes together, and the peak of memory in GB."""
+    """Speed of the function that ``make(params)`` returns, summed over processes, and the peak of memory in GB."""
     step = make(params)
     if cuda := torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -151,7 +151,7 @@ def matrix_speed(precision, side):
 
 
 def largest(make, params, steps, first, last, deadline):
-    """The speed at every batch from ``first`` on, doubled until the memory or the time is used up."""
+    """The speed at each batch from ``first`` on, which doubles until memory or time is used up."""
     rows, batch = [], first
     while batch <= last and time.monotonic() < deadline:
         try:
@@ -185,7 +185,7 @@ def train_few(folder, tiny):
 
 
 def train_and_die(folder, tiny):
-    """The same, and SIGKILL after its third state."""
+    """`train_few` with a SIGKILL after its third state."""
     keep, kept = checkpoints.Progress.keep, []
 
     def dying(*arguments, **options):
@@ -199,7 +199,7 @@ def train_and_die(folder, tiny):
 
 
 def kill_and_resume(tiny, folder):
-    """Whether a training that was killed and resumed ends with the bytes of one that ran through, as text."""
+    """Whether a killed and resumed training ends with the bytes of an uninterrupted training, as text."""
     command = [sys.executable, __file__, "--train", str(folder / "killed")] + ["--tiny"] * tiny
     if subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != -signal.SIGKILL:
         return "failed before it was killed"
@@ -210,7 +210,7 @@ def kill_and_resume(tiny, folder):
 
 
 def speed_of_processes(params, steps, count, folder):
-    """Clips per second of ``count`` processes, each with its part of the batch."""
+    """Clips per second of ``count`` processes that share the batch."""
     params = params.replace(train={"processes": count})
     speed, _ = processes.run_in_processes(
         clips_per_second, our_steps, params, steps, processes=count, folder=folder, name="two processes"
@@ -222,7 +222,7 @@ def speed_of_processes(params, steps, count, folder):
 
 
 def measure(tiny, minutes):
-    """All rows of the table, as far as ``minutes`` allow."""
+    """The rows of the table that fit into ``minutes``."""
     begin, steps = time.monotonic(), 2 if tiny else 5
     first, last = (4, 8) if tiny else (16, 1024)
     rows, peaks, params = [], {}, settings(tiny)

@@ -2,13 +2,11 @@
 
     python benchmarks/cost.py      # about 3 minutes, on Linux
 
-writes reports/tables/cost.csv, cost.md and reports/figures/cost.png. One thread, float32, N = 256 videos, D =
-128 dimensions. With a fixed number U of synthetic classes both grow linearly. With as many synthetic as seen
-classes, as in the released code, they grow quadratically, which is why U is a parameter. Every point is
-measured in a process of its own. Memory is the highest resident size that the system saw, less that of the
-same process when its inputs were ready. Time is the median of five steps after one to warm up. As in the
-pipeline, a process keeps freed memory: otherwise the time would be the system's, which takes long to provide
-memory anew.
+writes reports/tables/cost.csv, cost.md and reports/figures/cost.png. One thread, float32, N = 256 videos, D = 128
+dimensions. With a fixed number U of synthetic classes, both grow linearly. With U = C, as in the released code, they
+grow quadratically, so U is a parameter. A separate process measures each point. Memory is the peak of the resident
+size, minus the size with the inputs ready. Time is the median of five steps after a warm-up step. As in the pipeline, a
+process keeps freed memory; otherwise the system's allocation would dominate the time.
 """
 
 import json
@@ -71,7 +69,7 @@ def measure(mode, synthetic, classes):
 
 
 def exponent(rows, column):
-    """The power of C that the column grows with, fitted from LARGE classes on."""
+    """The power of C in the column's growth, fitted from LARGE classes on."""
     large = rows[rows["classes"] >= LARGE]
     return np.polyfit(np.log(large["classes"]), np.log(large[column]), 1)[0]
 

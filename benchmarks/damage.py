@@ -1,4 +1,4 @@
-"""How many sound and how many mutilated videos the check of prepare.damaged refuses.
+"""Test the check of prepare.damaged: how many intact and how many damaged videos it refuses.
 
     python benchmarks/damage.py      # about 4 minutes
 

@@ -1,28 +1,26 @@
-"""How fast random clips of 16 frames at 112x112 come: from originals, proxies and the released code's store.
+"""The speed of random clips of 16 frames at 112x112 from originals, proxies and the released code's store.
 
     pip install opencv-python-headless   # only the ways of E2E and of the released code need it
     pip install decord2 torchcodec       # optional: a row each where they are installed
     python benchmarks/decoding.py        # about a minute
 
-writes reports/tables/decoding.csv, decoding.md and reports/figures/decoding.png. The videos are 10 seconds of
-one moving, textured, noisy shot at 25 frames per second, with a keyframe every 250 frames: H.264 in MP4 in
-two sizes that downloads for Kinetics have, and MPEG-4 in AVI of UCF101's size. A clip comes from
+writes reports/tables/decoding.csv, decoding.md and reports/figures/decoding.png. The videos are 10 seconds of one shot
+with motion, texture and noise, at 25 frames per second with a keyframe every 250 frames: H.264 in MP4 in two common
+sizes of Kinetics, and MPEG-4 in AVI in UCF101's size. A clip comes from
 
 - the original by `aurl.data.video.read_clips`, which begins at the keyframe before the clip;
-- its proxy by the same function (`aurl.data.proxies.transcode`: short side 128, a keyframe every 16 frames,
-  crf 20);
-- the original as in E2E's code, on which the released code is built: OpenCV decodes from the first frame to
-  16 beyond the clip;
-- frames stored as in the released code: OpenCV decodes all of them once and Pillow writes each as a JPEG of
-  full size into one record per video; a clip takes the whole record from the store, and 16 of its JPEGs. A
-  file and pickle stand for LMDB and msgpack.
+- its proxy by the same function (`aurl.data.proxies.transcode`: short side 128, a keyframe every 16 frames, crf 20);
+- the original as in E2E's code, the base of the released code: OpenCV decodes from the first frame to 16 after a clip;
+- frames stored as in the released code: OpenCV decodes all frames once, and Pillow writes them as JPEGs of full size
+  into one record per video; a clip needs the complete record and decodes 16 JPEGs. A file and pickle stand for LMDB and
+  msgpack.
 
 decord2 and torchcodec read the original with one thread; torchcodec needs FFmpeg's libraries on the system. Their
-``frame_error`` is by how many frames, at most, they miss the frame that was asked for.
+``frame_error`` is the largest distance in frames from the requested frame.
 
-All ways take turns on the same random clips. What counts is the median of a clip's processor time, which
-other programs do not lengthen. Files are in the system's cache. Every way ends in (16, 112, 112, 3) uint8,
-checked to show the same frames.
+All ways take turns on the same random clips. The result is the median of a clip's processor time, which other programs
+do not lengthen. Files are in the system's cache. Every way ends in (16, 112, 112, 3) uint8, checked to show the same
+frames.
 """
 
 import io
@@ -64,7 +62,7 @@ WAYS = {
 
 
 def scene(rng, width, height):
-    """A picture (height, width, 3) with detail at all scales, as in photographs: amplitudes fall as 1 / frequency."""
+    """A picture (height, width, 3) with the detail of photographs: amplitudes fall as 1 / frequency."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = 1
     planes = [
@@ -76,7 +74,7 @@ def scene(rng, width, height):
 
 
 def film(width, height, count, seed=0):
-    """``count`` frames of one shot: a camera pans over a scene in which a patch of another moves, with sensor noise."""
+    """``count`` frames of one shot: a camera pans over a scene with a moving patch and sensor noise."""
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, 2, (8, height, width, 1)).astype(np.float32)
     ground, patch = scene(rng, 2 * width, height + 64), scene(rng, width // 3, height // 2)
@@ -126,7 +124,7 @@ def stored_clip(path, start):
 
 
 def opencv_clip(cv2, path, start):
-    """E2E's training input: of the frames from the first to 16 beyond the clip's last, those of the clip, resized."""
+    """E2E's training input: it decodes from the first frame to 16 after the clip, and resizes the clip's frames."""
     pictures = [
         picture
         for index, picture in enumerate(islice(frames(cv2, path), start + 2 * FRAMES - 1))
@@ -164,7 +162,7 @@ def rivals():
 
 
 def frame_error(clip, start, brightness):
-    """By how many frames a clip misses ``start``, from the `quarters` of all frames."""
+    """The distance in frames from a clip to ``start``, from the `quarters` of all frames."""
     own = quarters(clip)
     starts = range(len(brightness) - FRAMES + 1)
     return abs(min(starts, key=lambda other: abs(own - brightness[other : other + FRAMES]).mean()) - start)
@@ -176,7 +174,7 @@ def quarters(clip):
 
 
 class Start:
-    """Stands for the random generator of `read_clips`, so that all ways read the same clip."""
+    """Replaces the random generator of `read_clips`, so that all ways read the same clip."""
 
     def __init__(self, start):
         self.start = start
@@ -186,7 +184,7 @@ class Start:
 
 
 def timed(function, *arguments):
-    """Seconds of the processor that a call took, and what it returned."""
+    """The processor time of a call in seconds, and its result."""
     begin = time.process_time()
     result = function(*arguments)
     return time.process_time() - begin, result
@@ -229,7 +227,7 @@ def measure(cv2, folder, kind):
 
 
 def compared(table):
-    """With clips per second, and how many times as many as from the stored JPEGs, by OpenCV, and from the original."""
+    """Add clips per second, and their ratios to stored JPEGs, to OpenCV and to the original."""
     table["clips_per_second"] = 1e3 / table["ms_per_clip"]
     for way in ("released", "opencv", "original"):
         own = table[table["way"] == way].set_index("video")["clips_per_second"]

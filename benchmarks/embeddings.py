@@ -1,4 +1,4 @@
-"""Embed the class names of the embedded benchmark by a sentence encoder, for ``text.embeddings``.
+"""Embed the class names of the built-in benchmark with a sentence encoder, for ``text.embeddings``.
 
     pip install "aurl[encoders]"
     python benchmarks/embeddings.py        writes data/embeddings/all-minilm-l6-v2.npz

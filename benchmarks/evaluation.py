@@ -1,12 +1,11 @@
-"""How long every protocol takes from kept features, at the size of UCF101 and HMDB51 with 1 and 25 clips per video.
+"""The time of every protocol from stored features, at the size of UCF101 and HMDB51 with 1 and 25 clips per video.
 
     python benchmarks/evaluation.py        # half a minute
 
-writes reports/tables/evaluation.csv and .md. 20,086 videos of 101 and 51 classes, and 5 held-back videos of each of 662
-training classes, have random features of 2048 dimensions, as the paper's model has. They are kept before the clock
-starts, averaged over clips as chapter 4 keeps them: what is timed does not depend on how many clips a video has, only
-on how many numbers of clips are reported. The time holds reading the features, every figure of chapter 4's report with
-2000 resamples, predictions and tables of classes, and no drawing. What is reported means nothing.
+writes reports/tables/evaluation.csv and .md. 20,086 videos of 101 and 51 classes, and 5 held-out videos of each of 662
+training classes, have random features with the paper's 2048 dimensions. As in chapter 4, they are stored as means over
+clips, so the time does not depend on the clips per video. It includes reading the features, every figure of chapter 4's
+report with 2000 resamples, predictions and tables of classes, but no drawing. The figures mean nothing.
 """
 
 import argparse
@@ -22,13 +21,13 @@ from aurl.project.files import write_bytes
 from aurl.project.markdown import markdown_table
 from aurl.training import devices
 
-SETS = {"ucf101": (13_320, 101, 31), "hmdb51": (6_766, 51, 22)}  # videos, classes, those that TruZe tests
+SETS = {"ucf101": (13_320, 101, 31), "hmdb51": (6_766, 51, 22)}  # videos, classes, TruZe's unseen classes
 SEEN, HELD_BACK, DIM, CLIPS, BOOTSTRAP = 662, 5, 2048, (1, 25), 2000
 TABLE = Path("reports/tables/evaluation.csv")
 
 
 def made(videos, classes, rng):
-    """Features near their class, as far away as makes about half of the answers right."""
+    """Features near their class, so that about half of the answers are right."""
 
     def unit(rows):
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -1,11 +1,10 @@
-"""How long the heads take on features of Kinetics' size that were computed elsewhere, on one core.
+"""The time of a training of heads on precomputed features of Kinetics' size, on one core.
 
     python benchmarks/heads.py        # about twenty minutes, 6 GB of memory and 1.2 GB of disk
 
-writes reports/tables/heads_speed.csv and .md. 521,647 videos of 662 classes, as many as the authors trained on, have
-random vectors near their class, in a file as `aurl.data.readers.features` reads it. The heads of `aurl` and their
-epochs
-are those of params.yaml, with the paper's batch of 256 videos. What is learned means nothing.
+writes reports/tables/heads_speed.csv and .md. 521,647 videos of 662 classes, as in the authors' training, have random
+vectors near their class, in a file for `aurl.data.readers.features`. params.yaml gives the heads of `aurl` and the
+epochs; the batch has the paper's 256 videos. The trained heads mean nothing.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Gigabytes that the environment downloads and takes on disk, by requirements.lock and the folder of this interpreter.
+"""The size of the environment in gigabytes: its downloads by requirements.lock, and its folder on this machine.
 
     .venv/bin/python benchmarks/installation.py     # seconds, in the environment of `make`; needs uv
 
-writes reports/tables/installation.csv. uv looks up the files of the locked packages; of each, the wheel that pip would
-take here counts, or else the source.
+writes reports/tables/installation.csv. uv looks up the files of the locked packages. The wheel that pip would choose
+here counts, or else the source.
 """
 
 import subprocess

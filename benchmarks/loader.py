@@ -1,16 +1,16 @@
-"""How many clips a second a core feeds at the paper's clip size, through the loader that training uses.
+"""Clips per second and core at the paper's clip size, through the loader of the training.
 
     python benchmarks/loader.py      # about 3 minutes on two cores
 
-writes reports/tables/loader.csv and loader.md. The videos are like those of Kinetics: 10 seconds of 340x256 pixels at
-30 frames per second in H.264, the moving scenes of benchmarks/decoding.py. Their proxies are those that the pipeline
-makes with `prepare.proxies` of params.paper.yaml, and `clip` of that file says what a clip is: 16 frames in a row of
-112x112 pixels. Clips begin at random. One worker process reads them, then as many as there are cores.
+writes reports/tables/loader.csv and loader.md. The videos have the size of Kinetics: 10 seconds of 340x256 pixels at 30
+frames per second in H.264, with the moving scenes of benchmarks/decoding.py. `prepare.proxies` and `clip` of
+params.paper.yaml describe proxies and clips: 16 consecutive frames of 112x112 pixels. Clips begin at random. One worker
+process reads them, then one for each core.
 
-A rate counts what happens between a file and the training step: finding the frames, decoding, resizing, stacking the
-clips of a batch and handing it over in shared memory. Not in it are the start of the processes, whose first batches are
-left out, and normalization, which is the device's part. All settings take turns, and the median is kept. Files are in
-the system's cache and their digests have been compared, as after the first epoch.
+A rate covers all work between a file and the training step: finding the frames, decoding, resizing, stacking a batch,
+and its transfer in shared memory. It excludes the start of the processes, whose first batches are left out, and
+normalization, which the device does. All settings take turns, and the median counts. Files are in the system's cache
+and their digests have been compared, as after the first epoch.
 """
 
 import math
@@ -37,10 +37,10 @@ TABLE = Path("reports/tables/loader.csv")
 KIND = "H.264 340x256"
 VIDEOS, FPS, SECONDS = 48, 30, 10
 BATCH = 32
-CLIPS = {"original": 96, "proxy": 384}  # that a worker process reads in one pass of some seconds
+CLIPS = {"original": 96, "proxy": 384}  # per worker process in one pass of some seconds
 CROPS = ("squash", "crop")
 REPEATS = 5
-TARGET = 1000  # clips a second, to say how many cores they need
+TARGET = 1000  # clips per second; the table gives the cores for them
 
 
 def make(folder, count, frames, settings):
@@ -66,7 +66,7 @@ def dataset(manifest, clip, count):
 
 
 def rate(clips, batch, compute, workers):
-    """Clips per second that so many worker processes bring, once each has brought its first batch."""
+    """Clips per second of a number of worker processes, after the first batch of each."""
     loader = clips.batches(batch, compute=compute.model_copy(update={"workers": workers}))
     if loader.num_workers != workers:
         sys.exit(f"{workers} worker processes are wanted and {loader.num_workers} fit the memory: free some.")
@@ -101,7 +101,7 @@ def measure(manifests, params, clips, batch, crops, workers, repeats):
 
 
 def compared(table):
-    """With clips per second of each core, and how many times as many as from the originals."""
+    """Add clips per second and core, and their ratio to the originals."""
     own = table[table["video"] == "original"].set_index(["crop", "workers"])["clips_per_second"]
     places = pd.MultiIndex.from_frame(table[["crop", "workers"]])
     return table.assign(
@@ -111,7 +111,7 @@ def compared(table):
 
 
 def fed(table, video="proxy"):
-    """Clips per second that a core feeds when all cores are at it, of squashed pictures."""
+    """Clips per second and core when all cores work, for squashed pictures."""
     rows = table[(table["video"] == video) & (table["crop"] == "squash")]
     return rows.loc[rows["workers"].idxmax(), "per_core"]
 

@@ -2,9 +2,9 @@
 
     python benchmarks/paper_scale.py       # half an hour on two cores with bfloat16; an accelerator takes seconds
 
-writes reports/tables/paper_scale.csv: seconds of each step, as its progress bar shows them, and the peak of memory. The
-videos are made here, in the layout of the proxies: moving noise of 128x128 pixels, fewer files than rows, as decoding
-hides behind compute anyway. There are as many classes as the authors trained on. What is learned means nothing.
+writes reports/tables/paper_scale.csv: the seconds of each step and the peak of memory. The videos are made here, in the
+layout of the proxies: moving noise of 128x128 pixels, in fewer files than rows, because computing takes longer than
+decoding anyway. There are the authors' number of classes. The trained model means nothing.
 """
 
 import argparse
@@ -48,8 +48,7 @@ class Enough(Exception):
 
 
 def measure(params, folder, steps):
-    """Seconds of each of the first ``steps`` and the peak of memory in GB (10^9 bytes), of this process and its largest
-    child."""
+    """Seconds of the first ``steps``, and the peak of memory in GB (10^9 bytes), with the largest child process."""
     names = [str(number) for number in range(CLASSES)]
     table = manifest(folder, params.train.steps * params.train.batch)
     clips, val = (Clips(part, names, params.clip, seed=seed) for part, seed in ((table, 0), (table[:32], None)))

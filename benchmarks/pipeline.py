@@ -1,10 +1,10 @@
-"""How long `make reproduce` takes in a fresh clone of the last commit, once the environment is installed.
+"""The time of `make reproduce` in a fresh clone of the last commit, after the installation of the environment.
 
     python benchmarks/pipeline.py           # with the instructions that this processor has
     python benchmarks/pipeline.py --avx2    # as a processor without AVX-512 and bfloat16 would compute
 
 writes reports/tables/durations.csv and .md (``--table`` names another file), a column for each kind of arithmetic.
-Stages run side by side, so the whole takes less than the sum of the rows.
+Stages run side by side, so the last row is less than the sum of the others.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def main(arguments=None):
 
 
 def durations(folder, environment):
-    """Minutes of each job of `make reproduce` in the project ``folder``, by name, and of the whole."""
+    """Minutes of each job of `make reproduce` in the project ``folder``, by name, and of all."""
     path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     command = [sys.executable, "-m", "aurl.pipeline.reproduce"]
     begin, minutes = time.monotonic(), {}
@@ -63,7 +63,7 @@ def durations(folder, environment):
 
 
 def markdown(rows):
-    """A row per job and a column per kind; jobs in the order of `make reproduce`, the whole last."""
+    """A row per job and a column per kind; jobs in the order of `make reproduce`, all together last."""
     wide = rows.pivot(index="job", columns="kind", values="minutes")
     order = [job for job in dict.fromkeys(rows["job"]) if job != WHOLE]
     cells = [[job, *("–" if pd.isna(value) else f"{value:.1f}" for value in wide.loc[job])] for job in [*order, WHOLE]]

@@ -1,10 +1,10 @@
-"""How many videos of the built-in benchmark are rendered a second, and what drawing and encoding take of it.
+"""Videos of the built-in benchmark that are rendered per second, and the share of drawing and encoding.
 
     python benchmarks/rendering.py      # about half a minute on two cores
 
-prints a row for each size of video: videos a second with as many processes as there are cores, then milliseconds of
-one core to draw and to encode a video. The other time reads each file back for its row of the manifest. The videos are
-the first of every test class.
+prints a row for each size of video: videos per second with one process per core, then milliseconds of one core to draw
+and to encode a video. The remaining time reads each file back for its row of the manifest. The videos are the first of
+every test class.
 """
 
 import os

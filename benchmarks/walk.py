@@ -1,4 +1,4 @@
-"""Walk through docs/walk.md as a reader would, in a fresh clone, and put what the commands print below them.
+"""Run the commands of docs/walk.md in a fresh clone, and put their output below them.
 
     python benchmarks/walk.py
 
@@ -39,7 +39,7 @@ def commands_of(block):
 
 
 def run(command, folder):
-    """What a command prints in ``folder``, where the project's environment is active once it is there."""
+    """The output of a command in ``folder``, with the project's environment if it is installed."""
     shell = f"set -o pipefail; export PATH={folder}/.venv/bin:$PATH COLUMNS=200 PYTHONWARNINGS=ignore\n{command}"
     done = subprocess.run(
         ["bash", "-c", shell], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -1,8 +1,7 @@
 """The report as a Sphinx project: ``sphinx-build docs build/site`` turns documents, chapters and docstrings into pages.
 
 Pages open without a network or a server. ``chapters`` is a link to the executed notebooks, and some documents here are
-links to files at the project's root. Links between files of the project are written for a reader
-of the repository; `adapt` points them to pages.
+links to files at the project's root. Links between files work in the repository; `adapt` points them to pages.
 """
 
 import json
@@ -74,7 +73,7 @@ def adapt(app, docname, source):
         if target.is_relative_to(ROOT / "aurl") and (target.suffix == ".py" or (target / "__init__.py").exists()):
             module = ".".join(target.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
             return f"{{py:mod}}`{shown.replace('`', '')} <{module}>`"
-        if target.suffix in ("", ".md") or not target.is_file():  # a folder, or a document that is no page
+        if target.suffix in ("", ".md") or not target.is_file():  # a folder, or a document without a page
             return shown
         return f"{mark}[{shown}]({os.path.relpath(target, Path(app.srcdir, docname).parent)})"
 
@@ -117,7 +116,7 @@ class Modules(SphinxDirective):
 
 
 def write_formula(translator, node):
-    """Write a formula as MathML, which browsers draw without a script, or as code where it cannot be converted."""
+    """Write a formula as MathML, which browsers draw without a script, or else as code."""
     display, tag = ("block", "div") if node.tagname == "math_block" else ("inline", "span")
     latex = node.astext().replace(r"\arg", r"\operatorname{arg}")
     try:
@@ -131,7 +130,7 @@ def write_formula(translator, node):
 
 
 class FullDisk(logging.Handler):
-    """Ends the build where Sphinx only warns that a page or a file could not be written."""
+    """Ends the build if a page or a file cannot be written; Sphinx itself only warns."""
 
     def emit(self, record):
         if str(record.msg).startswith(("error writing file", "Failed to copy a file")):

@@ -9,7 +9,7 @@ from torchvision.models.video import r2plus1d_18
 
 from aurl import UserError, backbones
 from aurl.project import config
-from aurl.project.config.kinds import Backbone
+from aurl.project.config.sections import Backbone
 
 CLIPS = torch.randn(2, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
 SMALL = {"s3d": (13, 209), "mvit_v1_b": (16, 224), "mvit_v2_s": (16, 224)}  # frames and pixels; any will do elsewhere

@@ -2,8 +2,8 @@
 
     Classifier("runs/aurl-0").classify(["dog.mp4"], ["walk a dog", "juggle"])
 
-A video is compared with every name on the hypersphere, and the nearest name comes first. The pipeline refuses a class
-with an unknown word; here the word is replaced or left out, and a note says so.
+The nearest class name on the hypersphere comes first. The pipeline refuses a class with an unknown word; here the word
+is replaced or left out, and a note says so.
 """
 
 import os
@@ -30,10 +30,9 @@ COLUMNS = ["video", "rank", "class", "score", "margin"]
 
 
 class Answer(NamedTuple):
-    """What `Classifier.classify` found: ``table`` has the `COLUMNS`, a row per video and class.
+    """The result of `Classifier.classify`: ``table`` has the `COLUMNS` and a row per video and class.
 
-    ``notes`` are sentences on files that are skipped and on words that have no vector, ``broken`` on videos that cannot
-    be read.
+    ``notes`` are sentences on skipped files and on words without a vector, ``broken`` on unreadable videos.
     """
 
     table: pd.DataFrame
@@ -42,16 +41,16 @@ class Answer(NamedTuple):
 
 
 class Classifier:
-    """A model with what its class names are embedded with.
+    """A model and its source of class vectors.
 
     Args:
-        model: a source that `aurl.training.pretrained.load` takes: a folder, a hub id, an address with a digest, or one
-            of the authors' released checkpoints.
-        vectors: a file of word vectors, a file of class vectors, or a text encoder ``MODULE:FUNCTION``. By default
-            what the model was trained with, or, where it does not say, what ``params.yaml`` names.
+        model: a source for `aurl.training.pretrained.load`: a folder, a hub id, an address with a digest, or one of the
+            authors' released checkpoints.
+        vectors: a file of word vectors, a file of class vectors, or a text encoder ``MODULE:FUNCTION``. By default the
+            source that the model was trained with, or the source in ``params.yaml`` if the model does not name any.
 
-    Raises UserError if one of them is missing or of another kind, if their dimensions differ, or if the model does not
-    say which clips it takes.
+    Raises UserError if model or vectors are missing or of another kind, if their dimensions differ, or if the model
+    does not describe its clips.
     """
 
     def __init__(self, model, vectors=None):
@@ -76,15 +75,15 @@ class Classifier:
         """Rank the class names for every video.
 
         Args:
-            paths: videos, and folders whose videos are all classified.
-            classes: names; repeated ones count once.
-            clips: how many clips are taken of each video, as `aurl.data.video.reading.clip_indices` spreads them. Their
-                features are averaged.
-            top: how many classes to keep for each video.
+            paths: videos and folders of videos.
+            classes: names; repeated names count once.
+            clips: the number of clips of each video (`aurl.data.video.reading.clip_indices`), whose features are
+                averaged.
+            top: the number of classes to keep for each video.
 
         Returns:
-            An `Answer`. A score in [-1, 1] is a cosine, or the model's learned score; a margin is how far the next of
-            all classes is behind, NaN for the last one.
+            An `Answer`. A score in [-1, 1] is a cosine, or the model's learned score. A margin is the difference to the
+            next class of all, NaN for the last one.
 
         Raises:
             UserError: no video, no class, or a class without a known word.
@@ -121,8 +120,8 @@ class Classifier:
 def find_videos(paths):
     """Find the videos among ``paths`` and in the folders among them.
 
-    Returns the videos, each once and a folder's in alphabetical order, and sentences on what lies in the folders and is
-    skipped. Raises UserError for a path that does not exist and for a folder without videos.
+    Returns the videos, without repetition and in alphabetical order within a folder, and sentences on skipped files.
+    Raises UserError for a path that does not exist and for a folder without videos.
     """
     found, notes = [], []
     for path in map(Path, paths):
@@ -148,9 +147,9 @@ def find_videos(paths):
 def embed(names, vectors):
     """Embed class names: class vectors (C, W) float32, and a sentence on every word without a vector.
 
-    This is for word vectors; other sources embed names as they are. A capital begins a word, as in "JumpRope". A word
-    without a vector is replaced by its base form, or else by a word that differs in one letter; without either, it is
-    left out. Raises UserError for a class that has no known word.
+    With word vectors, a capital begins a word, as in "JumpRope". A word without a vector is replaced by its base form,
+    or else by a word with another spelling (`_alternatives`), or left out. Raises UserError for a class without a known
+    word.
     """
     if vectors.column != "words":
         return vectors.embed(names), []
@@ -180,7 +179,7 @@ def plain(text):
 
 
 def _open(path):
-    """The model, its clips (as the section ``clip`` of ``params.yaml``), W, and what it says of `open_source`."""
+    """The model, its section ``clip``, the width W of word vectors, and its own arguments of `open_source`."""
     model = pretrained.load(path)
     about = model.about
     if "features" in about:
@@ -198,7 +197,7 @@ def _knows(vectors, word):
 
 
 def _replacements(unknown, vectors):
-    """For each unknown word the first of its `_alternatives` that has a vector, or ``None``."""
+    """Each unknown word -> the first of its `_alternatives` with a vector, or ``None``."""
     alternatives = {word: _alternatives(word) for word in unknown}
     if unknown:
         vectors.fetch({other for others in alternatives.values() for other in others})  # a large file is read once
@@ -208,10 +207,9 @@ def _replacements(unknown, vectors):
 
 
 def _alternatives(word):
-    """Words that may be meant by a word, the likeliest first: its base forms, then spellings that differ in one letter.
+    """Words that a user may mean, the likeliest first: base forms, then spellings of longer words.
 
-    Spellings lack a double letter, exchange two letters, or have a letter too few, too many, or wrong. Words of three
-    letters or fewer have too many neighbors.
+    The user may have missed a double letter, swapped two letters, or typed a letter too few, too many or wrong.
     """
     base = [form for forms in lemminflect.getAllLemmas(word).values() for form in forms]
     cuts = [(word[:place], word[place:]) for place in range(len(word) + 1)] if len(word) > 3 else []

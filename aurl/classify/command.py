@@ -2,10 +2,9 @@
 
     aurl classify juggling.mp4 vacation/ --classes "walking a dog, juggling"
 
-The classes need no training videos. The model is one that this project trained, here or on the hub, or one of the
-authors' released checkpoints. A score is the cosine between video and class name. A margin is a score minus the next
-lower one.
-Files that are skipped and words without a vector are named on stderr.
+The classes need no training videos. The model is a model of this project, here or on the hub, or one of the authors'
+released checkpoints. A score is the cosine between video and class name. A margin is a score minus the next lower one.
+Skipped files and words without a vector are named on stderr.
 """
 
 import argparse

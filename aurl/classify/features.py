@@ -2,8 +2,8 @@
 
     aurl features kinetics700 ucf101 --encoder /data/clip-vit-base-patch32 --pretraining "image-text pairs"
 
-The sets are those of data.datasets in the parameter file. Each becomes a file that the reader "features" takes, to
-train AURL's heads on. An interrupted run continues.
+The parameter file defines the sets under data.datasets. Each set becomes a file for the reader "features", to train
+AURL's heads on. An interrupted run continues.
 """
 
 import sys
@@ -55,7 +55,7 @@ def add_command(commands, count):
 
 
 def run(options):
-    """Compute the features of every set, print what is new and how to use it, and return the exit code 0."""
+    """Compute the features of every set, print new files and how to use them, and return the exit code 0."""
     params = config.load(options.params, sections=["data", "prepare", "compute"])
     sets = list(dict.fromkeys(options.datasets))
     for name in sets:

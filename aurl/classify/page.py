@@ -16,8 +16,8 @@ from aurl.figures.classify import ranking
 def show(classifier, path, classes, title, clips=1, top=5):
     """Display a video's film strip and its ``top`` classes, after notes on words without a vector.
 
-    The other arguments are those of `aurl.classify.classifier.Classifier.classify`. Names are drawn or printed as plain
-    text, never as markup. Raises UserError, also for a broken video.
+    Other arguments are as for `aurl.classify.classifier.Classifier.classify`. Names are shown as plain text, never as
+    markup. Raises UserError, also for a broken video.
     """
     table, notes, broken = classifier.classify([path], classes, clips, top)
     if broken:
@@ -28,7 +28,7 @@ def show(classifier, path, classes, title, clips=1, top=5):
 
 
 class Drop(anywidget.AnyWidget):
-    """A field to drop videos on, or to choose them by a click; each of ``files`` has a ``name`` and its ``content``."""
+    """A field to drop videos on or to choose them with a click; each of ``files`` has a ``name`` and ``content``."""
 
     _esm = Path(__file__).with_suffix(".js")
     _css = """
@@ -40,7 +40,7 @@ class Drop(anywidget.AnyWidget):
 
 
 def page(classifier, classes, clips=1, top=5):
-    """Return the widget; its list begins with ``classes``, and the other arguments are those of `show`."""
+    """Return the widget; its list begins with ``classes``, and other arguments are as for `show`."""
     videos = Drop()
     names = ipywidgets.Textarea("\n".join(classes), rows=10, description="Classes", placeholder="one name a line")
     button, output = ipywidgets.Button(description="Classify"), ipywidgets.Output()

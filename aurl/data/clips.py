@@ -25,18 +25,17 @@ PREFETCH = 2  # batches that each worker process reads ahead
 
 
 def open_set(params, names, split, classes, count=1, seed=None):
-    """`Clips` of one split of one data set in the manifest, or of a list of them; `FixedFeatures` of features.
+    """`Clips` of one split of one or several data sets in the manifest; `FixedFeatures` for sets of features.
 
-    The videos are decoded once, into a cache, if they are squashed rather than cropped and the cache is small enough.
-    ``params`` has the sections ``clip`` and ``compute``; the other arguments are those of `Clips`, but that ``count``
-    clips come of each of the ``clip.segments`` that a video is seen in. Raises UserError if the manifest is missing or
-    has no such videos.
+    Videos that are squashed rather than cropped are decoded once, into a cache, if it is small enough. ``params`` has
+    the sections ``clip`` and ``compute``. ``count`` is the number of clips of each of the ``clip.segments``. Other
+    arguments are as for `Clips`. Raises UserError if the manifest is missing or has no such videos.
     """
     manifest = read_manifest(names, split)
     if manifest["codec"].iloc[0] == CODEC:  # chapter 1 has no mixed sets
         return FixedFeatures(manifest, classes, count * params.clip.segments, seed)
     cache = None
-    if params.clip.crop == "squash":  # crops are cut out of larger pictures than those that are kept
+    if params.clip.crop == "squash":  # crops need larger pictures than the cache has
         name = f"{merged(manifest['set'].unique())}-{split}"
         cache = decode_once(manifest, params.clip.size, name, params.compute.cache_gb)
     return Clips(manifest, classes, params.clip, count * params.clip.segments, seed, cache)
@@ -60,7 +59,7 @@ class Clips(torch.utils.data.Dataset):
     An item that cannot be read is a VideoError, and so is one whose file no longer has the manifest's digest.
     """
 
-    dim = None  # of features; here are pictures
+    dim = None  # the width of features
 
     def __init__(self, manifest, classes, clip, count=1, seed=None, cache=None):
         places = {name: label for label, name in enumerate(classes)}
@@ -77,12 +76,12 @@ class Clips(torch.utils.data.Dataset):
             self.file_frames = _file_frames(rows)
             codes, files = rows["path"].factorize()
             self.files = codes.tolist()
-            # Modification times at which a file had its digest; worker processes share them, so that each file is
-            # read whole only once, and again only after it was touched.
+            # Modification times at which files had their digests. Worker processes share them, so a file is hashed
+            # once, and again only after a change.
             self.checked = torch.full((len(files),), -1, dtype=torch.int64).share_memory_()
 
     def facts(self):
-        """All that decides the clips and labels that come, as JSON can hold it."""
+        """Everything that determines clips and labels, as JSON values."""
         segments = [[int(first), int(frames)] for first, frames in self.segments]
         sampling = {"clip": self.clip.model_dump(), "count": self.count, "seed": self.seed}
         return {"videos": self.digests, "segments": segments, "labels": self.labels} | sampling
@@ -94,7 +93,7 @@ class Clips(torch.utils.data.Dataset):
         return self.item(0, i)
 
     def item(self, epoch, i):
-        """Item ``i`` as it is in an epoch, a number on which its random clips depend."""
+        """Item ``i`` in an epoch; the number of the epoch determines its random clips."""
         rng = None if self.seed is None else np.random.default_rng([self.seed, epoch, i])
         crop = self.clip.crop == "crop"
         if self.cache is None:
@@ -112,7 +111,7 @@ class Clips(torch.utils.data.Dataset):
         return clips, self.labels[i], mirrored
 
     def __getitems__(self, places):
-        """The items of a batch, or the error of one: torch would bring only the error's text out of a worker."""
+        """The items of a batch, or the first error: torch would keep only its text."""
         try:
             return [self.item(*place) for place in places]
         except UserError as error:
@@ -121,10 +120,9 @@ class Clips(torch.utils.data.Dataset):
     def batches(self, size, order=None, compute=None):
         """A DataLoader of uint8 ``(N, clips, T, size, size, 3)``, labels ``(N,)`` and ``mirrored`` ``(N, clips)``.
 
-        By default all videos come once, ``size`` at a time, in their order. ``order`` lists the places of each batch
-        instead, as pairs (epoch, i), ``size`` of them at most. One loader may so go through many epochs, and its worker
-        processes decode the next one while the last is still trained on. Without a cache, ``compute`` says how many
-        there are; see that section of ``params.yaml``.
+        By default all videos come once, in their order. ``order`` instead lists the pairs (epoch, i) of each batch, at
+        most ``size``. One loader can thus serve many epochs, and its worker processes decode the next epoch while the
+        last one is still trained on. Without a cache, the section ``compute`` sets the number of worker processes.
         """
         if order is None:
             order = [
@@ -143,7 +141,7 @@ class Clips(torch.utils.data.Dataset):
         )  # fmt: skip
 
     def __getstate__(self):
-        """What another process needs: of a cache in a file, only where it is."""
+        """The state for another process: a cache in a file is sent as its path."""
         state = dict(vars(self))
         if isinstance(self.cache, np.memmap):
             state["cache"] = Path(self.cache.filename)
@@ -187,13 +185,11 @@ def _begin(worker, pin, workers):
 
 
 def workers(batch_bytes, cores, free_bytes, side_by_side=1, compute=None):
-    """How many processes read batches ahead: one per core, as long as their batches fill a quarter of the free memory.
+    """The number of processes that read batches ahead: one per core, but at most a quarter of the free memory.
 
-    Of several runs ``side_by_side``, each has its share of both. ``compute.workers`` and ``compute.workers_gb`` (10^9
-    bytes, for each run) take the place of the number of cores and of the memory, if given.
-
-    Each holds the `PREFETCH` batches that it has read and the one that it is reading. 0 means that batches are read
-    when they are asked for.
+    A process holds `PREFETCH` batches and the one that it reads. Runs ``side_by_side`` share cores and memory.
+    ``compute.workers`` and ``compute.workers_gb`` (10^9 bytes for each run) override these limits. 0: batches are read
+    on demand.
 
     >>> workers(batch_bytes=10**8, cores=128, free_bytes=24 * 10**9)
     20
@@ -206,7 +202,7 @@ def workers(batch_bytes, cores, free_bytes, side_by_side=1, compute=None):
 
 
 def free_memory():
-    """Bytes of memory that are free, or that the system would give up; no more than the container's limit."""
+    """Bytes of available memory, at most the container's limit."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
@@ -220,21 +216,20 @@ def free_memory():
 def decode_once(manifest, size, name, limit_gb):
     """Every frame of the manifest's videos as one memory-mapped uint8 array ``(frames, size, size, 3)``.
 
-    The videos are decoded in parallel into a file of `aurl.project.paths.FRAMES`, which takes the place of earlier
-    ones of the
-    same ``name`` and ``size``, or the array is taken from there if it was made from the same videos. ``None`` if it
-    would be larger than ``limit_gb`` (10^9 bytes). Raises VideoError for a video that cannot be decoded or that is no
-    longer the one that the manifest lists, UserError if the file cannot be written.
+    The videos are decoded in parallel into a file of `aurl.project.paths.FRAMES`, which replaces earlier files of the
+    same ``name`` and ``size``. A file of the same videos is used again. ``None`` if the array would be larger than
+    ``limit_gb`` (10^9 bytes). Raises VideoError for a video that cannot be decoded or has changed since it was listed,
+    and UserError if the file cannot be written.
     """
     shape = (int(manifest["frames"].sum()), size, size, 3)
     if np.prod(shape, dtype=float) > limit_gb * 1e9:
         return None
     videos = manifest[["digest", "first", "frames"]].values.tolist()
     key = cache.key_of(videos=videos, size=size, resize=int(RESIZE), decoder=av.__version__)
-    # With the key in its name, a file never holds other frames than its note says, whoever writes at the same time.
+    # The key in the name keeps frames and note together when several processes write.
     file = FRAMES / f"{name}-{size}-{key[:12]}.npy"
     try:
-        with locked(file.parent):  # a run beside this one waits and takes the array over
+        with locked(file.parent):  # a concurrent run waits and uses the same file
             if not cache.holds(file, key):
                 files = f"{name}-{size}-{'[0-9a-f]' * 12}.npy"
                 for old in [*file.parent.glob(files), *file.parent.glob(f".{files}.*.part")]:  # which a kill left
@@ -252,7 +247,7 @@ def decode_once(manifest, size, name, limit_gb):
 def _decode(manifest, shape, file):
     columns = (manifest[name] for name in ("path", "digest", "first", "frames"))
     calls = [(*row, count, shape[1]) for *row, count in zip(*columns, _file_frames(manifest), strict=True)]
-    # Written rather than mapped: on a full disk a mapped file kills the process.
+    # On a full disk, writing to a mapped file would kill the process.
     with replacing(file) as part, part.open("wb") as cache:
         np.lib.format.write_array_header_2_0(cache, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for frames in parallel(_read_segment, calls, "decoding", "video"):
@@ -260,11 +255,11 @@ def _decode(manifest, shape, file):
 
 
 def _read_segment(path, digest, first, frames, file_frames, size):
-    """(frames, size, size, 3): every frame of a segment."""
+    """Every frame of a segment, (frames, size, size, 3)."""
     check(path, digest)
     return read_clips(path, frames, 1, 1, size, first=first, total=frames, file_frames=file_frames)[0]
 
 
 def _file_frames(rows):
-    """How many frames the file of each row has, of which the row may be a segment; None where that is unknown."""
+    """The number of frames in each row's file, which may have several segments; None where unknown."""
     return [round(seconds * fps) or None for seconds, fps in zip(rows["duration"], rows["fps"])]

@@ -15,8 +15,8 @@ class FixedFeatures:
     Args:
         manifest: rows as `aurl.data.readers.features.read` gives them. Rows of other classes are passed over.
         classes: class names; a label is a place in this list.
-        count: segments per video, those at the start of as many equal parts of the S.
-        seed: if given, a random one of each part comes instead, anew in every epoch.
+        count: segments per video. The S segments are split into ``count`` equal parts, and the first of each is used.
+        seed: if given, a random segment of each part is used instead, drawn again in every epoch.
 
     Raises UserError for a video whose features no longer have the manifest's digest.
     """
@@ -35,7 +35,7 @@ class FixedFeatures:
         self._load()
 
     def facts(self):
-        """All that decides the features and labels that come, as JSON can hold it."""
+        """Everything that determines features and labels, as JSON values."""
         return {"videos": self.digests, "labels": self.labels, "count": self.count, "seed": self.seed}
 
     def __len__(self):
@@ -44,7 +44,7 @@ class FixedFeatures:
     def batches(self, size, order=None, compute=None):
         """Yields batches: float32 ``(N, count, F)``, labels ``(N,)`` and ``mirrored`` ``(N, count)``, all false.
 
-        The arguments are those of `aurl.data.clips.Clips.batches`. No process reads ahead: a batch is one gather.
+        Arguments are as for `aurl.data.clips.Clips.batches`. No process reads ahead: a batch is one gather.
         """
         if order is None:
             starts = range(0, len(self), size)
@@ -56,7 +56,7 @@ class FixedFeatures:
             yield values, self._labels[chosen], torch.zeros(values.shape[:2], dtype=torch.bool)
 
     def _segments(self, epoch):
-        """Which segments an epoch takes: ``(count,)`` for all videos, or ``(videos, count)`` at random."""
+        """The segments of an epoch: ``(count,)`` for all videos, or at random ``(videos, count)``."""
         bounds = np.arange(self.count + 1) * self.segments // self.count
         if self.seed is None:
             return torch.from_numpy(bounds[:-1])

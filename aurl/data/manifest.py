@@ -27,10 +27,10 @@ _TEXT = dict.fromkeys(["id", "set", "split", "class", "words", "path", "codec", 
 
 
 def read_manifest(names=None, split=None):
-    """The manifest's rows of one split ("train", "val" or "test") of one data set or a list of them; all by default.
+    """The manifest's rows of one split ("train", "val" or "test") of one or several data sets; all by default.
 
-    Rows whose status is not "ok" are left out. Classes of the same name in several sets are one class. Raises UserError
-    if there is no manifest, if it lacks a column, or if one of ``names`` has no such row.
+    Only rows with the status "ok" are returned. Raises UserError if the manifest is missing or lacks a column, and for
+    a set of ``names`` without rows.
     """
     names = [names] if isinstance(names, str) else names
     again = "prepare the data again, with `dvc repro -f 01_prepare_data`."

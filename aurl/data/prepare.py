@@ -27,21 +27,19 @@ READERS = {
 
 
 def datasets(data, prepare, report=REJECTED):
-    """The manifest's rows of every data set on disk that is trained or tested on, and counts of what was found.
+    """The manifest's rows of every data set on disk, and counts of their videos.
 
     Args:
-        data: the section of ``params.yaml``.
+        data: the section of ``params.yaml``; sets that are neither trained nor tested on are skipped.
         prepare: the section of ``params.yaml``.
-        report: the CSV file that lists every video that is left out, with its reason.
+        report: the CSV file to write, which lists rejected videos and reasons.
 
     Returns:
         A list of tables with the columns `aurl.data.manifest.COLUMNS`, one per set, and a table of counts with a row
-        per set. Videos of training sets are split into "train" and "val"; those of test sets are all "test". ``words``
-        is the text that a class name is embedded by.
+        per set. Videos of training sets are split into "train" and "val"; all videos of test sets are "test".
 
     Raises:
-        UserError: as `list_videos` and `aurl.data.probing.usable` do. No video of any set is opened before all are
-            listed.
+        UserError: as `list_videos` and `aurl.data.probing.usable` do. All sets are listed before a video is opened.
     """
     tables = list_videos(data, prepare)
     parts, rejected, found = [], [], {}
@@ -63,7 +61,7 @@ def datasets(data, prepare, report=REJECTED):
 
 
 def usable_videos(name, about, prepare, report):
-    """The videos of one set that can be used, with the split that its reader tells; none is held out.
+    """The usable videos of one set, with the reader's split; none is held out.
 
     Args:
         name: the set's name.
@@ -72,8 +70,8 @@ def usable_videos(name, about, prepare, report):
         report: as for `datasets`.
 
     Returns:
-        A table with the columns of `aurl.data.readers` and of `aurl.data.probing.probe_all`; ``attrs`` has ``list``,
-        the official list of its classes or None. Raises UserError as `datasets` does.
+        A table with the columns of `aurl.data.readers` and `aurl.data.probing.probe_all`. ``attrs["list"]`` is the
+        official list of its classes or None. Raises UserError as `datasets` does.
     """
     listed = _listed(name, about)
     rows = _usable(name, listed, prepare, [], report)
@@ -84,8 +82,8 @@ def usable_videos(name, about, prepare, report):
 def list_videos(data, prepare):
     """The reader's table of every data set on disk that is trained or tested on, by name. No video is opened.
 
-    Further columns are ``words``, the text that a class name is embedded by, and ``use``: "train", "val", "test", or ""
-    for videos that are not used. Raises UserError as the readers do, and for sets that cannot be trained or tested on.
+    Two columns are added: ``words``, the class name as embedded, and ``use``: "train", "val", "test", or "" for unused
+    videos. Raises UserError as the readers do, and for sets that cannot be trained or tested on.
     """
     wanted = [name for name in (*data.train, *data.test) if name in data.datasets]
     tables = {name: _listed(name, data.datasets[name]) for name in wanted}
@@ -119,7 +117,7 @@ def _listed(name, about):
 
 
 def _check_classes(data, listed):
-    """Raise UserError where one class is all there is to train on, or all that a test set has to tell apart."""
+    """Raise UserError if there is a single training class, or a test set has a single class."""
     for name in data.test:
         if name in listed and listed[name]["class"].nunique() < 2:
             raise UserError(
@@ -136,7 +134,7 @@ def _check_classes(data, listed):
 
 
 def _check_features(data, listed):
-    """Raise UserError where features of two sets cannot be seen by one model, or trained on together."""
+    """Raise UserError if one model cannot take the features of all sets, or cannot be trained on them together."""
     wanted = [name for name in listed if data.datasets[name].reader == FEATURES]
     for name in wanted[1:]:
         columns = ["width", "frames"] if name in data.train and wanted[0] in data.train else ["width"]
@@ -150,8 +148,10 @@ def _check_features(data, listed):
 
 
 def _check_proxies(settings, name, roots):
-    """Raise UserError where the proxies of the set ``name`` cannot be written, or would lie among originals: they could
-    replace one of the same name, and would be listed as videos at the next run."""
+    """Raise UserError if the proxies of the set ``name`` cannot be written, or would lie among the original videos.
+
+    There they could overwrite an original, and the next run would list them as videos.
+    """
     folder = Path(settings.folder)
     made = Path(folder, name).resolve()
     for other, root in roots.items():
@@ -169,7 +169,7 @@ def _check_proxies(settings, name, roots):
 
 
 def _usable(name, listed, prepare, rejected, report):
-    """The rows of one set whose videos, or their proxies, can be used; ``rejected`` grows by the others."""
+    """The usable rows of one set, with proxies if asked for; appends the other rows to ``rejected``."""
 
     def usable(rows):
         rejected.append(probing.rejected(rows.assign(set=name)))
@@ -193,9 +193,9 @@ def _report(rejected, file):
 
 
 def merged(manifest, sets):
-    """The manifest, where classes of the training ``sets`` that are embedded by the same words have one name.
+    """The manifest with one name for classes of the training ``sets`` whose words are the same.
 
-    It is the name in the first of these sets that has the class.
+    The first of these sets with the class gives the name.
     """
     known, manifest = {}, manifest.copy()
     for name in sets:
@@ -207,7 +207,7 @@ def merged(manifest, sets):
 
 
 def _split(rows, name, data, prepare):
-    """The rows of the set ``name`` with their ``split``; "" is for videos that are not used.
+    """The rows of the set ``name`` with their ``split``; "" for unused videos.
 
     Raises UserError for a training set with a class that cannot be trained on, or without a validation video.
     """
@@ -225,10 +225,10 @@ def _split(rows, name, data, prepare):
 
 
 def _held_out(rows, name, val_videos):
-    """ "train" or "val" for every row, "" for one of the set's own test split.
+    """ "train" or "val" for every row; "" for videos of the set's own test split.
 
-    A class's own validation videos are used if it has any, else some of its others, whichever the hash of their id puts
-    first; at most ``val_videos`` per class.
+    At most ``val_videos`` per class validate: the class's own validation videos, or else training videos, in the order
+    of the hashes of their ids.
     """
     order = rows["id"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
     split = rows["split"].replace("", "train").mask(rows["split"] == "test", "")

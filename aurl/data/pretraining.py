@@ -1,7 +1,6 @@
-"""What a video encoder was trained on before, and which test classes were in it.
+"""The data sets that a video encoder was pretrained on, and the test classes in them, which are not unseen.
 
-A test class that the encoder has seen is not unseen, whatever the heads are trained on. The names of the data sets are
-either lists of `aurl.data.names`, whose classes are known, or any text, such as "image-text pairs".
+A data set is named by a list of `aurl.data.names`, whose classes are known, or by any text, such as "image-text pairs".
 """
 
 from pathlib import Path
@@ -15,15 +14,10 @@ from aurl.text import words
 
 
 def of_set(name, about):
-    """The names of the data sets that the encoder of a set's features was trained on; None if nothing says it.
+    """The names of the data sets that the encoder of a set's features was trained on; None if unknown.
 
-    Args:
-        name: the set's name.
-        about: its entry of ``data.datasets``, of the reader ``features``. Its ``pretraining`` is for files that do not
-            say it themselves.
-
-    Raises:
-        UserError: if both say it and differ.
+    ``about`` is the set's entry of ``data.datasets``. Its ``pretraining`` is for files that do not state it. Raises
+    UserError if the two differ.
     """
     found = _of_file(about.root)
     if found is None:
@@ -37,14 +31,10 @@ def of_set(name, about):
 
 
 def of_model(data, weights):
-    """The names of the data sets that a model's video encoder was trained on before: a list, empty for none.
+    """The names of the data sets that a model's video encoder was pretrained on, in a list; None if unknown.
 
-    Args:
-        data: the section of ``params.yaml``. Of sets of features it is the union of `of_set`.
-        weights: the model's ``model.weights``, whose file stands for the data that it was trained on.
-
-    Returns:
-        None if a set of features does not say it.
+    ``data`` is the section of ``params.yaml``: for sets of features, the union of `of_set`. Otherwise ``weights``, the
+    model's ``model.weights``, stands for the data that its file was trained on.
     """
     used = [(name, data.datasets.get(name)) for name in (*data.train, *data.test)]
     stated = [of_set(name, about) for name, about in used if about is not None and about.reader == FEATURES]
@@ -55,16 +45,16 @@ def of_model(data, weights):
 
 
 def seen_classes(pretraining, classes, official):
-    """The classes of a test set that occur in a data set of known classes.
+    """The classes of a test set that occur in the data set ``pretraining``.
 
     Args:
         pretraining: the name of a data set.
         classes: the test set's class names.
-        official: the official list that they are of, a key of `aurl.data.names.FAMILIES`, or None.
+        official: their official list, a key of `aurl.data.names.FAMILIES`, or None.
 
     Returns:
-        Those classes whose words are the same, and for UCF101 and HMDB51 against Kinetics also those that TruZe's
-        authors found in Kinetics-400; a list. None for a data set whose classes are not known.
+        A list of the classes with the same words. For UCF101 and HMDB51 against Kinetics, it includes the classes that
+        TruZe's authors found in Kinetics-400. None for a data set whose classes are unknown.
     """
     if pretraining not in names.FAMILIES:
         return None
@@ -76,7 +66,7 @@ def seen_classes(pretraining, classes, official):
 
 
 def summary(pretraining, classes, official):
-    """One text for a table: each data set with how many of the test classes it has, "none", or "not stated"."""
+    """Text for a table: each data set and its number of test classes, "none", or "not stated"."""
     if pretraining is None:
         return "not stated"
     parts = []
@@ -88,7 +78,7 @@ def summary(pretraining, classes, official):
 
 
 def warning(pretraining, classes, official, name):
-    """A sentence for whoever uses such features on the test set ``name``; "" if no test class can have been seen."""
+    """A warning that classes of the test set ``name`` may have been seen; "" if none can."""
     if pretraining == []:
         return ""
     if pretraining is None:
@@ -105,5 +95,5 @@ def _of_file(path):
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return [str(name) for name in np.ravel(arrays["pretraining"])]
-    except Exception:  # its reader names what is wrong with a file; here it only says nothing
+    except Exception:  # the reader reports damaged files
         return None

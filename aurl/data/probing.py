@@ -1,4 +1,4 @@
-"""Decode every video once before it is used: how long and large it is, or why it cannot be used."""
+"""Decode every video once before its use: its length and size, or the reason why it is unusable."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from aurl import UserError
 from aurl.data.video.decoding import VideoError
 from aurl.data.video.reading import probe, stamp
 from aurl.data.video.timeline import frame_at
+from aurl.project.files import unwritable
 from aurl.project.progress import parallel
 
 FIELDS = [
@@ -21,9 +22,8 @@ REASONS = ["set", "id", "class", "path", "reason"]  # columns of the table of re
 def probe_files(paths, cache, desc="probing", scheduler=None, damaged="refuse"):
     """The results of `aurl.data.video.probe` for each of ``paths``: a table with an index and the columns `FIELDS`.
 
-    A file is probed once, however often it is named. Results are kept in the file ``cache`` as they come, so that an
-    interrupted run continues. A file is probed again if its size or date has changed, and if it could not be used.
-    ``damaged`` is the parameter ``prepare.damaged``.
+    Repeated paths are probed once. Each result is added to the file ``cache``, so an interrupted run continues. A file
+    is probed again if its size or date has changed, or if it was unusable. ``damaged`` is ``prepare.damaged``.
     """
     known = _Known(Path(cache), damaged)
     stamps = {path: _stamp(path) for path in paths}
@@ -39,7 +39,7 @@ def probe_files(paths, cache, desc="probing", scheduler=None, damaged="refuse"):
 def probe_all(rows, cache, min_frames=1, desc="probing", scheduler=None, damaged="refuse"):
     """The table of a reader with the `probe_files` of each file, and ``first`` and ``frames`` of each segment.
 
-    ``status`` is "ok", or the reason why a video cannot be used: it cannot be read, it has fewer than ``min_frames``
+    ``status`` is "ok" or the reason why a video is unusable: it cannot be read, it has fewer than ``min_frames``
     frames, or its segment lies outside.
     """
     probed = probe_files(rows["path"], cache, desc, scheduler, damaged).set_index(rows.index)
@@ -48,15 +48,15 @@ def probe_all(rows, cache, min_frames=1, desc="probing", scheduler=None, damaged
 
 
 def rejected(rows):
-    """The videos that are of no use: a table of their ``set``, ``id``, ``class``, ``path`` and ``reason``."""
+    """The unusable videos: a table with the columns `REASONS`."""
     return rows[rows["status"] != "ok"].rename(columns={"status": "reason"})[REASONS]
 
 
 def usable(rows, limit, file):
     """The rows whose status is "ok".
 
-    Raises UserError if more than the share ``limit`` of all rows cannot be used, or if a class has no video left; its
-    sentence points to ``file``, which lists the `rejected` videos.
+    Raises UserError if more than the share ``limit`` of all rows is unusable, or a class has no usable video. ``file``
+    lists the `rejected` videos.
     """
     good = rows[rows["status"] == "ok"].reset_index(drop=True)
     bad = rows[rows["status"] != "ok"]
@@ -73,7 +73,7 @@ def usable(rows, limit, file):
 
 
 def _segments(table, min_frames):
-    """The table with each segment in frames: ``frames`` of them from ``first`` on, before the one at ``end``."""
+    """The table with the segments in frames: ``first`` and ``frames``."""
 
     def place(row, seconds, default):
         return default if pd.isna(seconds) else frame_at(seconds, row.start, row.fps, row.frames, row.times)
@@ -129,9 +129,7 @@ class _Known:
             self._lines.write(json.dumps([path, stamp, found]) + "\n")
             self._lines.flush()
         except OSError as error:
-            raise UserError(
-                f"{self._file} cannot be written ({error.strerror}): make room, or change the folder's permissions."
-            ) from None
+            raise unwritable(self._file, error) from None
 
     def close(self):
         if self._lines is not None:

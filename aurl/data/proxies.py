@@ -1,4 +1,4 @@
-"""Small copies of videos with many keyframes, from which random clips are decoded many times faster."""
+"""Small copies of videos with many keyframes: random clips decode many times faster."""
 
 from pathlib import Path
 
@@ -19,11 +19,10 @@ from aurl.project.progress import parallel
 def make_all(rows, folder, side, keyframe, crf, cache, scheduler=None):
     """The manifest's rows with a proxy in place of every video, made in parallel below ``folder``.
 
-    A proxy is named after its row's ``id``. ``path``, ``width``, ``height``, ``codec`` and ``digest`` become the
-    proxy's; its frames are the original's, at a constant rate. A proxy that was made from the same bytes with the same
-    settings is kept, so that a run that was stopped goes on, and what probing said of it is kept in the file ``cache``.
-    A video that cannot be copied keeps its row, with the reason as ``status``. Raises UserError if the folder cannot be
-    written to.
+    A proxy is named after its row's ``id`` and has the original's frames, at a constant rate. ``path``, ``width``,
+    ``height``, ``codec`` and ``digest`` become the proxy's. A proxy of the same bytes and settings is kept; the file
+    ``cache`` keeps probing results. A video that cannot be copied keeps its row, with the reason as ``status``. Raises
+    UserError if the folder cannot be written to.
     """
     folder = Path(folder)
     files = rows.drop_duplicates("path").set_index("path")  # segments share their file
@@ -39,7 +38,7 @@ def make_all(rows, folder, side, keyframe, crf, cache, scheduler=None):
 
 
 def _make(path, digest, target, side, keyframe, crf):
-    """ "ok", or why there is no proxy."""
+    """Make one proxy; returns "ok", or the reason why there is none."""
     key = cache.key_of(digest=digest, side=side, options=_options(keyframe, crf))
     if cache.holds(target, key):
         return "ok"
@@ -57,7 +56,7 @@ def transcode(source, target, side=128, keyframe=16, crf=20, damaged="refuse"):
 
     The short side becomes ``side`` pixels (aspect kept, sides even, never enlarged), every ``keyframe``-th frame is a
     keyframe, and ``crf`` is x264's quality. The same video gives the same bytes. Raises VideoError for a video that
-    cannot be read, UserError if the copy cannot be written; either leaves what was there before.
+    cannot be read and UserError if the copy cannot be written; an earlier copy then stays.
     """
     try:
         with replacing(target) as part:
@@ -72,14 +71,14 @@ def transcode(source, target, side=128, keyframe=16, crf=20, damaged="refuse"):
 
 
 def _options(keyframe, crf):
-    """The encoder's options: all that decides a proxy's bytes, besides its source and size."""
+    """The encoder's options, which determine a proxy's bytes together with its source and size."""
     regular = f"cpu-independent=1:keyint={keyframe}:min-keyint={keyframe}:scenecut=0:open-gop=0"
     quick = "no-cabac=1:no-deblock=1:weightp=0:weightb=0"  # decodes in about half the time, for files a tenth larger
     return {"crf": str(crf), "preset": "veryfast", "x264-params": f"{regular}:{quick}"}
 
 
 def _copy(source, container, side, options, damaged):
-    """The number of frames that were encoded, one at a time, however long the video is."""
+    """Encode a video frame by frame; returns the number of frames."""
     scale, stream, count = VideoReformatter(), None, 0
     for original, frame in decode(source, damaged):
         if stream is None:

@@ -2,13 +2,12 @@
 
     python -m aurl.pipeline.check [params.yaml] [STAMP]
 
-`aurl.project.config` checks the values of the file. This module checks what they name: paths, relative to the project's
-root; the videos of every data set, which are listed but not opened; class names and their word vectors; and whether
-there are enough classes and training videos. Later stages can only fail on what a video holds.
+`aurl.project.config` checks the values of the file. This module checks paths, relative to the project's root; lists the
+videos of every data set, without opening one; and checks that all classes have word vectors, and that there are enough
+classes and training videos. Later stages can only fail on the content of videos.
 """
 
 import argparse
-import difflib
 import os
 import sys
 from collections import Counter
@@ -26,12 +25,12 @@ from aurl.project.files import write_bytes
 
 class Class(NamedTuple):
     name: str
-    words: str  # the text that it is embedded by
-    videos: int = 0  # to train on
+    words: str  # the name as embedded
+    videos: int = 0  # training videos
 
 
 def check(path: str | Path = "params.yaml") -> None:
-    """Check a parameter file, every variant in it included. Raises UserError for the first mistake."""
+    """Check a parameter file with all its variants. Raises UserError for the first mistake."""
     variants = config.load_all(path)
     params = config.load(path)
     _check_local(Path(path).with_name(config.file.LOCAL))
@@ -93,7 +92,7 @@ def check(path: str | Path = "params.yaml") -> None:
 
 
 def unused_accelerators(path: str | Path = "params.yaml") -> str | None:
-    """A sentence on the accelerators of this machine that no training of the file would use; None if there are none."""
+    """A sentence about accelerators of this machine that no training of the file uses; None if all are used."""
     params, found = config.load_all(path), machines.accelerators()
     used = max(params[name].train.processes for name in config.load(path, sections=["run"]).run.variants)
     if used >= found:
@@ -103,7 +102,7 @@ def unused_accelerators(path: str | Path = "params.yaml") -> str | None:
 
 @contextmanager
 def _prefixed(where: str | Path) -> Iterator[None]:
-    """Name the place in front of an error's sentence."""
+    """Put the place ``where`` in front of an error's sentence."""
     try:
         yield
     except UserError as error:
@@ -112,7 +111,7 @@ def _prefixed(where: str | Path) -> Iterator[None]:
 
 
 def _check_backbone(where, params):
-    """Check that the video backbone takes such clips, and that its weights are there."""
+    """Check that the video backbone accepts the clips, and that the file of its weights exists."""
     name, frames, size = params.model.backbone, params.clip.frames, params.clip.size
     need = None
     if name.startswith("mvit") and (frames, size) != (16, 224):  # its positions are learned, one by one
@@ -126,7 +125,7 @@ def _check_backbone(where, params):
 
 
 def _check_local(path):
-    """Check that the stages watch the file of this machine's folders: an editor may have replaced the link in git."""
+    """Check that ``params.local.yaml`` is a link that the stages watch: an editor may have replaced it by a file."""
     watched = path.with_name("data") / "local"
     if path.is_file() and path.resolve().parent != watched.resolve():
         raise UserError(
@@ -151,7 +150,7 @@ def _check_paths(where, about):
 
 
 def _check_kinds(path, used, params, variants):
-    """Check that the sets are all videos or all features, and that every variant's backbone takes them."""
+    """Check that all sets are videos or all are features, as every variant's backbone needs."""
     fixed = [name for name in used if name in params.data.datasets and params.data.datasets[name].reader == FEATURES]
     videos = [name for name in used if name not in fixed]
     if fixed and videos:
@@ -169,7 +168,7 @@ def _check_kinds(path, used, params, variants):
 
 
 def _check_segments(path, tables, params, variants):
-    """Check that features have a vector for each segment that a variant sees."""
+    """Check that sets of features have enough segments for every variant."""
     most = max(params.run.variants, key=lambda name: variants[name].clip.segments)
     wanted = variants[most].clip.segments
     for name, table in tables.items():
@@ -187,7 +186,7 @@ def _check_file(where, file):
 
 
 def _check_source(path, params, models, classes):
-    """Check that the stages watch a file of class vectors, and that a source without words embeds the classes."""
+    """Check that the stages watch the file of class vectors, and that every class has one."""
     from aurl.text import check_source
 
     file = params.text.embeddings
@@ -197,7 +196,7 @@ def _check_source(path, params, models, classes):
 
 
 def known_classes(name: str, params: config.Sections) -> list[Class] | None:
-    """The classes of a data set, as far as parameters tell; None where only its folders do."""
+    """The classes of a data set by its parameters; None if only its folders tell."""
     if name in config.BUILT_IN:
         from aurl.rendered import sets
 
@@ -224,12 +223,12 @@ def _classes_of(table) -> list[Class]:
 def _training_classes(
     path, params: config.Params, classes: Mapping[str, list[Class]], describing: list[str]
 ) -> dict[str, int]:
-    """The training classes that chapter 2 keeps, and how many training videos each has.
+    """The training classes that chapter 2 keeps, and the number of training videos of each.
 
-    ``describing`` are parameters that ask for descriptions. Raises UserError for a class without a vector or a
+    ``describing`` lists the parameters that need descriptions. Raises UserError for a class without a vector or a
     description, and for ``sphere.classes`` that are not kept.
     """
-    from aurl.text import describe, embed_described, load_sentences, open_source
+    from aurl.text import closest, describe, embed_described, load_sentences, open_source
 
     spoken = {name: [label.words for label in own] for name, own in classes.items()}
     with _prefixed(path):
@@ -251,11 +250,8 @@ def _training_classes(
     videos = {label.name: label.videos for label in seen.values()}
     for name in params.sphere.classes:
         if name not in videos:
-            near = difflib.get_close_matches(name, videos, n=1)
-            raise UserError(
-                f"{path}: sphere.classes names {name!r}, which is not a class of data.train"
-                + (f"; did you mean {near[0]!r}?" if near else ": take classes that are trained on.")
-            )
+            near = closest(name, videos) or ": take classes that are trained on."
+            raise UserError(f"{path}: sphere.classes names {name!r}, which is not a class of data.train{near}")
     if params.text.overlap > 0:
         from aurl.text import check_sphere, without_overlap
 
@@ -274,7 +270,7 @@ def _training_classes(
 
 
 def _shared(videos: dict[str, int], part: float, always: Collection[str] = ()) -> dict[str, int]:
-    """The ``part`` of the training classes that `aurl.text.share` keeps, those of ``always`` among them."""
+    """The ``part`` of the training classes that `aurl.text.share` keeps, with all of ``always``."""
     if part == 1:
         return videos
     import numpy as np

@@ -22,7 +22,7 @@ from aurl.project.paths import STAGE_CODE
 
 MODULES = {"heads": "aurl.pipeline.heads", "sphere": "aurl.pipeline.sphere"}  # stages that are no notebooks
 RUNNER = "aurl.pipeline.notebook"
-# Code that changes no file of a stage: the version, progress bars, what need not be done again, and live curves.
+# Code that changes no file of a stage: the version, progress bars, the cache, and live curves.
 UNSEEN = (PACKAGE, "aurl.project.progress", "aurl.project.cache", "aurl.training.curves")
 
 

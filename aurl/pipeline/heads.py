@@ -2,12 +2,12 @@
 
     python -m aurl.pipeline.heads
 
-The backbone is that of the run ``heads.backbone`` with the first seed. Its features of all videos are computed once and
-kept in ``build/heads``, in the layout of `aurl.data.readers.features`. The projection, class encoder and centers of
-every variant are then trained with each seed, in memory, and evaluated on every test set. All start from the same
-features, so variants differ only in their heads and losses. Each variant gets the learning rate of ``heads.rates`` with
-the best accuracy on validation videos. ``heads.sweeps`` repeats this with other values of one parameter. Results of
-trainings are kept, so a killed run resumes, and a new variant costs only its own trainings.
+The run ``heads.backbone`` with the first seed gives the backbone. Its features of all videos are computed once, into
+``build/heads``, in the layout of `aurl.data.readers.features`. The projection, class encoder and centers of every
+variant are then trained in memory with each seed, and evaluated on every test set. Variants differ only in their heads
+and losses, because all have the same features. Each variant gets the learning rate of ``heads.rates`` with the best
+accuracy on validation videos. ``heads.sweeps`` repeats this with other values of one parameter. Results of trainings
+are kept, so a killed run resumes, and a new variant costs only its own trainings.
 """
 
 import argparse
@@ -44,8 +44,8 @@ def run():
     """Train and evaluate all heads, and write three tables.
 
     `paths.HEADS` has a row per class, `paths.HEADS_RUNS` a row per training, and `paths.HEADS_SWEEPS` a row per
-    training of the sweeps. Raises UserError for a variant of ``heads.variants`` whose clips or backbone differ from
-    those of ``heads.backbone``, and for a training that diverges.
+    training of the sweeps. Raises UserError for a variant of ``heads.variants`` with other clips or another backbone
+    than ``heads.backbone``, and for a training that diverges.
     """
     base = config.load(sections=["run", "heads"])
     variants, swept, first = trainable(), sweeps(), base.run.seeds[0]
@@ -128,8 +128,8 @@ def all_seeds(settings, seeds, train):
 def keep_features(params, folder):
     """Encode all videos with the backbone of the checkpoint in ``folder``; writes a file per set to build/heads.
 
-    The training sets share one file with both their splits. A set is taken from the cache if model, videos, clips
-    and arithmetic are those that it was encoded with.
+    The training sets share one file with both their splits. A set is taken from the cache if model, videos, clips and
+    arithmetic have not changed.
     """
     model, _ = checkpoints.load(folder)
     seen = paths.merged(params.data.train)
@@ -155,7 +155,7 @@ def keep_features(params, folder):
 
 
 def _batch(params, clips):
-    """Videos at a time, for the same number of clips with any number per video."""
+    """Videos at a time, so that the number of clips at a time does not depend on the clips per video."""
     return max(1, params.evaluate.batch // clips.count)
 
 

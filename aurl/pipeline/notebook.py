@@ -24,24 +24,22 @@ from aurl.project.progress import ENVIRONMENT, RESTART
 # Notebooks have no addresses to check, and importing the check would take longer than reading a notebook.
 sys.modules.setdefault("rfc3987_syntax", None)
 
-# What the kernel logs of itself is no news to the user; errors of cells come another way. Tornado is named because a
-# kernel that ends closes its sockets while its control thread may still send to them, which Tornado reports.
+# Messages of the kernel about itself are hidden; errors of cells come another way. Tornado would report that an ending
+# kernel closes its sockets while its control thread still sends.
 QUIET = [
     "--IPKernelApp.log_level=CRITICAL",
     "--IPKernelApp.logging_config={'loggers': {'tornado': {'level': 'CRITICAL'}}}",
 ]
 
-SECONDS_TO_SAVE = 10  # that an interrupted notebook has; some take half of it to end at all
+SECONDS_TO_SAVE = 10  # for an interrupted notebook; some take half of it to end
 
 SOURCE, STAGED, EXECUTED = Path("notebooks"), Path("build/notebooks"), Path("reports/notebooks")
 
 
 def run(name, parameters):
-    """Execute the staged notebook ``name`` with ``parameters`` (a dict) and keep it with outputs in
-    ``reports/notebooks/``.
+    """Execute the staged notebook ``name`` with ``parameters``, a dict, and write it to ``reports/notebooks/``.
 
-    Raises UserError with the notebook's own sentence if a cell raised one, and for an interruption; papermill's error
-    otherwise.
+    Raises UserError for an interruption and for a UserError of a cell, and papermill's error otherwise.
     """
     notebook = STAGED / f"{name}.ipynb"
     read(notebook)
@@ -84,12 +82,12 @@ def read(path):
 
 
 def write(path, notebook, metadata, outputs=False):
-    """Write what the author wrote, outputs if asked for, and nothing that editors and papermill add.
+    """Write a notebook in nbformat's layout, without what editors and papermill add.
 
     Args:
-        path: the file, as nbformat itself would lay it out.
-        notebook: what `read` returned.
-        metadata: a dict that takes the place of the notebook's metadata.
+        path: the file.
+        notebook: the result of `read`.
+        metadata: replaces the notebook's metadata.
         outputs: whether to keep outputs and execution counts.
     """
     cells = []
@@ -106,10 +104,10 @@ def write(path, notebook, metadata, outputs=False):
 
 
 class _Interruption:
-    """Passes SIGINT and SIGTERM on to the notebook's process, the kernel, which then has `SECONDS_TO_SAVE` seconds.
+    """Passes SIGINT and SIGTERM on to the kernel, which then has `SECONDS_TO_SAVE` seconds.
 
-    An exception from the signal's handler would come out anywhere in papermill's event loop, which now and then loses
-    it. So nothing is raised there: the cell ends, or the next one does not begin.
+    The handler raises nothing, because papermill's event loop sometimes loses exceptions. Instead the cell ends, or the
+    next one does not begin.
     """
 
     def __init__(self):
@@ -126,7 +124,7 @@ class _Interruption:
             signal.signal(sent, handler)
 
     def manager(self):
-        """The class of kernel managers that tells which process the kernel is."""
+        """A class of kernel managers that notes the process of the kernel."""
         from jupyter_client import AsyncKernelManager
 
         interruption = self
@@ -139,7 +137,7 @@ class _Interruption:
         return Manager
 
     def check(self, **_):
-        """Before a cell: a kernel that is between two of them does not hear the signal."""
+        """Stop before a cell: between two cells, a kernel ignores the signal."""
         if self.asked:
             raise InterruptedError
 

@@ -2,12 +2,11 @@
 
     python -m aurl.pipeline.released AURL662_checkpoint.pth.tar --params params.paper.yaml
 
-The test sets are those of ``data.test`` that ``data.datasets`` defines; no training set is needed. Every protocol
-of the fourth chapter that needs no seen class is measured, at 1 clip and at 25 clips per video. Clips are those that
-the checkpoint was trained on, from the videos themselves and not from proxies, whatever the parameter file says of
-both. The table goes to the terminal and to ``reports/released``. Below it, one line for each expected accuracy of the
-checkpoint says whether ours agrees. The pipeline's own manifest and list of rejected
-videos stay as they are, as they belong to the sets that the pipeline trains on.
+Test sets are the sets on disk under ``data.test``; no training set is needed. The command runs every protocol of the
+fourth chapter that needs no seen class, at 1 clip and at 25 clips per video. Clips have the checkpoint's own format and
+come from the original videos, not from proxies, whatever the parameter file says. The table goes to the terminal and to
+``reports/released``. Below it, one line for each expected accuracy of the checkpoint says whether ours agrees. The
+pipeline's own manifest and list of rejected videos stay unchanged.
 """
 
 import argparse
@@ -31,7 +30,7 @@ from aurl.training.inference import encode, encode_classes
 from aurl.training.released import CLIP, load_released
 
 RESULTS = Path("reports/released")
-EXPECTED = Path(__file__).with_suffix(".csv")  # what the authors' own evaluation gave, with sources
+EXPECTED = Path(__file__).with_suffix(".csv")  # the authors' own results, with sources
 TOLERANCE = 0.3  # points between an expected accuracy and ours; decoders and resizing differ by less
 LINES = {
     "videos": "{videos}",
@@ -55,20 +54,19 @@ LINES = {
 def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
     """Every figure of a released checkpoint, as a table with one row per number of clips and test set.
 
-    Columns are those of `aurl.evaluation.protocols.report`, those of TruZe among its ``truze_classes`` unseen ones
-    and NaN for sets that it does not split. The table is written to ``reports/released`` after every row, as CSV and
-    Markdown. Videos that are left out are listed beside it.
+    Columns are as in `aurl.evaluation.protocols.report`. TruZe's figures are over its ``truze_classes`` unseen classes,
+    and NaN for sets that it does not split. After every row, the table is written to ``reports/released`` as CSV and
+    Markdown, with a list of rejected videos.
 
     Args:
-        checkpoint: what `aurl.training.released.load_released` takes.
-        path: the parameter file. Its sections ``data``, ``prepare``, ``compute`` and ``evaluate`` and its
-            ``text.vectors`` are read.
+        checkpoint: a file for `aurl.training.released.load_released`.
+        path: the parameter file.
         counts: numbers of clips per video.
         expected: as in `agreement`.
 
     Raises:
-        UserError: no such checkpoint, other word vectors than it was trained on, no test set on disk, or one that the
-            readers refuse.
+        UserError: for a checkpoint that is missing, word vectors of another dimension, and test sets that are missing
+            or refused by their readers.
     """
     params = config.load(path)
     sets = [name for name in params.data.test if name in params.data.datasets]
@@ -77,7 +75,7 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
             f"{path}: data.test names no test set on disk: write UCF101 or HMDB51 there and under data.datasets, "
             "as params.paper.yaml does."
         )
-    _expected(checkpoint, expected)  # a mistake in it shows before hours are spent
+    _expected(checkpoint, expected)  # fail early
     model = load_released(checkpoint).to(devices.best_device())
     vectors, word_dim = WordVectors.load(params.text.vectors), model.class_encoder[0].in_features
     if vectors.dim != word_dim:
@@ -93,7 +91,7 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
     embedded = {name: _embedded(videos, vectors) for name, videos in tests.items()}
     rows = []
     for count in dict.fromkeys(counts):
-        batch = max(1, params.evaluate.batch // count)  # as many clips at a time, however many a video has
+        batch = max(1, params.evaluate.batch // count)  # a constant number of clips at a time
         for name, (classes, word_vectors) in embedded.items():
             clips = Clips(tests[name], classes, CLIP, count)
             video, labels = encode(model, clips, batch, params.compute, f"{name}, {_clips(count)} per video")
@@ -115,11 +113,11 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
 
 
 def agreement(checkpoint, table, expected=EXPECTED):
-    """One line for each accuracy that is expected of a checkpoint: expected, found, and whether both agree.
+    """One line for each expected accuracy of a checkpoint: expected, found, and whether both agree.
 
     Args:
-        checkpoint: its file; expectations are those of the checkpoints with which its name begins.
-        table: what `evaluate` returns.
+        checkpoint: its file, whose name begins with an entry of the column ``checkpoint``.
+        table: the result of `evaluate`.
         expected: a CSV file with the columns ``checkpoint, set, clips, figure, expected`` (in percent) and ``source``.
 
     Accuracies agree where they differ by at most `TOLERANCE` points. Raises UserError for a file of another kind.
@@ -160,7 +158,7 @@ def _clips(count):
 
 
 def markdown(table):
-    """What `evaluate` returns as a Markdown table that reads well as text, too: a line per figure, a column per row."""
+    """The result of `evaluate` as an aligned Markdown table: a line per figure, a column per row."""
     columns = [["", *LINES]]
     for row in table.to_dict("records"):
         cells = [line.format(**row) for line in LINES.values()]

@@ -2,8 +2,8 @@
 
     python -m aurl.pipeline.reproduce
 
-does what ``dvc repro`` does and leaves the same results, but runs as many stages at a time as ``compute.threads``
-leaves cores for, or one at a time on an accelerator. An interrupted run continues where it was.
+gives the same results as ``dvc repro``. It runs one stage at a time on an accelerator. Otherwise ``compute.threads``
+and the number of cores limit the stages at a time. An interrupted run continues where it was.
 """
 
 import argparse
@@ -29,12 +29,12 @@ from aurl.project.files import write_bytes
 from aurl.project.progress import SIDE_BY_SIDE
 
 WAIT = "wait until it ends, then run this again."
-LINE_SECONDS = 30  # between two lines of a job where there is no terminal to rewrite one in
+LINE_SECONDS = 30  # between two lines of a job without a terminal
 
 
 def main():
     """Bring every stage up to date. Raises UserError with the sentence of the first stage that failed."""
-    config.load_all()  # a mistake in params.yaml is one sentence here and a page of DVC's there
+    config.load_all()  # reports a mistake in params.yaml in one sentence, not in a page by DVC
     work_without_git(Path())
     if not stale(Path()):
         print("Everything is up to date.")
@@ -42,7 +42,7 @@ def main():
         size = at_once(config.load(sections=["train", "compute"]))
         jobs = jobs_of(Path(), size)
         function, _ = jobs.pop(next(iter(jobs)))
-        function()  # then only what still is out of date, as each call of DVC takes a while
+        function()  # then run only the outdated stages, because each call of DVC takes a while
         behind = stale(Path())
         behind |= {name for name, (_, needs) in jobs.items() if needs & behind}
         side_by_side({name: (jobs[name][0], jobs[name][1] & behind) for name in jobs if name in behind}, size)
@@ -51,7 +51,7 @@ def main():
 
 
 def work_without_git(folder):
-    """Let DVC work in a download of ``folder`` that is no git repository."""
+    """Let DVC work in a ``folder`` that was downloaded without git."""
     local = folder / ".dvc/config.local"
     if not local.exists() and not any((above / ".git").exists() for above in (folder.resolve() / "x").parents):
         write_bytes(local, b"[core]\n    no_scm = true\n")
@@ -70,16 +70,16 @@ def stale(folder):
 
 
 def jobs_of(folder, size, wanted=None, needs=()):
-    """What `side_by_side` runs to bring stages of the project in ``folder`` up to date.
+    """The jobs for `side_by_side` that bring stages of the project in ``folder`` up to date.
 
-    The first job runs all stages that all others need; then each stage is a job of its own, those first that most
-    others need.
+    The first job runs all stages that every other stage needs. Each other stage is a job, in descending order of the
+    number of stages that need it.
 
     Args:
-        folder: the project's root; other jobs than the current folder's are named after their folder.
-        size: how many jobs run at a time.
-        wanted: names of stages, without variant and seed, that are run with all that they need; all by default.
-        needs: names of other jobs that have to be done before.
+        folder: the project's root; jobs outside the current folder are named after their folder.
+        size: the number of jobs at a time.
+        wanted: names of stages, without variant and seed, to run with all stages that they need; all by default.
+        needs: names of other jobs that must end before.
     """
     above = _graph(folder)
     chosen = {name for name in above if wanted is None or name.partition("@")[0] in wanted}
@@ -101,7 +101,7 @@ def jobs_of(folder, size, wanted=None, needs=()):
 
 
 def _graph(folder):
-    """The stages of a project in the order of dvc.yaml: name -> names of all stages that it needs."""
+    """The stages of a project in the order of dvc.yaml: name -> names of all stages that come before it."""
     from dvc.repo import Repo
 
     @functools.cache
@@ -117,8 +117,8 @@ def _graph(folder):
 def side_by_side(jobs, size):
     """Run ``jobs``, ``size`` at a time, in their order but each after the jobs that it needs.
 
-    ``jobs`` maps a name to a function and the names of the jobs that it needs. After a failure nothing new is begun.
-    Raises UserError with the sentence of the job that failed first, when the others that run have ended.
+    ``jobs`` maps a name to a function and the names of the jobs that it needs. After a failure, no job begins; when the
+    running jobs have ended, the first job's UserError is raised.
     """
     waiting, running, done = dict(jobs), {}, set()
     with ThreadPoolExecutor(size) as pool:
@@ -142,8 +142,7 @@ def side_by_side(jobs, size):
 
 
 def at_once(params):
-    """How many stages run side by side: one on an accelerator, else as many as ``compute.threads`` and
-    ``train.processes`` leave cores for."""
+    """The number of stages at a time: one on an accelerator, else the cores divided by the threads of a stage."""
     from aurl.training.devices import best_device  # PyTorch, which takes a while to import
 
     if best_device().type != "cpu" or params.compute.threads is None:
@@ -152,10 +151,7 @@ def at_once(params):
 
 
 class Job:
-    """A call of DVC in a project's ``folder``; while it runs, one line says how far it is.
-
-    ``size`` jobs run side by side and share cores and memory.
-    """
+    """A call of DVC in a project's ``folder``, with one line of progress; ``size`` jobs share cores and memory."""
 
     running, interrupted = set(), False
 
@@ -173,7 +169,7 @@ class Job:
             SIDE_BY_SIDE: str(self.size),
         }
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", *self.arguments]
-        # A session of its own, so that an interruption reaches all its processes, whoever was interrupted.
+        # In a session of its own, an interruption reaches all its processes.
         process = subprocess.Popen(
             command,
             cwd=self.folder,
@@ -220,7 +216,7 @@ def stop_all(*_):
 
 
 class _Line:
-    """A line of the terminal that a job rewrites, below those of the jobs beside it."""
+    """A job's line of the terminal, which it rewrites."""
 
     taken, lock = set(), threading.Lock()
 
@@ -248,7 +244,7 @@ class _Line:
 
 
 def _pieces(stream):
-    """The lines of a byte stream as text, each with True, and with False the states that a progress bar overwrites."""
+    """The pieces of a byte stream as text: complete lines with True, states of a progress bar with False."""
     rest = b""
     while chunk := stream.read1():
         *pieces, rest = re.split(rb"([\r\n])", rest + chunk)  # piece, its end, piece, its end, ...
@@ -260,12 +256,12 @@ def _pieces(stream):
 
 
 def run_as_command(function):
-    """Run ``function`` as a command does: a mistake is one sentence, and an interruption stops every job."""
+    """Run ``function`` as a command: a UserError becomes one sentence, and an interruption stops every job."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    for sent in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore the former
+    for sent in (signal.SIGINT, signal.SIGTERM):  # background jobs of a shell ignore SIGINT
         signal.signal(sent, interrupt)
     try:
         function()

@@ -3,8 +3,8 @@
     python -m aurl.pipeline.train VARIANT SEED
     torchrun --nproc-per-node 8 -m aurl.pipeline.train VARIANT SEED
 
-The first starts ``train.processes`` itself. On several machines that share the project's folder (``train.nodes``), run
-it on each, or the pipeline on one and this on the others. `dvc repro` then takes the finished training over.
+The first command starts ``train.processes`` itself. On several machines that share the project's folder
+(``train.nodes``), run it on each, or the pipeline on one and this on the others. `dvc repro` then reuses the training.
 """
 
 import argparse

@@ -1,12 +1,11 @@
-"""The cache ``build/cache``: results that take long to make, each with the key of what it was made from.
+"""The cache ``build/cache``: slow results, each with a key of its inputs.
 
     python -m aurl.project.cache list
     python -m aurl.project.cache clear [KIND ...]
 
-A key (`key_of`) is a digest of everything that a result depends on: data, parameters, versions of packages, and the
-package's own code (`code_digest`). A file of the cache has a note beside it with its key and the digest of its
-content (`filling`), so a file that is damaged or was made from something else is made again (`holds`). Deleting the
-cache costs time and changes no result.
+A key (`key_of`) is a digest of all inputs of a result: data, parameters, versions of packages, and the package's own
+code (`code_digest`). A note next to each file has its key and the digest of its content (`filling`). Files that are
+damaged or have other inputs are made again (`holds`). Deleting the cache costs time and changes no result.
 """
 
 import argparse
@@ -23,18 +22,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from aurl import UserError
-from aurl.project.files import unwritable, write_bytes
+from aurl.project.files import sha256, unwritable, write_bytes
 from aurl.project.paths import CACHE
 
 PACKAGE = __name__.partition(".")[0]
 ROOT = Path(__file__).parents[2]  # the folder that holds the package
-NO_NUMBERS = (PACKAGE, f"{PACKAGE}.project.", f"{PACKAGE}.training.curves")  # code on which no number depends
+NO_NUMBERS = (PACKAGE, f"{PACKAGE}.project.", f"{PACKAGE}.training.curves")  # code that changes no number
 
 
 def key_of(**inputs):
-    """One text for everything that a result is made from: equal inputs give equal keys, on every machine.
-
-    ``inputs`` are whatever JSON can hold; name every input that changes the result.
+    """A digest of all inputs of a result, which are JSON values; the same on every machine.
 
     >>> key_of(size=64, paths=["a"]) == key_of(paths=["a"], size=64) != key_of(size=48, paths=["a"])
     True
@@ -43,19 +40,19 @@ def key_of(**inputs):
 
 
 def holds(path, key):
-    """Whether the file ``path`` is undamaged and was made from the inputs of ``key``, by the note of `filling`."""
+    """Whether the file ``path`` is undamaged and has the inputs of ``key``, by the note of `filling`."""
     path = Path(path)
     try:
-        return json.loads(_note(path).read_text()) == {"key": key, "sha256": _content(path)}
+        return json.loads(_note(path).read_text()) == {"key": key, "sha256": sha256(path)}
     except (OSError, ValueError):
         return False
 
 
 @contextmanager
 def filling(path, key):
-    """Note that the file ``path``, which the body writes, is made from the inputs of ``key``.
+    """Note that the file ``path``, which the body writes, has the inputs of ``key``.
 
-    A body that fails or is killed leaves a file without a note. Raises UserError for a note that cannot be written.
+    If the body fails or is killed, the file has no note. Raises UserError for a note that cannot be written.
     """
     path = Path(path)
     try:
@@ -63,7 +60,7 @@ def filling(path, key):
     except OSError as error:
         raise unwritable(path, error) from None
     yield
-    write_bytes(_note(path), json.dumps({"key": key, "sha256": _content(path)}).encode())
+    write_bytes(_note(path), json.dumps({"key": key, "sha256": sha256(path)}).encode())
 
 
 def remove(path):
@@ -76,22 +73,14 @@ def _note(path):
     return path.with_name(f"{path.name}.key")
 
 
-def _content(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# --- the code that a result depends on --------------------------------------------------------------------------------
+# --- digests of code --------------------------------------------------------------------------------------------------
 
 
 def code_digest(*modules, skip=NO_NUMBERS):
     """A digest of the statements of ``modules`` and of all modules of the package that they import.
 
-    It does not change with comments, docstrings and layout, nor when a module gets another name or folder.
-
-    Args:
-        modules: names of modules of the package, such as "aurl.training.loop".
-        skip: names of modules that do not count; one that ends in a dot stands for the whole folder.
+    Comments, docstrings, layout, and the names and folders of modules do not change it. ``modules`` are names such as
+    "aurl.training.loop"; names in ``skip`` are left out, and a name with a dot at its end is a folder.
     """
     used = modules_used("\n".join(f"import {name}" for name in modules), skip)
     tokens = {name: hashlib.sha256(_statements(path).encode()).hexdigest() for name, path in used.items()}
@@ -99,9 +88,9 @@ def code_digest(*modules, skip=NO_NUMBERS):
 
 
 def modules_used(source, skip=NO_NUMBERS):
-    """The modules of the package that Python ``source`` imports, also within functions and through other modules.
+    """The modules of the package that Python ``source`` imports, directly or not: name -> path of the file.
 
-    Returns a dict: name -> path of the file. Packages on the way are modules, too. ``skip`` is as in `code_digest`.
+    Packages that contain a module are imported with it. ``skip`` is as in `code_digest`.
     """
     found, waiting = {}, set(_imports(ast.parse(source)))
     while waiting:
@@ -115,7 +104,7 @@ def modules_used(source, skip=NO_NUMBERS):
 
 
 def _imports(tree):
-    """The modules of the package that a syntax tree imports, and the packages that they lie in."""
+    """The modules of the package that a syntax tree imports, and the packages that contain them."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             raise ValueError(f"relative imports are not followed: write {ast.unparse(node)!r} with the package's name")
@@ -128,7 +117,7 @@ def _imports(tree):
 
 
 def _path(name):
-    """The file of a module of the package; None for other names. It is not imported, which would take long."""
+    """The file of a module of the package, None for other names; importing it to find out would be slow."""
     if name.partition(".")[0] != PACKAGE:
         return None
     file = ROOT.joinpath(*name.split("."))
@@ -148,7 +137,7 @@ def _parse(path, _time, _size):
 
 
 def _statements(path, tokens=MappingProxyType({})):
-    """The statements of a module as text; each module of the package that they name is its token (or "_")."""
+    """The statements of a module as text, with tokens (or "_") in place of modules of the package."""
     source, imported = _parsed(path)
     return _normalized(source, tuple((name, tokens[name]) for name in imported if name in tokens))
 
@@ -159,7 +148,7 @@ def _normalized(source, tokens):
 
 
 class _Statements(ast.NodeTransformer):
-    """Takes docstrings and imports of the package out of a tree, and replaces names of modules by tokens."""
+    """Removes docstrings and imports of the package from a tree, and replaces names of modules by tokens."""
 
     def __init__(self, tree, tokens):
         self.tokens, self.imported, self.bound = tokens, set(), {}  # bound: names that stand for modules
@@ -177,7 +166,7 @@ class _Statements(ast.NodeTransformer):
 
     def visit_Import(self, node):
         node.names = [own for own in node.names if not _path(own.name)]
-        return node if node.names else None  # what is used of a module follows its token
+        return node if node.names else None  # uses of the module have its token
 
     def visit_ImportFrom(self, node):
         if not _path(node.module):
@@ -217,7 +206,7 @@ class _Statements(ast.NodeTransformer):
 
 
 def table():
-    """The lines that ``list`` prints: every kind of result with its number of files, size and age."""
+    """The lines of ``list``: every kind of result with its number of files, size and age."""
     for folder in sorted(path for path in CACHE.glob("*") if path.is_dir()):
         stats = [path.stat() for path in folder.rglob("*") if path.is_file() and path.suffix != ".key"]
         if stats:
@@ -227,7 +216,7 @@ def table():
 
 
 def clear(*kinds):
-    """Remove these kinds of results, or all. Raises UserError for a kind that the cache does not have."""
+    """Remove these kinds of results, or all. Raises UserError for an unknown kind."""
     known = [path.name for path in CACHE.glob("*") if path.is_dir()]
     for kind in kinds:
         if kind not in known:

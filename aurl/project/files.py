@@ -1,6 +1,7 @@
 """Write a file completely or not at all, and make files that are the same on every computer."""
 
 import fcntl
+import hashlib
 import io
 import os
 import zipfile
@@ -11,7 +12,7 @@ from aurl import UserError
 
 
 def write_bytes(path, data):
-    """Write ``data`` to ``path``, making its folders; a killed or failed write leaves what was there before.
+    """Write ``data`` to ``path``, creating its folders; if this fails or is killed, an earlier file stays.
 
     Raises UserError if it cannot be written (no space, no permission).
     """
@@ -24,9 +25,9 @@ def write_bytes(path, data):
 
 @contextmanager
 def replacing(path):
-    """Give a path to write a file to, which takes the place of ``path`` at the end; ``path``'s folders are made.
+    """Give a temporary path for a file that replaces ``path`` at the end; creates ``path``'s folders.
 
-    Concurrent processes have a path each. A failure leaves what was there before.
+    Each process has its own temporary path. After a failure, an earlier file stays.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -35,16 +36,16 @@ def replacing(path):
         yield part
         os.replace(part, path)
     finally:
-        with suppress(OSError):  # there may be no such file, nor such a folder
+        with suppress(OSError):  # the file or the folder may not exist
             part.unlink()
 
 
 @contextmanager
 def locked(folder, busy=None):
-    """Let one process at a time make files in ``folder``; the others wait, and should then look what is made.
+    """Let one process at a time write into ``folder``; the others wait, and should then look for new files.
 
-    With a sentence as ``busy``, they do not wait: it is raised as a UserError. A file system that knows no locks lets
-    all go on at once. Raises UserError for a folder that cannot be made or opened.
+    With a sentence as ``busy``, other processes do not wait: it is raised as a UserError. On a file system without
+    locks, all continue. Raises UserError for a folder that cannot be created or opened.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -63,11 +64,10 @@ def locked(folder, busy=None):
 
 
 def to_csv(table, **options):
-    """A data frame as the text of a CSV file that a person may open in a spreadsheet; ``options`` are `pandas`'.
+    """A data frame as the text of a CSV file that is safe in spreadsheets; ``options`` are for `pandas`.
 
-    A spreadsheet would compute a text that begins like a formula, as the class name "=1+1" does. One that takes
-    semicolons or tabs for the ends of cells would also compute what follows these in a name. There an apostrophe is put
-    in front, which spreadsheets read as "what follows is text". Tables that only programs read keep names as they are.
+    Spreadsheets compute texts that begin like a formula, such as the class name "=1+1". With semicolons or tabs between
+    cells, they also compute text after these. An apostrophe in front prevents this. Tables for programs need none.
     """
     texts = table.select_dtypes(exclude=["number", "bool"]).columns
     formula = r"(^|[;\t\r\n])(?=[=+\-@＝＋－＠\t\r\n])"
@@ -78,7 +78,7 @@ def to_csv(table, **options):
 def npz(arrays):
     """The bytes of a ``.npz`` file of named ``arrays``, the same on every computer.
 
-    `numpy.savez` asks for the format of large files, whose version number the releases of Python write differently.
+    The bytes of `numpy.savez` depend on the release of Python.
     """
     import numpy as np  # most users of this module write no arrays
 
@@ -89,6 +89,12 @@ def npz(arrays):
             np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getbuffer())
     return buffer.getvalue()
+
+
+def sha256(path):
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def unwritable(path, error):

@@ -17,15 +17,15 @@ def accelerators():
     """The number of accelerators on this machine that PyTorch sees; 0 without any."""
     if not any(path for name in DRIVERS for path in Path("/dev").glob(name)):
         return 0
-    import torch  # it takes a second to import, which a machine without accelerators need not pay
+    import torch  # here, because it takes a second to import
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def nodes():
-    """The number of machines on which SLURM's ``srun`` has started this program, 1 without SLURM.
+    """The number of machines where SLURM's ``srun`` has started this program, 1 without SLURM.
 
-    Raises UserError where it was started more than once on a machine.
+    Raises UserError if a machine has more than one task.
     """
     count = int(os.environ.get("SLURM_STEP_NUM_NODES", 1))
     tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", count))
@@ -38,9 +38,7 @@ def nodes():
 
 
 def rendezvous():
-    """``HOST:PORT`` at which the machines of SLURM's step meet: the first of them, and a port of the job's own.
-
-    None without SLURM.
+    """``HOST:PORT`` where the machines of SLURM's step meet: the first machine, a port of this job. None without SLURM.
 
     >>> first_host("gpu[07-09,12],login1")
     'gpu07'
@@ -52,6 +50,6 @@ def rendezvous():
 
 
 def first_host(listed):
-    """The first machine of SLURM's short form of a list of machines."""
+    """The first machine in SLURM's short form of a list of machines."""
     found = re.match(r"([^\[,]*)(?:\[(\d+)[^\]]*\]([^\[,]*))?", listed)
     return "".join(part or "" for part in found.groups())

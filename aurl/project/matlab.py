@@ -9,7 +9,7 @@ from aurl import UserError
 
 
 def load(path, names):
-    """Those of the variables ``names`` that the file has, as a dict. Raises ValueError for a damaged file."""
+    """The variables ``names``, as far as the file has them, as a dict. Raises ValueError for a damaged file."""
     from scipy.io import loadmat  # takes a while, and few need it
 
     check(path)
@@ -23,16 +23,16 @@ def load(path, names):
 
 
 def cells(array):
-    """The values of an array in a list, and of a MATLAB cell array, whose values are arrays: "" of an empty one."""
+    """The values of an array or of a MATLAB cell array, in a list; an empty cell is ""."""
     values = np.ravel(array).tolist()
     inner = [np.ravel(value).tolist() if isinstance(value, np.ndarray) else [value] for value in values]
     return [own[0] if len(own) == 1 else own or "" for own in inner]
 
 
 def check(path):
-    """Raise ValueError for a file of MATLAB 5 to 7 whose parts are not as they say, on which SciPy crashes.
+    """Raise ValueError for a damaged file of MATLAB 5 to 7, on which SciPy can crash.
 
-    Parts that are compressed, as MATLAB writes them, have checksums of their own.
+    MATLAB compresses the parts of a file by default; these have checksums and are not examined.
     """
     data = path.read_bytes()
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
@@ -42,12 +42,12 @@ def check(path):
 
 
 def _parts(data, at, end, order, kinds):
-    """The parts between two places, each with its kind and size; ``kinds`` are those that there may be."""
+    """The kind, begin and end of every part between two places; other kinds than ``kinds`` are damage."""
     found = []
     while at < end:
         kind, size = struct.unpack_from(f"{order}2I", data, at)
         begin, after = at + 8, at + 8 + size
-        if kind >> 16:  # a small part has its size beside its kind
+        if kind >> 16:  # a small part has kind and size in one number
             kind, size = kind & 0xFFFF, kind >> 16
             begin, after = at + 4, at + 4 + size
             if size > 4:
@@ -62,11 +62,11 @@ def _parts(data, at, end, order, kinds):
 
 
 def _array(data, at, end, order):
-    """An array: its class, its dimensions, its name, and then its numbers, its letters or the arrays in it."""
+    """Check an array: its class, dimensions and name, then its numbers, letters or inner arrays."""
     flags, sides, _, *rest = _parts(data, at, end, order, (*range(1, 8), 9, 12, 13, 14, 16, 17, 18))
     about = struct.unpack_from(f"{order}I", data, flags[1])[0]
     kind, is_complex = about & 0xFF, about >> 11 & 1
-    if kind > 15:  # a function or MATLAB's own object, which has no numbers, and which SciPy passes over
+    if kind > 15:  # a function or a MATLAB object, which SciPy skips
         return
     shape = struct.unpack(f"{order}{(sides[2] - sides[1]) // 4}i", data[sides[1] : sides[2]])
     count = math.prod(shape)

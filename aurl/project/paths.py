@@ -4,7 +4,7 @@ from pathlib import Path
 
 MANIFEST = Path("data/manifest.csv")  # 01: one row per video
 CLASS_VECTORS = Path("data/class_vectors.npz")  # 02: class names and their vectors, by data set
-WORDS = "words of the training classes"  # 02: these words and their vectors, among those of the data sets
+WORDS = "words of the training classes"  # 02: the entry of CLASS_VECTORS with these words and their vectors
 VERBS = Path("data/verbs")  # 01: the videos of the built-in benchmark
 REJECTED = Path("reports/tables/rejected.csv")  # 01: videos left out, each with its reason
 OVERLAP = Path("reports/tables/overlap.csv")  # 02: training classes and their nearest test class
@@ -33,7 +33,7 @@ ARITHMETIC = CACHE / "arithmetic"  # measured precision and memory layout
 
 
 def merged(names):
-    """The key of several training sets that are used as one, in `CLASS_VECTORS`, features and metrics.
+    """The name of several training sets that are used as one, in `CLASS_VECTORS`, features and metrics.
 
     >>> merged(["kinetics700", "activitynet"])
     'kinetics700+activitynet'
@@ -52,7 +52,7 @@ def history(variant, seed):
 
 
 def live(variant, seed):
-    """03: curves that can be watched while it runs."""
+    """03: live curves."""
     return LIVE / f"{variant}-{seed}"
 
 
@@ -62,7 +62,7 @@ def features(variant, seed, name, clips=None):
 
 
 def encoded(variant, seed, name, clips):
-    """What 04 takes over for `features` if the model is the same."""
+    """04: the cache's copy of `features`."""
     return ENCODED / f"{variant}-{seed}" / f"clips{clips}" / f"{name}.npz"
 
 

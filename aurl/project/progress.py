@@ -23,8 +23,8 @@ def local_processes():
 def bar(iterable=None, **options):
     """`tqdm` on the terminal, also from within a notebook, whose outputs stay free of it.
 
-    It is plain text: states end with a carriage return and the last one with a line feed, so that a parent process can
-    show the latest state of each of its children.
+    It is plain text: states end with a carriage return, and the last one with a line feed, so that a parent process can
+    show the latest state of each child.
     """
     path = os.environ.get(ENVIRONMENT)
     own = open(path, "a", buffering=1) if path else None  # noqa: SIM115 - closed with the bar
@@ -47,7 +47,7 @@ def print_line(text):
 
 
 class _Bar(tqdm):
-    """A bar that closes the stream that was opened for it."""
+    """A bar that closes its own stream."""
 
     own = None
 
@@ -60,11 +60,10 @@ class _Bar(tqdm):
 def parallel(function, calls, desc, unit, total=None, scheduler=None):
     """The results of ``function(*call)`` for each of ``calls``, in their order, computed by one process per core.
 
-    ``calls`` may be a generator of ``total`` calls, of which only some are held at a time. With the address of a Dask
-    ``scheduler`` ("tcp://HOST:PORT") its workers compute them. Raises UserError if it does not answer, or the system
-    ends a process.
+    ``calls`` may be a generator of ``total`` calls. With the address of a Dask ``scheduler`` ("tcp://HOST:PORT"), its
+    workers compute them. Raises UserError if it does not answer, or if the system ends a process.
     """
-    import joblib  # here and below: most processes spread no work, and this takes a while
+    import joblib  # here and below, because it is slow to import
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -73,13 +72,13 @@ def parallel(function, calls, desc, unit, total=None, scheduler=None):
     if scheduler:
         yield from bar(_on_cluster(jobs, scheduler), total=total, desc=desc, unit=unit)
         return
-    results = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)  # as many as the process may use, and no more
+    results = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)  # only the cores that this process may use
     try:
         yield from bar(results, total=total, desc=desc, unit=unit)
     except TerminatedWorkerError:
         raise UserError(f"{desc}: the system ended a process, perhaps for too little memory: {RESTART}") from None
     finally:  # idle workers would be reported as leaked when the notebook's process ends
-        # Work that is given up may be ended by the garbage collector, in a thread that this would wait for.
+        # If the caller gives up, the garbage collector may run this in a thread for which a shutdown would wait.
         if not isinstance(sys.exception(), GeneratorExit):
             get_reusable_executor().shutdown()
 

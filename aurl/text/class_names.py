@@ -57,7 +57,7 @@ def words(name: str, rules: Rules = PLAIN) -> list[str]:
 
 
 def phrase(name: str) -> str:
-    """A class name as a text encoder reads it: lower-case words, all of them, as the data set spells them.
+    """A class name for a text encoder: all its words, in lower case.
 
     Raises UserError for a name without a letter or digit.
 
@@ -76,14 +76,14 @@ def letters(name: str) -> str:
 
 
 def closest(name: str, known: Collection[str]) -> str:
-    """The end of a message about an unknown class: the known class that is spelled most like it, if any is."""
+    """The end of a message about an unknown class: the known class with the most similar spelling, if any."""
     near = difflib.get_close_matches(name, known, n=1)
     return f'; did you mean "{near[0]}"?' if near else ""
 
 
 @cache
 def _base_form(word):
-    """The word's base form as a verb, or the word itself: if it may be a base form ("saw"), or is no known verb."""
+    """The word's base form as a verb; the word itself if it can be a base form ("saw") or is no known verb."""
     import lemminflect  # here, because the benchmark's names need none
 
     lemmas = lemminflect.getAllLemmas(word, upos="VERB").get("VERB", ())

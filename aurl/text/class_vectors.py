@@ -97,7 +97,7 @@ def share(
 
 
 def check_sphere(classes: Sequence[str], overlap: pd.DataFrame) -> None:
-    """Raise UserError if one of ``sphere.classes`` is no training class or is removed in `without_overlap`'s table."""
+    """Raise UserError if one of ``sphere.classes`` is no training class or `without_overlap`'s table removes it."""
     rows = overlap.set_index("class")
     for name in classes:
         if name not in rows.index:

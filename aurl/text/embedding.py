@@ -44,7 +44,7 @@ class WordVectors:
         return cls(found.lookup, found.dim, str(path), found.fetch)
 
     def embed(self, names: Sequence[str], rules: Rules = PLAIN) -> np.ndarray:
-        """(C, W) float32: for each class name the mean of its words' unit vectors, which is not normalized.
+        """The mean of the unit vectors of each class name's words, not normalized: (C, W) float32.
 
         Raises UserError for words without a vector, and names the first five with their classes.
         """

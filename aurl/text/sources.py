@@ -59,7 +59,7 @@ def check_source(where: str, settings, classes: Sequence[str], models: Mapping[s
     Args:
         where: what messages begin with, such as the parameter file.
         settings: the section ``text``.
-        classes: the class names of all sets, as far as they are known.
+        classes: the known class names of all sets.
         models: variant -> its section ``model``.
     """
     if "vectors" in settings.source:
@@ -80,7 +80,7 @@ def check_source(where: str, settings, classes: Sequence[str], models: Mapping[s
 
 
 class Embeddings:
-    """Vectors of whole class names from a file, used as they are.
+    """Vectors of complete class names from a file, used without change.
 
     ========  ======================================================================================================
     .npz      ``names`` (C,) and ``vectors`` (C, W); optionally ``encoder``, the shipped encoder that made them
@@ -135,11 +135,11 @@ class Encoder:
 
     ``PACKAGE.MODULE:FUNCTION(WEIGHTS)`` calls it with a second argument, a text such as a folder of weights. The
     function reads each of the ``templates`` with the class name in place of ``{}``, such as "a video of a person {}".
-    Every vector is brought to unit length before the mean over templates is taken, as CLIP does: otherwise a template
-    with longer vectors would count for more. The mean is not normalized, as for words.
+    Vectors are normalized before the mean over templates, as in CLIP; otherwise templates with longer vectors would
+    weigh more. The mean is not normalized, as for words.
 
-    Raises UserError for a function that cannot be imported, and, when it is called, for one that fails or returns
-    anything but C finite vectors that are not zero.
+    Raises UserError for a function that cannot be imported. When called, raises it if the function fails or does not
+    return C finite vectors that are not zero.
     """
 
     column = "class"
@@ -155,7 +155,7 @@ class Encoder:
         return self.embed(["walk"]).shape[1]
 
     def embed(self, names: Sequence[str]) -> np.ndarray:
-        """(C, W) float32. Raises UserError for a name without a letter or digit, and as the class says."""
+        """(C, W) float32. Raises UserError as the class describes, and for a name without a letter or digit."""
         phrases = [phrase(name) for name in names]
         return np.mean([self._encode([each.replace("{}", one) for one in phrases]) for each in self.templates], axis=0)
 
@@ -165,7 +165,7 @@ class Encoder:
             found = np.asarray(self.function(texts, *self.arguments), np.float32)
         except UserError:
             raise
-        except Exception as error:  # it may be anyone's
+        except Exception as error:  # the function may be a user's
             reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise UserError(f"the encoder {self.source} failed ({reason}): correct it.") from error
         if found.ndim != 2 or len(found) != len(texts) or not found.shape[1]:

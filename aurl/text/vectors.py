@@ -1,8 +1,8 @@
 """Word vectors from a file: a fastText model, word2vec's binary format, or text as GloVe and fastText write it.
 
-`open_vectors` tells them apart by what is in the file, not by its name. A fastText model is loaded entirely, because it
+`open_vectors` tells them apart by their content, not by their names. A fastText model is loaded entirely, because it
 makes vectors of unknown words from subwords. Other files are read in passes that keep only the wanted words, so 7 GB of
-vectors take a few MB of memory. They may be gzipped.
+vectors take a few MB of memory. These can be gzipped.
 """
 
 import gzip
@@ -34,10 +34,9 @@ FIX = (
 def open_vectors(path: str | Path) -> "Listed | FastText":
     """The word vectors of a file.
 
-    The result has three members. ``dim`` is the number of dimensions. ``lookup(word)`` gives (dim,) float32 as in the
-    file, and zeros for a word without a vector. ``fetch(words)`` finds many words at once. Raises UserError if there is
-    no such file, or if it is of another kind. A fastText model is checked at once, any other file whenever words are
-    looked up: see `Listed`.
+    The result has three members. ``dim`` is the number of dimensions. ``lookup(word)`` gives (dim,) float32, zeros for
+    a word without a vector. ``fetch(words)`` finds many words at once. Raises UserError if the file is missing or of
+    another kind. A fastText model is checked here, other files whenever words are looked up (see `Listed`).
     """
     path = Path(path)
     if not path.is_file():
@@ -59,8 +58,8 @@ def open_vectors(path: str | Path) -> "Listed | FastText":
 class Listed:
     """Words and their vectors in a file that lists them: text, or word2vec's binary format.
 
-    A word that is listed only with a capital, such as "Skyjet" in GoogleNews, is found in lower case too. Vectors that
-    were found are kept in memory.
+    A word that is listed only with a capital, such as "Skyjet" in GoogleNews, is found in lower case too. Found
+    vectors stay in memory.
     """
 
     def __init__(self, path: Path, head: bytes):
@@ -80,7 +79,7 @@ class Listed:
             raise UserError(f"the word vectors {path}: its first line promises no vectors; {FIX}")
 
     def read(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every word and its numbers, as they stand in the file. Raises UserError at the first fault."""
+        """Every word and its numbers, as bytes of the file. Raises UserError at the first fault."""
         try:
             with _opened(self.path) as file:
                 file.seek(self.start)
@@ -121,12 +120,12 @@ class Listed:
 class FastText:
     """A fastText model, loaded entirely: 4·dim·(2·words + buckets) bytes and some 0.1 GB more.
 
-    That is 7 GB for 2 million words, as many buckets and 300 dimensions. ``lookup`` makes the vector of an unknown word
-    from its subwords, if the model has subwords.
+    2 million words, 2 million buckets and 300 dimensions take 7 GB. ``lookup`` makes the vector of an unknown word from
+    its subwords, if the model has subwords.
     """
 
     def __init__(self, path: Path):
-        # On a file that is cut short or damaged, fastText itself hangs, crashes, or reads half of it.
+        # On a truncated or damaged file, fastText itself hangs, crashes, or reads half of it.
         if not _is_complete_model(path):
             raise UserError(
                 f"the word vectors {path}: this fastText model is cut short or damaged; fetch or copy it again"
@@ -140,7 +139,7 @@ class FastText:
         self.lookup, self.dim = model.get_word_vector, model.get_dimension()
 
     def fetch(self, words: Iterable[str]) -> None:
-        """Does nothing, as every word is in memory."""
+        """Does nothing, because every word is in memory."""
 
 
 MODEL = struct.Struct("<14id3i2q")  # magic number, version, 12 settings, t, and five counts of the dictionary
@@ -148,10 +147,10 @@ SHAPE = struct.Struct("<2q")
 
 
 def _is_complete_model(path: Path) -> bool:
-    """Whether a fastText model has the parts that its header promises, each where it should lie.
+    """Whether all parts of a fastText model lie where its header places them.
 
     After the header come the words, each with a zero, its count and its kind; pairs of numbers, if the model was
-    pruned; and two matrices with their shapes, for which only a classifier may have something smaller.
+    pruned; and two matrices with their shapes. Only a classifier may have smaller matrices.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
@@ -204,10 +203,9 @@ def _records(file: BinaryIO, count: int, dim: int) -> Iterator[tuple[bytes, byte
 
 
 def _lines(file: BinaryIO, count: int | None, dim: int) -> Iterator[tuple[bytes, bytes]]:
-    """The entries of text after its header, if it has one: a word and its decimal numbers, separated by single spaces.
+    """The entries of a text file after its header, if any: a word and its decimal numbers, separated by single spaces.
 
-    ``count`` is the number of words that the header gives, None without a header. A few words of GloVe 840B hold spaces
-    themselves.
+    ``count`` is the header's number of words, None without a header. A few words of GloVe 840B contain spaces.
     """
     read = 0
     for read, line in enumerate(iter(partial(file.readline, CHUNK), b""), 1):
@@ -227,7 +225,7 @@ def _lines(file: BinaryIO, count: int | None, dim: int) -> Iterator[tuple[bytes,
 
 
 def _from_binary(numbers: bytes) -> np.ndarray:
-    """Numbers as float32; ValueError for those that no vector has, as where letters are taken for numbers."""
+    """Numbers as float32. Raises ValueError for implausible values, such as letters taken for numbers."""
     found = np.frombuffer(numbers, "<f4").astype(np.float32)
     sizes = np.abs(found[found != 0])
     strange = ~((sizes > 1e-18) & (sizes < 1e10))

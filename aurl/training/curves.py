@@ -61,7 +61,7 @@ class Watch:
         live = _writer(plots, latest)
         if not step and plots.exists():
             shutil.rmtree(plots)
-        latest.unlink(missing_ok=True)  # a kill may leave half of it, on which DVCLive fails
+        latest.unlink(missing_ok=True)  # after a kill it may be incomplete, and DVCLive fails
         latest.parent.mkdir(parents=True, exist_ok=True)
         self._live = live(str(plots), resume=True, save_dvc_exp=False, dvcyaml=None)
         for path in sorted(plots.rglob("*.tsv")):
@@ -85,8 +85,7 @@ def _tell(sentence):
 
 
 def _writer(plots, latest):
-    """DVCLive's writer alone: the rest of DVCLive opens DVC's and Git's folders, reports that it leaves them open, and
-    sends data to a server if a token is set."""
+    """DVCLive's writer without its access to DVC, Git and a server."""
     from dvclive import Live
 
     class Writer(Live):

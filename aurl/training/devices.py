@@ -207,7 +207,7 @@ def _time(backbone, clips, option, repeats):
     except torch.OutOfMemoryError:
         return float("inf")
     except Exception:
-        if option.compiled:  # it may be missing, or not support an operation
+        if option.compiled:  # the compiler may be missing or lack an operation
             return float("inf")
         raise
     return min(seconds[1:])

@@ -4,8 +4,8 @@
     /data/clip-vit-base-patch32       a folder with a model of transformers: CLIP, X-CLIP, VideoMAE and others
     PACKAGE.MODULE:FUNCTION           a function of your own; FUNCTION(ARGUMENT) passes it a text
 
-CLIP and other image encoders see every frame of a clip alone: the vectors of the frames are brought to unit length and
-averaged. All other networks see the clip as a whole. Models of transformers need ``pip install "aurl[encoders]"``.
+CLIP and other image encoders see single frames: a clip's vector is the mean of its frames' unit vectors. All other
+networks see the entire clip. Models of transformers need ``pip install "aurl[encoders]"``.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ from aurl.text import Encoder as TextEncoder
 from aurl.training import checkpoints
 
 NETWORKS = tuple(name for name in backbones.NAMES if name != "r2plus1d")
-# A clip's frames and stride by the beginning of a network's name: those of torchvision's evaluation, on videos of 30
-# frames a second (but for s3d, which saw 128 frames), and those of VideoMAE's authors.
+# Frames and stride of a clip, by the beginning of a network's name: as in torchvision's evaluation, on videos of 30
+# frames a second (but s3d saw 128 frames), and as VideoMAE's authors do.
 FRAMES = 16
 LONG = {"swin3d": 32}
 STRIDES = {"r3d": 2, "mc3": 2, "r2plus1d": 2, "s3d": 2, "swin3d": 2, "mvit": 4, "videomae": 4}
@@ -43,7 +43,7 @@ class VideoEncoder(NamedTuple):
     network: nn.Module | None  # None for a function of the user's
     digest: str  # of the weights, or of the function's source
     frames: int  # T
-    stride: int | None  # from frame to frame of a clip; None: clips fill their segment of the video
+    stride: int | None  # between frames of a clip; None: clips fill their segment of the video
     size: int  # H and W, in pixels
 
 
@@ -99,12 +99,9 @@ def _transformers(folder):
         mean, std = list(inputs.image_mean), list(inputs.image_std)
         if any(name.endswith("ForVideoClassification") for name in about.get("architectures") or []):
             model = transformers.AutoModelForVideoClassification.from_pretrained(folder, local_files_only=True)
-            model.classifier = nn.Identity()  # what it takes are the features
-            read = _logits
+            model.classifier = nn.Identity()  # its input is the features
         else:
             model = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
-            read = _video_features if hasattr(model, "get_video_features") else _mean_of_tokens
-            read = _image_features if hasattr(model, "get_image_features") else read
         size = int(vision["image_size"])
     frames = vision.get("num_frames")
     images = frames is None  # the model knows no time
@@ -112,32 +109,21 @@ def _transformers(folder):
     def encode(clips):
         pixels = normalized(clips, mean, std)  # (N, T, 3, H, W)
         if not images:
-            return read(model, pixels).float()
-        vectors = F.normalize(read(model, pixels.flatten(0, 1)).float(), dim=-1)
+            return _features(model, pixels).float()
+        vectors = F.normalize(_features(model, pixels.flatten(0, 1)).float(), dim=-1)
         return vectors.unflatten(0, pixels.shape[:2]).mean(dim=1)
 
     return VideoEncoder(folder, encode, model.eval(), _digest(model), frames or IMAGE_FRAMES, STRIDES.get(kind), size)
 
 
-def _logits(model, pixels):
-    return model(pixel_values=pixels).logits
-
-
-def _video_features(model, pixels):
-    return _pooled(model.get_video_features(pixel_values=pixels))
-
-
-def _image_features(model, pixels):
-    return _pooled(model.get_image_features(pixel_values=pixels))
-
-
-def _pooled(found):
-    """The projected features; transformers returns them alone before version 5, and among others since then."""
-    return found if isinstance(found, Tensor) else found.pooler_output
-
-
-def _mean_of_tokens(model, pixels):
-    return model(pixel_values=pixels).last_hidden_state.mean(dim=1)
+def _features(model, pixels):
+    """A model's features (N, F) of clips (N, T, 3, H, W) or images (N, 3, H, W)."""
+    for name in ("get_image_features", "get_video_features"):
+        if hasattr(model, name):
+            found = getattr(model, name)(pixel_values=pixels)
+            return found if isinstance(found, Tensor) else found.pooler_output  # a tensor before version 5
+    found = model(pixel_values=pixels)
+    return found.logits if hasattr(found, "logits") else found.last_hidden_state.mean(dim=1)
 
 
 def _function(name):
@@ -150,7 +136,7 @@ def _function(name):
             vectors = torch.as_tensor(np.asarray(found.function(clips.cpu().numpy(), *found.arguments), np.float32))
         except UserError:
             raise
-        except Exception as error:  # it may be anyone's
+        except Exception as error:  # the function is a user's
             reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise UserError(f"the encoder {name} failed ({reason}): correct it.") from error
         if vectors.ndim != 2 or len(vectors) != len(clips) or not vectors.shape[1]:

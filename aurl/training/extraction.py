@@ -1,7 +1,7 @@
 """Features of the videos of a data set, by any encoder, as a file that the reader ``features`` takes.
 
-Videos are encoded in parts of `PART`, which are kept in the cache as they come: an interrupted run continues, also with
-another number of processes. The file has these arrays beside those that `aurl.data.readers.features` describes:
+Videos are encoded in parts of `PART`, and the cache keeps each part, so an interrupted run continues, also with another
+number of processes. The file has the arrays of `aurl.data.readers.features` and these:
 
 ``encoder``      the encoder's name, weights and clips, as text
 ``pretraining``  the names of the data sets that the encoder was trained on; see `aurl.data.pretraining`
@@ -24,11 +24,11 @@ from aurl.training import devices, processes
 from aurl.training.encoders import VideoEncoder, open_encoder
 
 PART = 128  # videos
-UNRELATED = (*cache.NO_NUMBERS, "aurl.text.", "aurl.training.checkpoints")  # code on which no feature depends
+UNRELATED = (*cache.NO_NUMBERS, "aurl.text.", "aurl.training.checkpoints")  # code that changes no feature
 
 
 class SpreadClips(Clips):
-    """`Clips` whose frames are spread over their segment: the stride is that of the longest clip that fits."""
+    """`Clips` whose frames are spread over their segment, with the largest stride that fits."""
 
     def item(self, epoch, i):
         stride = max(1, self.segments[i][1] // (self.count * self.clip.frames))
@@ -37,18 +37,18 @@ class SpreadClips(Clips):
 
 
 def extract(rows, name, weights, path, settings, pretraining, desc):
-    """Encode the videos of ``rows`` and write the file ``path``. Returns whether it was made; it may be up to date.
+    """Encode the videos of ``rows`` into the file ``path``, unless it is up to date. Returns whether it was written.
 
     Args:
         rows: the table of `aurl.data.prepare.usable_videos`.
-        name: the encoder, and
-        weights: its file of weights or None, as `aurl.training.encoders.open_encoder` takes them.
+        name: an encoder for `aurl.training.encoders.open_encoder`.
+        weights: its file of weights, or None.
         path: the ``.npz`` file, with features (N, F), or (N, S, F) of several segments.
         settings: a dict: ``segments`` (S), ``batch`` (clips at a time), ``dtype`` ("float16" or "float32"),
             ``processes``, ``compute`` (the section of ``params.yaml``), and ``frames``, ``stride``, ``size`` and
-            ``crop`` of a clip, where None is the encoder's own.
+            ``crop`` of a clip, where None stands for the encoder's value.
         pretraining: names of data sets.
-        desc: the name of the progress bar, and of the run in messages.
+        desc: the name of the progress bar and of the run in messages.
 
     Raises:
         UserError: as `open_encoder` does, for a video that cannot be read, for a vector that is not finite, and for an
@@ -96,7 +96,7 @@ def extract(rows, name, weights, path, settings, pretraining, desc):
 
 
 def _clip(encoder: VideoEncoder, settings):
-    """The section ``clip`` by which videos are read, and whether clips are spread over their segments."""
+    """The section ``clip`` for the encoder, and whether clips are spread over their segments."""
     own = {"frames": encoder.frames, "stride": encoder.stride, "size": encoder.size, "crop": "crop"}
     own |= {key: settings[key] for key in own if settings[key] is not None}
     if own["size"] < 16:
@@ -112,7 +112,7 @@ def _described(encoder, weights, clip, spread, segments):
 
 
 def _digest_of(path):
-    """The digest in a file of features, None where there is none."""
+    """The digest in a file of features, or None."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return str(arrays["digest"])
@@ -127,13 +127,13 @@ def _open_and_encode_parts(name, weights, *rest):
 @devices.explain_out_of_memory("--batch")
 @torch.no_grad()
 def _encode_parts(encoder, rows, clip, spread, settings, folder, key, desc):
-    """Write the parts that are not there; processes that share the work encode some of them each."""
+    """Write missing parts, which all processes share."""
     devices.limit_threads(settings["compute"])
     device = devices.best_device()
     if encoder.network is not None:
         encoder.network.to(device)
     missing = [start for start in range(0, len(rows), PART) if not cache.holds(folder / _part(start), key)]
-    processes.gather(np.zeros(1))  # all have looked before one of them writes
+    processes.gather(np.zeros(1))  # no process writes before all have looked
     mine = missing[processes.own_rows(len(missing), processes.rank(), processes.count())]
     classes = sorted(rows["class"].unique())
     clips = (SpreadClips if spread else Clips)(rows, classes, clip, settings["segments"])

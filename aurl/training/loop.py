@@ -53,7 +53,7 @@ def train(params, clips, val, names, word_vectors, folder, scratch, start=None, 
         word_vectors: (C, W) word vectors of the classes.
         folder: receives ``model.safetensors`` and ``model.json``.
         scratch: holds the states of unfinished trainings and the results of finished ones.
-        start: a folder that `aurl.training.checkpoints.save` wrote. Its backbone replaces random weights or those of
+        start: a folder that `aurl.training.checkpoints.save` wrote. Its backbone replaces random weights and
             ``model.weights``.
         live: a folder for curves to watch during the training (`aurl.training.curves`).
         vocabulary: V words and their vectors (V, W), which ``model.projection: attributes`` needs.
@@ -119,7 +119,7 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
 def train_in_memory(params, clips, val, names, word_vectors, vocabulary=None):
     """Train without writing anything, and return the `Run` with the weights of its best epoch.
 
-    The arguments are those of `train`. Raises `NotFinite` for a loss or a gradient that is not finite.
+    Arguments are as for `train`. Raises `NotFinite` for a loss or a gradient that is not finite.
     """
     run = Run(params, clips, names, word_vectors, vocabulary=vocabulary)
     for _ in steps(run, clips, val):
@@ -141,7 +141,7 @@ def steps(run, clips, val, asked=lambda: False, show=False):
 
     Yields after each step the means over its batch (`Run.take_step`), the validation of an epoch that ends here
     (`validate`, else ``None``), and whether any process was ``asked`` to stop. With ``show``, draws a progress bar.
-    Raises `NotFinite`, and leaves the weights as they were before that step.
+    Raises `NotFinite`; the weights then stay without that step.
     """
     train = run.params.train
     order = Order(len(clips), train, run.params.seed, run.step)

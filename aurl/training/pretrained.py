@@ -5,8 +5,8 @@
     model = aurl.load("https://example.org/aurl-0#sha256=0123...")     # a plain address, with a digest
     aurl.push_to_hub("runs/aurl-0", "someone/aurl-verbs")
 
-A model that travels is ``model.safetensors``, ``model.json`` with the digest of these weights, and a card. The digest
-of ``model.json`` therefore stands for both files, and a plain address needs it, because its content could change.
+Such a model is ``model.safetensors``, ``model.json`` with the digest of these weights, and a card. The digest of
+``model.json`` therefore covers both files. A plain address needs it, because its content could change.
 """
 
 import contextlib
@@ -22,7 +22,8 @@ import torch
 
 from aurl import UserError
 from aurl.project import paths
-from aurl.project.files import write_bytes
+from aurl.project.files import sha256, write_bytes
+from aurl.project.markdown import markdown_table
 from aurl.training import checkpoints, devices, released
 from aurl.training.checkpoints import ABOUT, WEIGHTS
 
@@ -37,8 +38,8 @@ def load(source):
 
     Args:
         source: a folder of a training or of `save_pretrained`; one of the authors' released checkpoints; a hub id
-            ``OWNER/NAME``, with ``@REVISION`` for another branch, tag or commit than ``main``; or the address of a
-            folder, ``https://...#sha256=DIGEST`` with the digest of its ``model.json``.
+            ``OWNER/NAME`` or ``OWNER/NAME@REVISION``; or the address of a folder, ``https://...#sha256=DIGEST`` with
+            the digest of its ``model.json``.
 
     Returns:
         An `aurl.models.AURL` in eval mode on the best device. Its attribute ``about`` is the content of
@@ -63,8 +64,8 @@ def save_pretrained(model, folder, metrics=None):
     Args:
         model: the folder of a training, such as ``runs/aurl-0``.
         folder: receives ``model.safetensors``, ``model.json`` and ``README.md``.
-        metrics: the JSON file of chapter 4 with the figures of this model. By default that of ``reports/metrics`` with
-            the folder's name, if there is one.
+        metrics: the JSON file of chapter 4 for this model. By default the file in ``reports/metrics`` with the folder's
+            name, if any.
 
     Returns:
         The SHA-256 of ``model.json``, in hexadecimal, which a plain address needs.
@@ -81,7 +82,7 @@ def save_pretrained(model, folder, metrics=None):
 def push_to_hub(model, hub_id, metrics=None, private=False):
     """Publish a trained model on the Hugging Face hub, where `load` finds it by ``hub_id``.
 
-    The account is that of ``hf auth login`` or of the variable ``HF_TOKEN``.
+    ``hf auth login`` or the variable ``HF_TOKEN`` gives the account.
 
     Args:
         model: the folder of a training, such as ``runs/aurl-0``.
@@ -167,7 +168,7 @@ def _fetch_address(source):
 
 def _download(address, path, digest):
     """Download a file unless it is there. Raises UserError for content of another SHA-256 than ``digest``."""
-    if path.is_file() and _sha256(path) == digest:
+    if path.is_file() and sha256(path) == digest:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,20 +183,15 @@ def _download(address, path, digest):
 
 
 def _checked(folder, source):
-    """What `checkpoints.load` returns, if the weights are those that `ABOUT` names."""
+    """The result of `checkpoints.load`, after a comparison of the weights with the digest in `ABOUT`."""
     about, weights = Path(folder, ABOUT), Path(folder, WEIGHTS)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # `checkpoints.load` has the sentence
-        if json.loads(about.read_text())[DIGEST] != _sha256(weights):
+        if json.loads(about.read_text())[DIGEST] != sha256(weights):
             raise UserError(
                 f"the weights of {source} are not those that its {ABOUT} names, so they were cut or changed: "
                 "download them again."
             )
     return checkpoints.load(folder)
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _metrics(model, path):
@@ -231,11 +227,8 @@ def _card(name, about, digest, metrics):
         license="mit", library_name="aurl", pipeline_tag="video-classification", tags=["zero-shot", "aurl"],
         model_name=name, eval_results=results or None,
     )  # fmt: skip
-    rows = [
-        f"| {key} | " + " | ".join(f"{own[figure]:.4f}" if figure in own else "" for figure in FIGURES) + " |"
-        for key, own in shown.items()
-    ]
-    table = [f"| data set | {' | '.join(FIGURES.values())} |", f"|---|{'---|' * len(FIGURES)}", *rows]
+    rows = [[key, *(f"{own[figure]:.4f}" if figure in own else "" for figure in FIGURES)] for key, own in shown.items()]
+    table = markdown_table(["data set", *FIGURES.values()], rows)
     facts = [f"- Training classes: {len(about['classes'])}."]
     if clip := about.get("clip"):
         facts.append(
@@ -252,10 +245,10 @@ def _card(name, about, digest, metrics):
         "Zhao and Zheng, CVPR 2022, arXiv 2203.15381), trained by a replication.\n",
         *facts,
         "\n## Metrics\n",
-        *(table if rows else ["None were given when this model was saved."]),
-        "\nThe names of the data sets are those of the training project.",
+        table if rows else "None were given when this model was saved.\n",
+        "The names of the data sets are those of the training project.",
         "\n## Use\n",
         '```python\nimport aurl\n\nmodel = aurl.load("OWNER/NAME")  # or the path of this folder\n```\n',
-        f"From a plain address, append `#{DIGEST}={digest}`, the digest of `{ABOUT}`, which holds that of the weights.",
+        f"To load it from a plain address, append `#{DIGEST}={digest}`, the digest of `{ABOUT}`.",
     ]
     return "\n".join(lines) + "\n"

@@ -25,14 +25,14 @@ from aurl.project.progress import ENVIRONMENT, print_line
 
 RESTARTS = 3  # how often all processes restart because one died, before the run is given up
 SHUTDOWN_SECONDS = 60  # for processes to save their work after they are asked to stop
-FAILURE_DELAY = 2  # seconds that a process which lost the others waits, so that the launcher names the one that died
+FAILURE_DELAY = 2  # seconds that a process waits after it lost another, so that the launcher names the dead process
 
 
 def run_in_processes(function, *arguments, processes=1, nodes=1, rendezvous=None, folder=None, name="this"):
     """Call ``function(*arguments)`` in several processes at once, and return the result of the first.
 
-    A single process, or one that ``torchrun`` started by hand, calls the function directly. On several machines, call
-    this on each of them.
+    A single process, or a process that the user started by ``torchrun``, calls the function directly. On several
+    machines, call this on each of them.
 
     Args:
         function: must be importable.
@@ -219,7 +219,7 @@ def _called(function, arguments):
 
 
 def _describe(error, world):
-    """The process that died first, and how, as the end of a sentence."""
+    """The first dead process and its cause of death, as the end of a sentence."""
     number, failure = error.get_first_failure()
     if failure.exitcode < 0:
         how = f"was killed by {signal.Signals(-failure.exitcode).name}"

@@ -14,7 +14,7 @@ from aurl.project import config
 
 # The checkpoints' input: consecutive frames, resized, neither cropped nor flipped.
 CLIP = config.Clip(frames=16, segments=1, stride=1, size=112, crop="squash")
-# The authors' training script saves options, an accuracy and learning rates beside the weights. These include NumPy
+# The authors' training script saves options, an accuracy and learning rates with the weights. These include NumPy
 # scalars, whose type NumPy 1 and 2 pickle under different names.
 _SAVED_BESIDE = [
     argparse.Namespace,
@@ -35,7 +35,7 @@ def load_released(path):
 
     ``path`` is ``AURL662_checkpoint.pth.tar``, ``AURL700_checkpoint.pth.tar``, or a ``checkpoint.pth.tar`` or
     ``last_checkpoint.pth.tar`` of their training script. Sizes follow from the weights, so other files of that layout
-    load, too. No code in the file is executed: besides tensors and plain values it may hold only an
+    load, too. No code in the file is executed: besides tensors and plain values it may contain only an
     ``argparse.Namespace`` and NumPy float scalars. Raises UserError for a file that is missing or of another layout,
     and for weights that are not finite or saved with two values.
     """

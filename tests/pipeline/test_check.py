@@ -173,13 +173,13 @@ def test_parameters_that_are_valid(project, monkeypatch, change):
       'the test set own has one class, "hop", so that every guess is right: add another class, or take'),
      ({"text": {"overlap": 2.0}}, "text.overlap 2.0 leaves no training class of 360: lower it."),
      ({"sphere": {"classes": ["bouncing duck", "rolling hammer", "swinging bo"]}},
-      "sphere.classes names 'swinging bo', which is not a class of data.train; did you mean 'swinging box'?"),
+      'sphere.classes names \'swinging bo\', which is not a class of data.train; did you mean "swinging box"?'),
      ({"sphere": {"classes": ["bouncing duck", "rolling hammer", "Zumba"]}},
       "sphere.classes names 'Zumba', which is not a class of data.train: take classes that are trained on."),
      ({"sphere": {"classes": ["bouncing duck", "rolling hammer", "soaring ball"]}},  # a class of verbs-unseen
       "sphere.classes names 'soaring ball', which is not a class of data.train"),
      ({"kinetics": {}, "sphere": {"classes": [*TEN[:3], "zumbaa"]}},
-      "sphere.classes names 'zumbaa', which is not a class of data.train; did you mean 'zumba'?"),
+      'sphere.classes names \'zumbaa\', which is not a class of data.train; did you mean "zumba"?'),
      ({"kinetics": {}, "text": {"overlap": 0.01}, "sphere": {"classes": [*TEN, "archery"]}},
       "sphere.classes names \"archery\", which text.overlap removes"),
      # words and class vectors

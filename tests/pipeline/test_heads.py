@@ -185,7 +185,7 @@ def test_a_mistake_in_a_sweep_is_said_at_once(project, sweeps, sentence):
 
 def test_backbone_is_one_that_is_trained(project):
     project(heads={"backbone": "frozen"})
-    with pytest.raises(UserError, match=r"heads\.backbone names 'frozen', which run\.variants does not train"):
+    with pytest.raises(UserError, match=r"heads\.backbone names 'frozen', which is not under run\.variants"):
         config.load()
 
 

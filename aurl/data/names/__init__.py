@@ -1,7 +1,4 @@
-"""The class names of published data sets, as each spells them, and the rules that turn them into words.
-
-Lists and rules are data files in this folder.
-"""
+"""The class names of published data sets, and the rules that turn them into words: data files in this folder."""
 
 from functools import cache
 from pathlib import Path
@@ -53,7 +50,7 @@ def _rules():
 
 
 def truze(name: str | None) -> dict[str, list[str]]:
-    """TruZe's split of ``ucf101`` or ``hmdb51`` into "seen" and "unseen" classes, which Kinetics-400 has and lacks.
+    """TruZe's split of ``ucf101`` or ``hmdb51`` into classes in Kinetics-400, "seen", and others, "unseen".
 
     Both are empty for other sets.
     """

@@ -11,18 +11,17 @@ video, or segment of one, sorted by ``id``:
 ``begin``   where in the file the segment begins, in seconds; NaN for the whole file
 ``end``     where it ends
 
-``classes`` is how many classes there must be, or names, which select some of those that are there. ``lists`` names
-official lists of `aurl.data.names`, of which the one with most of the classes is taken. Unless ``classes`` says
-otherwise, all of its classes must be there and no others. ``split`` reads only that split; where the layout tells no
-splits, all videos are of it.
+``classes`` is the required number of classes, or the names of some classes to select. ``lists`` names official lists
+of `aurl.data.names`; the list with most of the classes is used. Unless ``classes`` is given, all classes of this list
+must be there and no others. ``split`` reads only that split. If the layout has no splits, all videos belong to it.
 
-``table.attrs`` counts what was merged or left out: ``merged`` spellings of a class, videos of ``unselected`` classes,
-``others``, which maps extensions that no video has to numbers of files, and the counts that each reader describes.
-``skipped`` is a list of paths, each with the reason. ``list`` is the official list that was taken, or None.
+``table.attrs`` has counts: ``merged`` spellings of a class, videos of ``unselected`` classes, ``others`` (extension of
+no video -> number of files), and each reader's own counts. ``skipped`` is a list of paths, each with the reason.
+``list`` is the official list that was used, or None.
 
-With ``features`` the root is a file (`aurl.data.readers.features`), and rows of its table need no probing.
+With ``features`` the root is a file (`aurl.data.readers.features`), and its videos need no probing.
 
-All raise UserError, with the expected layout: a root that is missing or is no folder, a folder that cannot be read, a
-class folder without videos, folders that may be classes or splits, one class in two spellings, other classes than
-expected, two files with the same id, a broken annotation file.
+All raise UserError, with the expected layout: for a root that is missing or no folder, a folder that cannot be read, a
+class folder without videos, folders that could be classes or splits, one class in two spellings, unexpected classes,
+two files with the same id, and a broken annotation file.
 """

@@ -10,7 +10,7 @@ from aurl import UserError
 from aurl.data.names import LISTS
 from aurl.data.readers.listing import Listing
 
-_ROUNDING = 1  # seconds by which a segment may run over the end of the video, as annotators' tools round
+_ROUNDING = 1  # seconds by which a segment may exceed the video, because annotation tools round
 
 
 class _Note(BaseModel):

@@ -15,22 +15,22 @@ class Classes(NamedTuple):
 
 
 def match(found, wanted, lists, root, error):
-    """Match the class names that a reader found with those that there should be.
+    """Match the class names that a reader found with the expected names.
 
-    Names match whatever their capitals, spaces, underscores and punctuation, which downloaders change.
+    Capitals, spaces, underscores and punctuation do not count, because downloaders change them.
 
     Args:
         found: the names in ``root``.
-        wanted: None for all classes of a list; their number; or names, which select some classes of those found.
-        lists: names of official lists, of which the one that has most of the classes is taken; may be empty.
+        wanted: None for all classes of a list; the number of classes; or the names of some classes to select.
+        lists: names of official lists, possibly none; the list with most of the classes is used.
         root: the data set's folder or file.
         error: a function that turns a reason into a UserError.
 
     Returns:
-        The `Classes`. Their spelling is that of the list, else that of ``wanted``, else the one found.
+        The `Classes`, spelled as in the list, or else as in ``wanted``, or else as found.
 
     Raises:
-        UserError: other classes than there should be, or one class in two spellings that no list unites.
+        UserError: for unexpected or missing classes, and for one class in two spellings that no list unites.
     """
     found, selected = sorted(found), {}
     if isinstance(wanted, list | tuple):

@@ -1,4 +1,4 @@
-"""Features that were computed elsewhere, one vector or S segments for each video, as a data set: the reader `features`.
+"""The reader ``features``: a data set of precomputed features, one vector or S segments per video.
 
 The root is one file, with N videos and F numbers in a vector. Its arrays are:
 
@@ -10,10 +10,10 @@ The root is one file, with N videos and F numbers in a vector. Its arrays are:
 
 ========  ==============================================================================================
 .npz      these arrays, as `numpy.savez` writes them
-.npy      the features; a CSV of the same name beside it has the columns id, class and optionally split
+.npy      the features; a CSV of the same name in its folder has the columns id, class and optionally split
 .h5       HDF5 (or .hdf5): these arrays as data sets
-.mat      MATLAB, version 7 at most: these arrays as variables; or, as the field's zero-shot files have them, features
-          (F, N), labels from 1 on and ``allclasses_names``, which may lie in an ``att_splits.mat`` beside it
+.mat      MATLAB, version 7 at most: these arrays as variables. Or the layout of the field's zero-shot files: features
+          (F, N), labels from 1 on and ``allclasses_names``, here or in an ``att_splits.mat`` in the same folder
 ========  ==============================================================================================
 
 Nothing in a file is executed: arrays of Python objects, which are pickles, are refused.
@@ -54,11 +54,10 @@ def read(root, classes=None, split=None, lists=()):
 
 
 def list_videos(root, classes=None, split=None, lists=()):
-    """The table of the file ``root``; see `aurl.data.readers`. It has more columns of the manifest.
+    """The table of the file ``root``, as in `aurl.data.readers` and with further columns of the manifest.
 
-    There, ``first`` is the video's place in the file, ``frames`` its segments S, and ``width`` the numbers F of a
-    vector. Raises UserError for a file that is not as described above, and for other ``classes`` or no video of the
-    ``split``.
+    ``first`` is the video's place in the file, ``frames`` is S, and ``width`` is F. Raises UserError for a file of
+    another layout, for unexpected ``classes``, and if no video has the ``split``.
     """
     file, root = load(root), str(Path(root))
     table = pd.DataFrame({"id": file.ids, "path": root, "class": file.labels, "split": file.splits})

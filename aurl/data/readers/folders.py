@@ -50,9 +50,8 @@ def read_hmdb51(root, classes=None, split=None, lists=LISTS["hmdb51"]):
 def class_folders(listing, classes, split, lists, among_others=False):
     """The table of class folders in ``listing.top``, or in folders of splits there.
 
-    Videos outside class folders cannot be used; the attribute ``unlabeled`` is their number. With ``among_others``,
-    folders beside those of splits are no classes, and their videos count as unlabeled; without, such videos are an
-    error.
+    The attribute ``unlabeled`` is the number of videos outside class folders, which cannot be used. With
+    ``among_others``, it includes videos in folders that lie next to folders of splits; otherwise these are an error.
     """
     folders, loose = listing.open(listing.top)
     splits, beside = _splits(listing, folders, among_others)
@@ -78,9 +77,9 @@ def class_folders(listing, classes, split, lists, among_others=False):
 
 
 def _splits(listing, folders, among_others):
-    """The folders of splits, and the others beside them; no folder is a split's if all are classes.
+    """The folders of splits, and the other folders; both are empty if all folders are classes.
 
-    One folder called "train" or "test" among others is a class where its videos lie in it directly.
+    A single folder called "train" or "test" is a class if videos lie in it directly.
     """
     splits = [folder for folder in folders if split_of(folder.name)]
     beside = [folder for folder in folders if folder not in splits]
@@ -98,7 +97,7 @@ def _splits(listing, folders, among_others):
 
 
 def _refuse_splits_inside(listing, folder, videos):
-    """Raise UserError for a class folder whose own folders are splits: they would be trained on together."""
+    """Raise UserError for a class folder that has folders of splits: the splits would be trained on together."""
     start = len(folder.path) + 1
     inside = {path[start:].partition("/")[0] for path in videos if "/" in path[start:]}
     found = sorted(filter(split_of, inside))
@@ -110,7 +109,7 @@ def _refuse_splits_inside(listing, folder, videos):
 
 
 def split_of(name):
-    """The split that a folder of this name holds: "train", "val", "test", or "" if it is no split's name."""
+    """The split in a folder of this name: "train", "val", "test", or "" for other names."""
     match = _SPLIT.fullmatch(name)
     return ("train", "val", "test")[match.lastindex - 1] if match else ""
 

@@ -1,4 +1,4 @@
-"""Kinetics-400, 600 and 700, as the common downloaders leave them: class folders, or files that official CSVs name."""
+"""Kinetics-400, 600 and 700 in the common layouts: class folders, or files that the official CSVs list."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ _EXPECTED = "ROOT/[train|val|test/]CLASS NAME/ID_000001_000011.mp4, or the offic
 
 
 class Clip(NamedTuple):
-    name: str  # the file's, as the official downloader writes it: <youtube id>_<start>_<end>
+    name: str  # of the file by the official downloader: <youtube id>_<start>_<end>
     label: str
     split: str
 
@@ -22,10 +22,10 @@ class Clip(NamedTuple):
 def read(root, annotations=None, classes=None, split=None, lists=LISTS["kinetics"]):
     """The table of a Kinetics folder; see `aurl.data.readers`.
 
-    Without ``annotations``, classes are folders. With it (the path of an official CSV file, or several), files may
-    lie anywhere below ``root``, named ``<id>_<start>_<end>`` or ``<id>``, with the CSV's classes and splits; a file in
-    a folder ``replacement`` takes the place of the broken one. Attributes: ``absent``, clips in the CSV without a file,
-    and ``unlisted``, files for which the CSV has no class or more than one. Raises UserError if every clip is absent.
+    Without ``annotations``, classes are folders. With ``annotations``, the path of one or several official CSV files,
+    videos may lie anywhere below ``root``, named ``<id>_<start>_<end>`` or ``<id>``. The CSV gives classes and splits,
+    and a file in a folder ``replacement`` replaces the broken one. Attributes: ``absent``, clips in the CSV without a
+    file, and ``unlisted``, files without a unique class in the CSV. Raises UserError if every clip is absent.
     """
     listing = Listing(root, _EXPECTED, ignored="__MACOSX|rawframes")
     if annotations is None:
@@ -49,8 +49,8 @@ def read(root, annotations=None, classes=None, split=None, lists=LISTS["kinetics
 
 
 def _match(listing, clips):
-    """The clip and the path of every file that is a clip's, by the clip's name, and the number of other files."""
-    known = {}  # both names that a clip's file may have -> the clips it may be
+    """The clip and the path of every listed file, by the clip's name, and the number of unlisted files."""
+    known = {}  # each of the two names of a clip's file -> all clips with this name
     for clip in clips:
         for name in (clip.name, clip.name.rsplit("_", 2)[0]):
             known[name] = (*known.get(name, ()), clip)
@@ -71,7 +71,7 @@ def _match(listing, clips):
 
 
 def _choose(candidates, folders):
-    """The one of several clips that a file in these folders is: by split, by class; None if its class stays open."""
+    """The clip of a file in these folders, chosen by split and class; None if its class stays open."""
     if len(candidates) > 1:
         splits = {split_of(name) for name in folders}
         candidates = [clip for clip in candidates if clip.split in splits] or candidates
@@ -87,7 +87,7 @@ def _replaces(path):
 
 
 def _read_csv(path):
-    """The clips of an official CSV file; raises UserError that names the line and the field that is wrong."""
+    """The clips of an official CSV file. Raises UserError, which names line and field, for a wrong value."""
     for where, row in read_csv(
         path, _COLUMNS, "an official CSV file of Kinetics; test sets whose labels are held back cannot be used"
     ):

@@ -26,11 +26,11 @@ class Folder(NamedTuple):
 
 
 class Listing:
-    """The folder ``root``, which should look as ``expected`` says; folders whose name ``ignored`` matches are left out.
+    """The folder ``root``; error messages describe the ``expected`` layout. Skips folders that match ``ignored``.
 
-    ``top`` is its `Folder`; ``skipped`` grows to a set of what cannot be used, each with its reason. Files with other
-    extensions are counted. Hidden names are not, because systems leave them everywhere. Names that are not UTF-8, which
-    no table can hold, are skipped but with ``any_name``. Raises UserError if ``root`` is not a folder.
+    ``top`` is its `Folder`, and ``skipped`` a set of unusable paths, each with its reason. Files with other extensions
+    are counted, hidden files are not. Names that are not UTF-8 fit no table and are skipped unless ``any_name`` is set.
+    Raises UserError if ``root`` is not a folder.
     """
 
     def __init__(self, root, expected, ignored=r"__MACOSX", any_name=False):
@@ -51,7 +51,7 @@ class Listing:
     def open(self, folder):
         """The folders in a folder, by name, and the relative paths of the videos in it, in no order.
 
-        A symbolic link to a folder is followed, but not to one that is already on the way to it.
+        Symbolic links to folders are followed, except to a folder that contains the link.
         """
         folders, videos = [], []
         others = self._others[folder.path] = Counter()  # by folder, because some are opened twice
@@ -98,9 +98,9 @@ class Listing:
     def table(self, videos, classes=None, lists=(), **counts):
         """The table of ``videos``, rows of (relative path, class, split), and for a segment also (part, begin, end).
 
-        Columns and attributes are those that `aurl.data.readers` describes; ``counts`` are further attributes, and
-        ``classes`` and ``lists`` are for `aurl.data.readers.classes.match`. Raises UserError if there is no video, if
-        two have the same id, or for other classes.
+        `aurl.data.readers` describes columns and attributes; ``counts`` are further attributes. ``classes`` and
+        ``lists`` are as for `aurl.data.readers.classes.match`. Raises UserError as `match` does, for a folder without
+        videos, and for two videos with the same id.
         """
         rows = []
         for path, label, split, *segment in videos:
@@ -109,7 +109,7 @@ class Listing:
         if not rows:
             others = self.others()
             raise self.error(f"{self.root} has no videos" + (f", only {counted(others)}" if others else ""))
-        rows.sort(key=itemgetter(0, 1))  # by columns below, both of which are faster than pandas' own ways
+        rows.sort(key=itemgetter(0, 1))  # sorting here and building by columns is faster than pandas' own way
         table = pd.DataFrame(dict(zip(COLUMNS, zip(*rows)))).astype({"begin": float, "end": float})
         twice = table.index[table["id"].duplicated()]
         if len(twice):

@@ -3,7 +3,7 @@
 ========  ============================================================================================================
 UCF101    the folder ``ucfTrainTestlist``: ``testlist01.txt`` to ``testlist03.txt``, with a line CLASS/VIDEO.avi each
 HMDB51    the folder ``testTrainMulti_7030_splits``: CLASS_test_split1.txt to 3, with a line "VIDEO.avi 2" for each;
-          1 marks videos to train on, 0 those that the split leaves out
+          1 marks training videos, 0 unused videos
 ========  ============================================================================================================
 """
 
@@ -13,9 +13,9 @@ from aurl import UserError
 
 
 def read(folder, official):
-    """The names without extension of the videos that each of the three splits of ``official`` tests: a list of sets.
+    """The test videos of each split of ``official``, "ucf101" or "hmdb51": three sets of names without extension.
 
-    ``official`` is "ucf101" or "hmdb51". Raises UserError for a folder without them, and for a line of another kind.
+    Raises UserError for a folder without the lists, and for a line of another format.
     """
     return [_ucf101(folder, k) if official == "ucf101" else _hmdb51(folder, k) for k in (1, 2, 3)]
 

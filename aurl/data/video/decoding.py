@@ -30,8 +30,8 @@ _TIMED = {"mov", "matroska", "avi", "asf", "flv"}  # formats whose header states
 _PACKET_IS_FRAME = {"h264", "hevc", "vp9", "av1", "mjpeg"}  # others have packets that show nothing, or two frames
 _SKIPPABLE = {"h264", "hevc"}  # decoders that can omit frames that no other frame refers to
 _UNMARKED = {"msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2"}  # frames without an end marker: only their size shows damage
-_TWO_THREADS = 2**19  # pixels of a frame from which a second thread pays
-_KEPT_FRAMES = 2**22  # timestamps that a process keeps of files that it has read: 32 MB
+_TWO_THREADS = 2**19  # pixels; larger frames decode faster with a second thread
+_KEPT_FRAMES = 2**22  # timestamps of earlier files that a process keeps: 32 MB
 
 if "_missing_" not in vars(Type):  # PyAV before 19 raises for side data that it does not know, such as Exif
     Type._missing_ = classmethod(lambda cls, value: cls.SEI_UNREGISTERED)
@@ -87,7 +87,7 @@ def decode(path: str | Path, damaged: str = "refuse", **options: str) -> Iterato
 
 
 def frame_count(path: str | Path) -> int:
-    """How many frames a file has, from its packets if they tell, else by decoding it. Raises VideoError."""
+    """The number of frames, from the packets if possible, else by decoding. Raises VideoError."""
     with reasons(path), _open(path) as (container, stream):
         try:
             return len(_timetable(container, stream, None)[0])
@@ -103,7 +103,7 @@ def pick(
     count: int | None = None,
     threads: int = 1,
 ) -> dict[int, np.ndarray]:
-    """The frames of these ``indices``, each as ``convert`` returns it; index i is the i-th frame that ``decode`` gives.
+    """The frames at ``indices``, converted by ``convert``; index i is the i-th frame of ``decode``.
 
     Args:
         path: the file.
@@ -243,7 +243,7 @@ def _sound(container, stream):
         except av.InvalidDataError:
             if frames or packet.is_keyframe:
                 raise
-            continue  # the file begins within a group of pictures, as recordings of broadcasts do
+            continue  # the file begins within a group of pictures, like a recorded broadcast
         for frame in decoded:
             if frame.is_corrupt:
                 raise _Damage("FFmpeg marks the next frame as corrupt")
@@ -260,7 +260,7 @@ def _sound(container, stream):
 
 
 def _timetable(container, stream, count):
-    """Sorted timestamps of the frames, those of the keyframes, and where to seek for each of the latter.
+    """Sorted timestamps of all frames and of the keyframes, and where to seek for each keyframe.
 
     Raises _Doubt unless decoding the file, which has ``count`` frames if known, gives one frame at each timestamp.
     """
@@ -276,7 +276,7 @@ def _timetable(container, stream, count):
         if packet.is_keyframe:
             keys[packet.pts] = packet.pts if packet.dts is None else packet.dts
             group = packet.pts - 1 if latest is None else latest
-        if not keys or packet.pts <= group:  # it builds on what is not there, or belongs to an earlier group
+        if not keys or packet.pts <= group:  # it needs missing frames, or belongs to an earlier group
             raise _Doubt
         latest = packet.pts if latest is None else max(latest, packet.pts)
         if not packet.is_discard:  # what an edit list cuts away is decoded but not shown

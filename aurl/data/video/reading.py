@@ -30,9 +30,9 @@ def clip_indices(
 ) -> np.ndarray:
     """(clips, frames) int64: which of a video's ``total`` frames make its clips.
 
-    Without ``rng``, clips begin where each of ``clips`` segments of floor(total / clips) frames begins, so that a
-    single clip is the first frames. With it, a clip begins anywhere in its segment from which it fits, or where the
-    segment begins if it fits nowhere. A clip that runs over the end goes on at the beginning (indices modulo total).
+    A video has ``clips`` segments of floor(total / clips) frames. Without ``rng``, each clip begins with its segment.
+    With ``rng``, it begins at random where it fits into the segment, or with the segment if it is too long. A clip that
+    runs over the end of the video continues at the beginning (indices modulo total).
 
     >>> clip_indices(total=10, frames=4, stride=2, clips=2)
     array([[0, 2, 4, 6],
@@ -107,7 +107,7 @@ def read_clips(
 
 
 def read_frames(path: str | Path, size: int | None = None) -> np.ndarray:
-    """(F, H, W, 3) uint8 RGB: every frame, as large as the first one, or (size, size) ignoring the aspect.
+    """Every frame, (F, H, W, 3) uint8 RGB, in the first frame's size or squashed to (size, size).
 
     Raises VideoError if the file is not a video or if any frame cannot be decoded.
     """
@@ -122,17 +122,17 @@ def read_frames(path: str | Path, size: int | None = None) -> np.ndarray:
 
 
 def probe(path: str | Path, damaged: str = "refuse") -> dict:
-    """What the manifest says of a video file; never raises for a bad file.
+    """A video file's values for the manifest; never raises for a bad file.
 
     Args:
         path: the file.
-        damaged: "refuse" makes damage a reason not to use the file; "keep" takes what players show of it.
+        damaged: "refuse" makes a damaged file unusable; "keep" uses the frames that players show.
 
     Returns:
         ``frames`` (decoded and counted, because headers lie); ``width`` and ``height`` in pixels as players show it;
         ``start``, ``fps``, ``duration`` and ``times`` of `aurl.data.video.timeline.of_frames`; ``codec``; ``digest`` of
-        the file's bytes; ``damage`` that was kept, else ""; and ``status``: "ok", or the reason why the file cannot be
-        used, in which case the rest is zero and empty.
+        the file's bytes; ``damage`` that was kept, else ""; and ``status``: "ok", or the reason why the file is
+        unusable, and then all other values are zero or empty.
     """
     nothing = dict(frames=0, fps=0.0, width=0, height=0, start=0.0, duration=0.0, codec="", digest="", times=[])
     try:
@@ -146,7 +146,7 @@ def probe(path: str | Path, damaged: str = "refuse") -> dict:
 
 
 def _scan(path, damaged):
-    """What decoding a whole file tells of it."""
+    """The values of `probe` that need decoding."""
     times = []
     for stream, frame in decode(path, damaged, skip_loop_filter="all"):
         if not times:  # after the last frame the stream is closed
@@ -173,7 +173,7 @@ def digest(path: str | Path) -> str:
 
 
 def stamp(path: str | Path) -> tuple[int, int]:
-    """A file's size in bytes and when it was changed, in nanoseconds. Raises VideoError if there is no such file."""
+    """A file's size in bytes and modification time in nanoseconds. Raises VideoError if there is no such file."""
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:  # a name that no file can have
@@ -182,7 +182,7 @@ def stamp(path: str | Path) -> tuple[int, int]:
 
 
 def check(path: str | Path, expected: str) -> None:
-    """Raise VideoError if a file's bytes do not have the digest ``expected``, which the manifest remembers."""
+    """Raise VideoError if a file's bytes do not have the digest ``expected``, which the manifest lists."""
     if digest(path) != expected:
         raise VideoError(path, "it has changed since it was listed; prepare the data again")
 
@@ -191,8 +191,8 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf:
     """Write RGB frames, each (H, W, 3) uint8 with H and W even, as an H.264 mp4 file (yuv420p).
 
     ``fps`` is in frames per second; ``crf`` is x264's quality, 0 (exact) to 51 (worst). The same frames give the same
-    bytes. The file appears whole or not at all, and its folder is made if there is none. Raises VideoError for frames
-    that cannot be encoded, UserError if the file cannot be written.
+    bytes. A missing folder is created. Raises VideoError for frames that cannot be encoded, and UserError if the file
+    cannot be written; no partial file stays.
     """
     write_bytes(path, _encode(Path(path), frames, fps, crf))
 
@@ -209,7 +209,7 @@ def _painter(sides: Callable[[int, int], tuple[int, int]]) -> Callable[[av.Video
 
 
 def _cut(picture: np.ndarray, size: int, down: float, right: float) -> np.ndarray:
-    """The square of a picture that lies as far down and right as these numbers in [0, 1) say."""
+    """A square of a picture; ``down`` and ``right`` in [0, 1) place it from the top left to the bottom right."""
     top, left = (int(share * (side - size + 1)) for share, side in zip((down, right), picture.shape))
     return picture[top : top + size, left : left + size]
 

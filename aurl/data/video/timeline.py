@@ -1,26 +1,26 @@
-"""The time line of a file, as players show it: which frame is on the screen at a time."""
+"""The timeline of a file: which frame a player shows at a time."""
 
 import av
 import numpy as np
 
-_GAP = 10  # seconds; FFmpeg takes a longer one in a stream of packets, such as MPEG-TS, for a new clock
-_BACK = 0.1  # seconds; it takes a step back that is longer for a new clock, and a shorter one for disorder
+_GAP = 10  # seconds; FFmpeg treats a longer gap in a stream of packets, such as MPEG-TS, as a new clock
+_BACK = 0.1  # seconds; FFmpeg treats a longer step back as a new clock, and a shorter one as disorder
 _ROUNDING = 1e-3  # seconds; containers round times to milliseconds
-_EVEN = 0.1  # frames by which the times of a constant rate may differ from their frame's place
+_EVEN = 0.1  # frames; at a constant rate, times differ by less from their frame's place
 
 
 def header(stream: av.VideoStream) -> tuple[float, float | None, bool]:
-    """What the arguments of `of_frames` need to know of an open stream."""
+    """The arguments ``stated``, ``begin`` and ``restarts`` of `of_frames` for an open stream."""
     container, rate = stream.container, stream.average_rate or stream.guessed_rate
     begin = None if container.start_time is None else container.start_time / av.time_base
     return float(rate or 0), begin, bool(container.format.flags & av.format.Flags.ts_discont.value)
 
 
 def shown_at(frames: list[tuple[float | None, float | None]]) -> list[float | None]:
-    """The times in seconds of frames from their two timestamps, of presentation and of decoding.
+    """The times of frames in seconds, from their two timestamps, of presentation and of decoding.
 
-    Those of presentation count unless they are more often out of order: some containers, such as AVI, have none, and
-    FFmpeg guesses them.
+    Presentation times are used unless they are out of order more often: some containers, such as AVI, lack them, and
+    FFmpeg guesses.
     """
     presented, decoded = ([pair[place] for pair in frames] for place in (0, 1))
     known = [time for time in decoded if time is not None]
@@ -32,12 +32,12 @@ def shown_at(frames: list[tuple[float | None, float | None]]) -> list[float | No
 
 
 def of_frames(times: list[float | None], stated: float, begin: float | None, restarts: bool) -> dict:
-    """The time line of a file whose frames, in the order of presentation, have these ``times``.
+    """The timeline of a file whose frames, in the order of presentation, have these ``times``.
 
     Args:
         times: seconds; None where the file has none.
-        stated: frames per second by the header, 0 if it is silent.
-        begin: time of the earliest sound or picture of the file; None for that of the first frame.
+        stated: frames per second in the header, 0 if missing.
+        begin: time of the earliest sound or picture of the file; None for the time of the first frame.
         restarts: whether a long gap is a new clock, as in MPEG-TS.
 
     Returns:
@@ -62,9 +62,9 @@ def of_frames(times: list[float | None], stated: float, begin: float | None, res
 
 
 def frame_at(seconds: float, start: float, fps: float, frames: int, times: list[float]) -> int:
-    """The frame, counted from 0, that a file shows at ``seconds``; ``frames`` from the end of the last one on.
+    """The frame, counted from 0, that a file shows at ``seconds``; 0 before the first, ``frames`` after the last.
 
-    Before the first frame it is 0. The other arguments are those of `aurl.data.video.probe`.
+    The other arguments are values of `aurl.data.video.probe`.
     """
     since = seconds - start
     if times and since < frames / fps:

@@ -1,7 +1,7 @@
-"""``params.yaml`` as typed, validated sections, with the values of a variant in place of the base's.
+"""``params.yaml`` as typed, validated sections, where a variant's values override the base.
 
-`aurl.project.config.sections` defines what each parameter may be. ``python -m aurl.pipeline.check`` checks the file
-with every variant, and that files and classes which it names exist.
+`aurl.project.config.sections` has the type and range of each parameter. ``python -m aurl.pipeline.check`` also checks
+that the file's paths and classes exist.
 """
 
 import os
@@ -14,11 +14,11 @@ import pydantic
 from aurl import UserError
 from aurl.project.config.file import overlay, read
 from aurl.project.config.sections import ADDED, BUILT_IN, FEATURES, FOLDS, Clip, Model, Sections
-from aurl.project.config.sentences import listed, nearest, sentence
+from aurl.project.config.sentences import nearest, sentence
 
 
 class Params(Sections):
-    """What `load` returns: the sections that were asked for, ``variant`` and ``seed``."""
+    """The result of `load`: the wanted sections, ``variant`` and ``seed``."""
 
     model_config = pydantic.ConfigDict(frozen=False)
 
@@ -59,24 +59,24 @@ def load(
     seed: int = 0,
     sections: Collection[str] | None = None,
 ) -> Params:
-    """The parameters of one variant, or the base without any, checked.
+    """The checked parameters of one variant, or of the base.
 
     Args:
         path: the parameter file.
-        variant: a key of its ``variants``, whose lines are laid over the base sections.
-        seed: carried along as ``.seed``, beside ``.variant``.
-        sections: the names of the sections that the caller reads; the answer then has these and no others, so
-            that a pipeline stage cannot depend on a parameter that it does not declare. All of them if ``None``.
+        variant: a key of its ``variants``, which overrides the base sections.
+        seed: the attribute ``seed`` of the result.
+        sections: the names of sections to return, so that a pipeline stage cannot depend on a parameter that it does
+            not declare; all if ``None``.
 
     Raises:
-        UserError: a file that cannot be read, an unknown key, a value out of range, an unknown variant or section.
+        UserError: for a file that cannot be read, unknown keys, values out of range, and an unknown variant or section.
     """
     raw = read(path)
     checked = _check(raw, path)
     if variant is not None:
         if variant not in checked.variants:
             raise UserError(
-                f"{path}: there is no variant {variant!r} under `variants`; there are {listed(checked.variants)}"
+                f"{path}: there is no variant {variant!r} under `variants`; there are {', '.join(checked.variants)}"
                 f"{nearest(variant, checked.variants)}"
             )
         where = f"{path}: variants.{variant}"
@@ -84,7 +84,7 @@ def load(
             if section in Sections.model_fields and section not in VARIED:
                 raise UserError(
                     f"{where}.{section}: a variant cannot change the section {section}, which all variants share; it "
-                    f"may change {listed(VARIED)}."
+                    f"may change {', '.join(VARIED)}."
                 )
         checked = _check(overlay(raw, checked.variants[variant], where), where)
     wanted = Sections.model_fields if sections is None else sections
@@ -100,17 +100,17 @@ def load_all(path: str | Path = "params.yaml") -> dict[str, Params]:
 
 
 class Study(NamedTuple):
-    """One run of a study of ``ablations``: the whole study, or one of its folds."""
+    """One run of a study of ``ablations``: the study itself, or one of its folds."""
 
     key: str  # in the parameter file
-    lines: dict[str, Any]  # laid over the sections of the file
-    base: str | None  # the run to whose trainings it adds more
+    lines: dict[str, Any]  # override the sections of the file
+    base: str | None  # the run that receives its trainings
 
 
 def studies(path: str | Path = "params.yaml") -> dict[str, Study]:
-    """The studies under ``ablations``, by name: KEY, or KEY-FOLD for each of its folds, or BASE-KEY for what adds.
+    """The studies under ``ablations``, by name: KEY, KEY-FOLD for a fold, or BASE-KEY for a study that adds to BASE.
 
-    Raises UserError as `load` does, and for two of one name.
+    Raises UserError as `load` does, and for two studies of the same name.
     """
     keyed, found = _check(read(path), path).ablations.studies, {}
     for key, own in keyed.items():
@@ -129,10 +129,9 @@ def studies(path: str | Path = "params.yaml") -> dict[str, Study]:
 
 
 def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
-    """The parameters of the study ``name`` of `studies`, as a parameter file of its own has them.
+    """The content of a parameter file for the study ``name`` of `studies`.
 
-    What its ``run`` does not name, variants or seeds, is that of ``ablations``. The file has no studies. Raises
-    UserError as `load` does.
+    ``ablations`` gives the variants or seeds that the study's ``run`` lacks. Raises UserError as `load` does.
     """
     raw = read(path)
     ablations, lines = _check(raw, path).ablations, studies(path)[name].lines
@@ -145,7 +144,7 @@ def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
     if other:
         whole["heads"] = whole["heads"] | {"backbone": variants[0]}
     whole["ablations"] = whole["ablations"] | {"studies": {}}
-    whole["sphere"] = whole["sphere"] | {"variants": variants[:1]}  # of chapter 6, which is no part of a study
+    whole["sphere"] = whole["sphere"] | {"variants": variants[:1]}  # for chapter 6, which studies leave out
     _check(whole, where)
     if other and whole["heads"]["variants"] and "variants" not in lines.get("heads", {}):
         every = {key: _check(overlay(whole, own, where), where) for key, own in whole["variants"].items()}
@@ -155,10 +154,9 @@ def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
 
 
 def enter_project():
-    """Make the project's root (the nearest folder upward with a ``params.yaml``) the working directory.
+    """Make the project's root, the nearest folder upward with a ``params.yaml``, the working directory.
 
-    A notebook opened in JupyterLab starts in its own folder and one run by the pipeline in the root; after this
-    call both read and write the same paths.
+    A notebook then has the same paths in JupyterLab, which starts in the notebook's folder, as in the pipeline.
     """
     here = Path.cwd()
     for folder in (here, *here.parents):

@@ -9,18 +9,15 @@ import yaml
 from aurl import UserError
 from aurl.project.config.sentences import nearest, shown
 
-LOCAL = "params.local.yaml"  # beside params.yaml; it is not in git
-LOCAL_KEYS = ("root", "annotations")  # of a data set, which it may change
-OWN_KEYS = ("datasets", "sweeps")  # in a section, whose keys are no parameters
-
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the former is many times as fast
+LOCAL = "params.local.yaml"  # in the folder of params.yaml; not in git
+LOCAL_KEYS = ("root", "annotations")  # keys of a data set that LOCAL may change
+OWN_KEYS = ("datasets", "sweeps")  # mappings in a section with any keys
 
 
 def read(path):
-    """The content of a parameter file, a dict, with the folders of `LOCAL` if that lies beside ``params.yaml``.
+    """The content of a parameter file, a dict; for ``params.yaml`` with the folders of `LOCAL`, if there is one.
 
-    Raises UserError for a file that cannot be read or is not YAML, and for a `LOCAL` that changes anything else.
+    Raises UserError for a file that cannot be read or is not YAML, and for a `LOCAL` that changes other parameters.
     """
     raw, local = _read(path), Path(path).with_name(LOCAL)
     if raw is None:
@@ -43,7 +40,7 @@ def _read(path):
 
 
 def _localized(raw, path):
-    """The parameters ``raw`` with the folders of data that the file ``path`` has for this machine."""
+    """The parameters ``raw`` with this machine's folders of data, from the file ``path``."""
     here, data = _read(path) or {}, raw.get("data")
     known = data.get("datasets") if isinstance(data, dict) else None
     own = here.get("data")
@@ -60,42 +57,35 @@ def _localized(raw, path):
     return raw
 
 
-@functools.lru_cache(maxsize=20)
-def _parse(content):
-    loader = LOADER(content)
-    try:
-        root = loader.get_single_node()
-        if root is None:
-            return None
-        _check_keys(root, set())
-        return loader.construct_document(root)
-    finally:
-        loader.dispose()
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the former is many times as fast
+    """Refuses a key that stands twice in a mapping; PyYAML takes the last one silently."""
 
+    def __init__(self, content):
+        super().__init__(content)
+        self.checked = set()
 
-def _check_keys(node, done):
-    """Refuse a key that stands twice in a mapping; PyYAML takes the last one silently."""
-    if isinstance(node, yaml.ScalarNode) or node in done:
-        return
-    done.add(node)  # an alias gives the same node again
-    known = {}
-    for child in node.value:
-        if isinstance(node, yaml.MappingNode):
-            key, child = child
-            name = (key.tag, str(key.value))
-            if name in known:
+    def flatten_mapping(self, node):
+        known = {}
+        for key, _ in () if node in self.checked else node.value:
+            first = known.setdefault((key.tag, str(key.value)), key)
+            if first is not key:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value!r} stands in line {known[name].line + 1} already, so remove one",
+                    problem=f"the key {key.value!r} stands in line {first.start_mark.line + 1} already, so remove one",
                     problem_mark=key.start_mark,
                 )
-            known[name] = key.start_mark
-        _check_keys(child, done)
+        self.checked.add(node)  # merging may add keys of other mappings, which its own keys override
+        super().flatten_mapping(node)
+
+
+@functools.lru_cache(maxsize=20)
+def _parse(content):
+    return yaml.load(content, _Loader)
 
 
 def overlay(base, over, where, inner=False):
-    """``base`` with the values of ``over``; a key must exist in ``base``, so that a slip cannot go unseen.
+    """``base`` with the values of ``over``; a key that ``base`` lacks is an error.
 
-    What is under `OWN_KEYS` is replaced as a whole, and null takes the place of any parameter, though of no section.
+    Mappings under `OWN_KEYS` are replaced entirely. Null can replace a parameter but not a section.
     """
     if not isinstance(over, dict):
         raise UserError(f"{where} must be parameters to change, as `section: {{name: value}}`, not {over!r}.")

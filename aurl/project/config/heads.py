@@ -1,4 +1,4 @@
-"""The head trainings that a parameter file asks for; `aurl.pipeline.heads` runs them, and the check validates them."""
+"""The head trainings of a parameter file, for `aurl.pipeline.heads`, which runs them, and for the check."""
 
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ SECTIONS = ["run", "data", "clip", "text", "compute", "model", "loss", "generato
 def trainable(path: str | Path = "params.yaml") -> list[config.Params]:
     """The parameters of each variant under ``heads.variants``, with features in place of a backbone.
 
-    Of all variants (null) those are left out that see other clips than ``heads.backbone``, or by another backbone.
-    Raises UserError for such a variant that is named.
+    Variants must have the clips and the backbone of ``heads.backbone``. Others are left out if ``heads.variants`` is
+    null, and raise UserError if it names them.
     """
     heads = config.load(path, sections=["heads"]).heads
     own = config.load(path, heads.backbone, sections=SECTIONS)
@@ -30,10 +30,9 @@ def trainable(path: str | Path = "params.yaml") -> list[config.Params]:
 
 
 def sweeps(path: str | Path = "params.yaml") -> list[tuple[str, Any, bool, config.Params]]:
-    """Every value of ``heads.sweeps``: the parameter, the value, whether the variant that is swept has it anyway, and
-    that variant's parameters with it. It is the first one that is `trainable`.
+    """Every value of ``heads.sweeps``: parameter, value, whether the variant has it, its parameters with this value.
 
-    Raises UserError for a share of the training classes that is larger than what chapter 2 keeps.
+    The variant is the first that is `trainable`. Raises UserError for a ``text.share`` above the file's.
     """
     base, *_ = (*trainable(path), None)
     found: list[tuple[str, Any, bool, config.Params]] = []

@@ -1,34 +1,13 @@
 """The sections of ``params.yaml``: the type and range of each parameter, and rules between parameters."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from aurl.project import machines
-from aurl.project.config.kinds import (  # fmt: skip
-    LARGEST,
-    Backbone,
-    Count,
-    Names,
-    NotNegative,
-    Place,
-    Positive,
-    Processes,
-    Rate,
-    Seed,
-    Seeds,
-    SetName,
-    Several,
-    Side,
-    Study,
-    Swept,
-    Term,
-    Variant,
-    distinct_files,
-    unique,
-)
-from aurl.project.config.sentences import listed, nearest, refusal, sentence
+from aurl.project.config.sentences import nearest, refusal, sentence
 
 ADDED = {"run", "heads"}  # sections of a study that adds trainings to another one
 BUILT_IN = ("pairs-seen", "pairs-unseen", "verbs-unseen", "colors-seen")  # the sets of the built-in benchmark
@@ -38,14 +17,85 @@ LISTED = ("ucf101", "hmdb51")  # the sets with three official splits
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
 
 
-def _all_accelerators(value):
-    return max(1, machines.accelerators()) if value == "auto" else value
+# --- kinds of values --------------------------------------------------------------------------------------------------
 
 
-def _all_nodes(value):
-    return machines.nodes() if value == "auto" else value
+def unique(values):
+    for value in values:
+        if values.count(value) > 1:
+            raise refusal(f"names {value} twice: remove one.")
+    return values
 
 
+def _name(kind, pattern, rule):
+    """A key that becomes part of file names and of shell commands."""
+
+    def check(key):
+        if not (isinstance(key, str) and re.fullmatch(pattern, key)):
+            raise refusal(f"cannot name a {kind}: use {rule}, 40 at most.")
+        return key
+
+    return BeforeValidator(check)
+
+
+def distinct_files(keyed):
+    """Refuse keys that differ in case only: they become names of files."""
+    known = {}
+    for key in keyed:
+        other = known.setdefault(key.casefold(), key)
+        if other != key:
+            raise refusal(f"has the keys {other} and {key}, which are the same file on some systems: rename one.")
+    return keyed
+
+
+def _one_line(path):
+    if not all(letter.isprintable() for letter in path):
+        raise refusal(f"is {path!r}, which holds a character that no path here can have: remove it.")
+    return path
+
+
+Value = TypeVar("Value")
+Distinct = Annotated[list[Value], Field(min_length=1), AfterValidator(unique)]
+LARGEST = 10**9  # larger counts would overflow somewhere
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Several = Annotated[int, Field(ge=2, le=LARGEST)]
+Side = Annotated[int, Field(ge=16, le=LARGEST)]  # pixels
+Processes = Annotated[int, Field(ge=1, le=1024)]  # or threads
+Rate = Annotated[float, Field(ge=0.1, le=1000)]  # frames per second
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # strict, because it is part of file names
+Place = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]  # a path
+Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center", "relation"]
+Backbone = Literal[
+    "r2plus1d", "r3d_18", "mc3_18", "r2plus1d_18", "s3d", "mvit_v1_b", "mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b",
+    "features",
+]  # fmt: skip
+Variant = Annotated[
+    str, _name("variant", r"[A-Za-z][A-Za-z0-9_]{0,39}", "a letter, then letters, digits and underscores")
+]
+Study = Annotated[str, _name("study", r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", "letters, digits, underscores and hyphens")]
+SetName = Annotated[
+    str,
+    _name("data set", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", "a letter or digit, then also dots, hyphens and underscores"),
+]
+Swept = Literal[  # by heads.sweeps: parameters that do not change the features of a trained backbone
+    "loss.scale", "loss.uniformity_weight", "loss.margin", "generator.mode", "generator.num_classes", "generator.beta",
+    "model.hidden", "model.word_hidden", "model.dim", "model.dropout", "text.share", "train.epochs", "train.batch",
+]  # fmt: skip
+Names = Distinct[str]
+Seeds = Distinct[Seed]
+
+
+# --- sections ---------------------------------------------------------------------------------------------------------
+
+
+def _auto(count):
+    """``auto`` stands for the result of ``count()``."""
+    return BeforeValidator(lambda value: count() if value == "auto" else value)
+
+
+Accelerators = Annotated[Processes, _auto(lambda: max(1, machines.accelerators()))]
 Fold = Annotated[int, Field(ge=0, lt=FOLDS)]
 
 
@@ -59,11 +109,11 @@ class Run(Section):
 
 
 class StudyChanges(Section):
-    """What a study lays over the sections of the file, in whose place it is: the further keys are sections."""
+    """The parameters of a study: all further keys are sections, which override the file's."""
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True)
 
-    folds: Annotated[list[Fold], Field(min_length=1), AfterValidator(unique)] | None = None
+    folds: Distinct[Fold] | None = None
     adds_to: str | None = None
 
     @pydantic.model_validator(mode="after")
@@ -92,7 +142,7 @@ class Ablations(Section):
 
 
 class Dataset(Section):
-    """A data set on disk: see ``aurl.data.readers`` for what its parameters mean."""
+    """A data set on disk; ``aurl.data.readers`` describes its parameters."""
 
     reader: Literal["activitynet", "features", "folders", "hmdb51", "kinetics", "ucf101"]
     root: Place
@@ -105,21 +155,17 @@ class Dataset(Section):
 
     @property
     def official(self) -> str | None:
-        """The official list of the set's classes, if parameters tell."""
+        """The official list of the set's classes, if the parameters name it."""
         return self.names or (self.reader if self.reader in LISTED else None)
 
     @pydantic.model_validator(mode="after")
-    def _further_facts_suit_the_set(self):
+    def _facts_suit_the_reader(self):
         if self.test_lists and self.official not in LISTED:
             raise refusal(
                 f"has test_lists, which only {' and '.join(LISTED)} have: remove them, or set names to one of these."
             )
         if self.pretraining is not None and self.reader != FEATURES:
             raise refusal("has pretraining, which is of the encoder of features: remove it, or read features.")
-        return self
-
-    @pydantic.model_validator(mode="after")
-    def _annotations_suit_the_reader(self):
         if self.annotations and self.reader not in ANNOTATED:
             raise refusal(
                 f"has annotations, which the reader {self.reader} does not take: remove them, as only "
@@ -181,7 +227,7 @@ class Text(Section):
     vectors: Place
     embeddings: Place | None
     encoder: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.+\))?$")] | None
-    templates: Annotated[list[Annotated[str, Field(pattern=r"\{\}")]], Field(min_length=1), AfterValidator(unique)]
+    templates: Distinct[Annotated[str, Field(pattern=r"\{\}")]]
     describe: bool
     descriptions: Place
     overlap: Annotated[float, Field(ge=0, le=2)]
@@ -230,7 +276,7 @@ class Model(Section):
 
 
 class Loss(Section):
-    terms: Annotated[list[Term], Field(min_length=1), AfterValidator(unique)]
+    terms: Distinct[Term]
     scale: Positive
     uniformity_weight: NotNegative
     margin: NotNegative
@@ -256,8 +302,8 @@ class Train(Section):
     milestones: list[Positive]
     warmup_epochs: NotNegative
     ema: Annotated[float, Field(gt=0, lt=1)] | None
-    processes: Annotated[Processes, BeforeValidator(_all_accelerators)]
-    nodes: Annotated[Processes, BeforeValidator(_all_nodes)]
+    processes: Accelerators
+    nodes: Annotated[Processes, _auto(lambda: machines.nodes())]
     rendezvous: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] | None
     save_minutes: NotNegative | None
     save_steps: Count | None
@@ -308,9 +354,9 @@ class Compute(Section):
 
 
 class Evaluate(Section):
-    clips: Annotated[list[Count], Field(min_length=1), AfterValidator(unique)]
+    clips: Distinct[Count]
     batch: Count
-    processes: Annotated[Processes, BeforeValidator(_all_accelerators)]
+    processes: Accelerators
     bootstrap: Annotated[int, Field(ge=100, le=LARGEST)]
 
 
@@ -327,13 +373,13 @@ class Heads(Section):
     variants: Annotated[list[str], AfterValidator(unique)] | None
     seeds: Count
     segments: Count
-    rates: Annotated[list[Positive], Field(min_length=1), AfterValidator(unique)]
+    rates: Distinct[Positive]
     sweep_seeds: Count
-    sweeps: dict[Swept, Annotated[list[Any], Field(min_length=1), AfterValidator(unique)]]
+    sweeps: dict[Swept, Distinct[Any]]
 
 
 class Sections(Section):
-    """All of ``params.yaml``; see that file for what each value means."""
+    """All of ``params.yaml``, whose comments describe each value."""
 
     run: Run
     ablations: Ablations
@@ -353,7 +399,7 @@ class Sections(Section):
     variants: Annotated[dict[Variant, dict[str, Any]], AfterValidator(distinct_files)]
 
     def shares_backbone(self, other: "Sections") -> bool:
-        """Whether a backbone that was trained with one could have been with the other, as both see the same clips."""
+        """Whether both have the same backbone and clips, so that either can use the other's trained backbone."""
         same = ("backbone", "weights", "width", "depth")
         return self.clip == other.clip and all(getattr(self.model, key) == getattr(other.model, key) for key in same)
 
@@ -368,14 +414,14 @@ class Sections(Section):
             ("data.test", self.data.test, [*BUILT_IN, *datasets], "data.datasets"),
             ("run.variants", self.run.variants, variants, "`variants`"),
             ("ablations.variants", self.ablations.variants or [], variants, "`variants`"),
-            ("sphere.variants", self.sphere.variants, variants, "`variants`"),
-            ("heads.backbone", [self.heads.backbone], variants, "`variants`"),
             ("heads.variants", self.heads.variants or [], variants, "`variants`"),
+            ("heads.backbone", [self.heads.backbone], self.run.variants, "run.variants"),
+            ("sphere.variants", self.sphere.variants, self.run.variants, "run.variants"),
         ):
             for name in wanted:
                 if name not in known:
                     raise refusal(
-                        f"{key} names {name!r}, which is not under {place}; there are {listed(known)}"
+                        f"{key} names {name!r}, which is not under {place}; there are {', '.join(known)}"
                         f"{nearest(name, known)}"
                     )
         for name in self.data.train:
@@ -386,13 +432,8 @@ class Sections(Section):
                 )
         if (self.model.score == "relation") != ("relation" in self.loss.terms):
             raise refusal(
-                f"model.score is {self.model.score} and loss.terms are {listed(self.loss.terms)}: the score relation "
-                "is learned by the term relation, so name both or neither."
-            )
-        if self.heads.backbone not in self.run.variants:
-            raise refusal(
-                f"heads.backbone names {self.heads.backbone!r}, which run.variants does not train; it trains "
-                f"{listed(self.run.variants)}."
+                f"model.score is {self.model.score} and loss.terms are {', '.join(self.loss.terms)}: the score "
+                "relation is learned by the term relation, so name both or neither."
             )
         for name, values in self.heads.sweeps.items():
             section, _, key = name.partition(".")
@@ -402,10 +443,4 @@ class Sections(Section):
                     type(own).model_validate(own.model_dump() | {key: value})
                 except pydantic.ValidationError as error:
                     raise refusal(sentence(error, Sections, "heads.sweeps", (section,))) from None
-        for name in self.sphere.variants:
-            if name not in self.run.variants:
-                raise refusal(
-                    f"sphere.variants names {name!r}, which run.variants does not train; it trains "
-                    f"{listed(self.run.variants)}."
-                )
         return self

@@ -1,7 +1,6 @@
 """One-sentence errors for mistakes in ``params.yaml``, which name the parameter and the fix."""
 
 import difflib
-from collections.abc import Iterable
 from functools import reduce
 from typing import get_args
 
@@ -10,8 +9,10 @@ from pydantic_core import PydanticCustomError
 
 
 def sentence(error, top, where, section=()):
-    """Of the problems that pydantic found in the model ``top``, the likeliest cause of the others, fully named."""
-    # A misspelled key is missing, too.
+    """A sentence on one of pydantic's problems in the model ``top``, preferably a misspelled key.
+
+    A misspelled key is missing, too, and its correction solves both problems.
+    """
     problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = (*section, *problem["loc"])
     name, said = ".".join(map(shown, place)), problem["msg"][0].lower() + problem["msg"][1:]
@@ -34,7 +35,7 @@ def refusal(text):
 
 
 def shown(key):
-    """A key of the file as a sentence has it, on one line."""
+    """A key of the file for a sentence, on one line."""
     return str(key) if str(key).isprintable() else repr(key)
 
 
@@ -43,12 +44,8 @@ def nearest(key, known):
     return f"; did you mean {near[0]}?" if near else "."
 
 
-def listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
-
-
 def _below(model, part):
-    """The section that ``part`` of another one is; the same one for a key of a dictionary of sections."""
+    """The section ``part`` of the section ``model``, or ``model`` for a key of a dictionary of sections."""
     field = model.model_fields.get(part)
     return (field and _section(field.annotation)) or model
 
