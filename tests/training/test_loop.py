@@ -3,8 +3,6 @@
 import copy
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -203,21 +201,6 @@ def test_training_in_memory_gives_the_weights_of_training(run, data, tmp_path):
     assert found.best["epoch"] == about["epoch"]
     for name, weight in expected.state_dict().items():
         assert torch.equal(found.judged.state_dict()[name], weight), name
-
-
-def test_training_loads_no_compiler_no_launcher_and_no_figures():
-    """Each takes a second or more, and a process that trains nothing would wait for it."""
-    late = [
-        "torch._dynamo",
-        "torch.distributed.elastic",
-        "torchvision",
-        "matplotlib",
-        "seaborn",
-        "dvclive",
-    ]
-    script = f"import aurl.training.loop, sys; print([name for name in {late} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def interrupt(monkeypatch, epoch):
