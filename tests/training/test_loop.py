@@ -1,8 +1,10 @@
 """The training loop on videos of colored noise: it learns, repeats itself to the byte, and survives being killed."""
 
 import copy
+import itertools
 import math
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,14 +53,14 @@ def written(tmp_path):
     return lambda name="run": [(tmp_path / name / file).read_bytes() for file in FILES]
 
 
-def left(tmp_path):
+def left(tmp_path, scratch="run"):
     """Which unfinished runs have states, and after how many steps the last one is."""
-    found = {path.parent.name.rpartition("-")[0]: int(path.name.split("-")[1]) for path in states(tmp_path)}
+    found = {path.parent.name.rpartition("-")[0]: int(path.name.split("-")[1]) for path in states(tmp_path, scratch)}
     return list(found.items())
 
 
-def states(tmp_path):
-    return sorted(tmp_path.glob("scratch-run/*/state-*.pt"))
+def states(tmp_path, scratch="run"):
+    return sorted(tmp_path.glob(f"scratch-{scratch}/*/state-*.pt"))
 
 
 # --- learning --------------------------------------------------------------------------------------
@@ -80,18 +82,8 @@ def test_it_learns(run, change, tmp_path):
     assert history["total"].iloc[-1] < 0.8 * history["total"].iloc[0]
     assert history["val_top1"].max() > (0.4 if "lr" in change else 0.6)  # chance is 0.25, and SGD is slow here
     terms = change.get("loss", LOSS)["terms"]
-    assert set(history) == {
-        "epoch",
-        "lr",
-        "grad_norm",
-        "total",
-        "alignment",
-        "uniformity",
-        "val_top1",
-        "val_closeness",
-        "val_dispersion",
-        *terms,
-    }
+    always = "epoch lr grad_norm total alignment uniformity val_top1 val_closeness val_dispersion"
+    assert set(history) == {*always.split(), *terms}
     np.testing.assert_allclose(history["total"], history[terms].sum(axis=1), rtol=1e-5)
     assert np.isfinite(history).all(axis=None) and history["val_top1"].between(0, 1).all()
     assert left(tmp_path) == []
@@ -167,6 +159,14 @@ def test_warm_up_of_any_length(run, warmup, first, monkeypatch):
     assert rates == sorted(rates, reverse=not warmup)
 
 
+@pytest.fixture
+def steps(monkeypatch):
+    """Grows by one with every training step."""
+    taken, step = [], torch.Tensor.backward
+    monkeypatch.setattr(torch.Tensor, "backward", lambda self: taken.append(1) or step(self))
+    return taken
+
+
 # --- the same parameters, the same bytes -----------------------------------------------------------
 
 
@@ -217,8 +217,7 @@ def interrupt(monkeypatch, epoch):
     monkeypatch.setattr(training, "validate", failing)
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 4])
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize(("epoch", "optimizer"), [(1, "sgd"), (2, "adamw"), (4, "sgd")])
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(run, written, tmp_path, monkeypatch, epoch, optimizer):
     params = settings(optimizer=optimizer)
     whole = run(params, "whole")
@@ -244,27 +243,27 @@ def test_an_unfinished_run_of_something_else_is_left_alone(run, written, monkeyp
     assert written("after") == written("alone")
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [
-        lambda path: path.write_bytes(path.read_bytes()[:5000]),
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(b"not a state" * 100),
-        lambda path: torch.save([1, 2], path),
-        lambda path: torch.save({"weights": torch.ones(2)}, path),
-    ],
-    ids=["cut", "empty", "text", "list", "foreign"],
-)
-def test_an_unfinished_run_that_cannot_be_read_is_begun_anew(run, written, tmp_path, monkeypatch, harm):
+def test_an_unfinished_run_that_cannot_be_read_is_begun_anew(run, written, tmp_path, monkeypatch, steps):
     params = settings(epochs=2)
     run(params, "whole")
     interrupt(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         run(params)
-    for path in states(tmp_path):
-        harm(path)
-    run(params)
-    assert written() == written("whole") and left(tmp_path) == []
+    for name, harm in {
+        "cut": lambda path: path.write_bytes(path.read_bytes()[:5000]),
+        "empty": lambda path: path.write_bytes(b""),
+        "text": lambda path: path.write_bytes(b"not a state" * 100),
+        "list": lambda path: torch.save([1, 2], path),
+        "foreign": lambda path: torch.save({"weights": torch.ones(2)}, path),
+    }.items():
+        shutil.copytree(tmp_path / "scratch-run", tmp_path / f"scratch-{name}")
+        found = states(tmp_path, name)
+        assert found
+        for path in found:
+            harm(path)
+        before = len(steps)
+        run(params, name)
+        assert len(steps) == before + 8 and written(name) == written("whole") and left(tmp_path, name) == [], name
 
 
 # --- the checkpoint --------------------------------------------------------------------------------
@@ -416,14 +415,6 @@ def test_epochs_of_fewer_steps_see_other_videos_each_time(data, run):
 # --- a finished training is not repeated ----------------------------------------------------------------
 
 
-@pytest.fixture
-def steps(monkeypatch):
-    """Grows by one with every training step."""
-    taken, step = [], torch.Tensor.backward
-    monkeypatch.setattr(torch.Tensor, "backward", lambda self: taken.append(1) or step(self))
-    return taken
-
-
 def test_a_finished_training_is_taken_over(run, written, steps):
     first = run(settings(epochs=2))
     assert len(steps) == 8
@@ -440,17 +431,12 @@ def changed(clips, **attributes):
     return other
 
 
-CHANGES = ["lr", "seed", "words", "names", "clips", "val", "segments", "clip", "start", "precision", "code", "version"]
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_finished_training_of_something_else_is_not(run, data, steps, monkeypatch, change):
+def test_a_finished_training_of_something_else_is_not(run, data, steps, monkeypatch):
     run(settings(epochs=1), "begun")
     run(settings(epochs=1))
-    before = len(steps)
     clips, val = data
     other = config.Clip(frames=4, segments=1, stride=2, size=16, crop="squash")
-    options = {
+    for change, options in {
         "lr": dict(params=settings(epochs=1, lr=5e-3)),
         "seed": dict(params=settings(epochs=1, seed=1)),
         "words": dict(words=WORDS + np.eye(4, 6, 1, dtype=np.float32)),
@@ -461,17 +447,20 @@ def test_a_finished_training_of_something_else_is_not(run, data, steps, monkeypa
         "clip": dict(clips=changed(clips, clip=other)),
         "start": dict(start="begun"),
         "precision": dict(params=settings(epochs=1, precision="bf16")),
-    }.get(change, {})
-    if change == "code":
-        monkeypatch.setattr(cache, "code_digest", lambda *_, **__: "another")
-    if change == "version":
-        monkeypatch.setattr(training, "version", lambda name: "another")
-    run(**dict(params=settings(epochs=1), name="after", scratch="run") | options)
-    assert len(steps) > before
+        "code": {},
+        "version": {},
+    }.items():
+        before = len(steps)
+        with monkeypatch.context() as patch:
+            if change == "code":
+                patch.setattr(cache, "code_digest", lambda *_, **__: "another")
+            if change == "version":
+                patch.setattr(training, "version", lambda name: "another")
+            run(**dict(params=settings(epochs=1), name=change, scratch="run") | options)
+        assert len(steps) > before, change
 
 
-@pytest.mark.parametrize("writes", [1, 2, 3])
-def test_a_kill_while_a_result_is_kept_loses_nothing(run, written, tmp_path, monkeypatch, writes):
+def test_a_kill_while_a_result_is_kept_loses_nothing(run, written, tmp_path, monkeypatch):
     run(settings(epochs=1), "whole")
     write, count = checkpoints.write_bytes, []
 
@@ -482,42 +471,34 @@ def test_a_kill_while_a_result_is_kept_loses_nothing(run, written, tmp_path, mon
                 raise KeyboardInterrupt
         write(path, data)
 
-    monkeypatch.setattr(checkpoints, "write_bytes", failing)
-    with pytest.raises(KeyboardInterrupt):
-        run(settings(epochs=1))
-    monkeypatch.setattr(checkpoints, "write_bytes", write)
-    run(settings(epochs=1))
-    assert written() == written("whole") and left(tmp_path) == []
+    for writes in (1, 2, 3):
+        count.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints, "write_bytes", failing)
+            with pytest.raises(KeyboardInterrupt):
+                run(settings(epochs=1), f"{writes}")
+        run(settings(epochs=1), f"{writes}")
+        assert written(f"{writes}") == written("whole") and left(tmp_path, f"{writes}") == []
 
 
-@pytest.mark.parametrize("file", [*FILES, "finished.json"])
-@pytest.mark.parametrize("harm", ["cut", "flipped"])
-def test_a_finished_training_that_was_damaged_is_repeated(run, written, steps, tmp_path, file, harm):
+def test_a_finished_training_that_was_damaged_is_repeated(run, written, steps, tmp_path):
     run(settings(epochs=1))
-    kept, before = written(), len(steps)
-    path = next(tmp_path.glob(f"scratch-run/aurl-0-*/{file}"))
-    content = path.read_bytes()
-    path.write_bytes(content[:-1] if harm == "cut" else content[:20] + bytes([content[20] ^ 1]) + content[21:])
-    run(settings(epochs=1), "again", scratch="run")
-    assert len(steps) > before and written("again") == kept
+    kept = written()
+    for file, harm in itertools.product([*FILES, "finished.json"], ["cut", "flipped"]):
+        before = len(steps)
+        path = next(tmp_path.glob(f"scratch-run/aurl-0-*/{file}"))
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] if harm == "cut" else content[:20] + bytes([content[20] ^ 1]) + content[21:])
+        run(settings(epochs=1), f"{file}-{harm}", scratch="run")
+        assert len(steps) > before and written(f"{file}-{harm}") == kept, (file, harm)
 
 
 def test_the_key_holds_the_code_that_matters_and_no_other():
     used = cache.modules_used("import aurl.training.loop, aurl.data.clips")
     assert {"aurl.losses", "aurl.generator", "aurl.models", "aurl.metrics", "aurl.training.loop"} <= set(used)
-    assert {
-        "aurl.training.devices",
-        "aurl.training.inference",
-        "aurl.data.clips",
-        "aurl.data.video.reading",
-        "aurl.data.video.decoding",
-    } <= set(used)
-    assert not {
-        "aurl.figures",
-        "aurl.project.progress",
-        "aurl.project.files",
-        "aurl.evaluation.protocols",
-    } & set(used)
+    video = {"aurl.data.clips", "aurl.data.video.reading", "aurl.data.video.decoding"}
+    assert {"aurl.training.devices", "aurl.training.inference"} | video <= set(used)
+    assert not {"aurl.figures", "aurl.project.progress", "aurl.project.files", "aurl.evaluation.protocols"} & set(used)
 
 
 # --- features that were computed elsewhere -----------------------------------------------------------
