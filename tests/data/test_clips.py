@@ -303,13 +303,9 @@ CHANGED = "it has changed since it was listed; prepare the data again"
 
 @pytest.mark.parametrize(
     "harm, reason",
-    [
-        (empty, CHANGED),
-        (cut, CHANGED),
-        (lambda path: movie(path, 12, shade=100), CHANGED),
-        (os.unlink, "No such file or directory; prepare the data again"),
-    ],
-)
+    [(empty, CHANGED), (cut, CHANGED), (lambda path: movie(path, 12, shade=100), CHANGED),
+     (os.unlink, "No such file or directory; prepare the data again")],
+)  # fmt: skip
 @pytest.mark.parametrize("cached", [True, False])
 def test_a_video_that_changed_is_named_and_leaves_no_cache(decode, manifest, harm, reason, cached):
     path = manifest["path"][1]

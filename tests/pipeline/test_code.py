@@ -91,15 +91,11 @@ def test_a_notebook_that_was_run_and_saved_is_the_same_and_another_cell_is_not(s
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [
-        ("not json", r"^notebooks/x\.ipynb is not a notebook \(JSONDecodeError\): restore it with `git checkout`\.$"),
-        ("[]", r"^notebooks/x\.ipynb is not a notebook \(TypeError\): restore it with `git checkout`\.$"),
-        (
-            '{"cells": [{"cell_type": "code", "source": ["x ="]}]}',
-            r"^notebooks/x\.ipynb has a cell that is not valid Python \(invalid syntax\): correct it\.$",
-        ),
-    ],
-)
+    [("not json", r"^notebooks/x\.ipynb is not a notebook \(JSONDecodeError\): restore it with `git checkout`\.$"),
+     ("[]", r"^notebooks/x\.ipynb is not a notebook \(TypeError\): restore it with `git checkout`\.$"),
+     ('{"cells": [{"cell_type": "code", "source": ["x ="]}]}',
+      r"^notebooks/x\.ipynb has a cell that is not valid Python \(invalid syntax\): correct it\.$")],
+)  # fmt: skip
 def test_a_broken_notebook_is_one_sentence(tmp_path, monkeypatch, content, sentence):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notebooks").mkdir()

@@ -22,22 +22,16 @@ PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 SMOKE = {
     "verbs": {"frames": 8, "videos": 2, "val_videos": 1, "test_videos": 1},
-    "clip": {"frames": 4, "stride": 2, "size": 16},
-    "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
-    "train": {"epochs": 2, "batch": 16},
-    "evaluate": {"bootstrap": 100},
-    "variants": {
-        "e2e": {"model": {"semantic": "fixed"}, "loss": {"terms": ["regression"]}, "compute": {"precision": "bf16"}}
-    },
+    "clip": {"frames": 4, "stride": 2, "size": 16}, "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
+    "train": {"epochs": 2, "batch": 16}, "evaluate": {"bootstrap": 100},
+    "variants": {"e2e": {"model": {"semantic": "fixed"}, "loss": {"terms": ["regression"]},
+                         "compute": {"precision": "bf16"}}},
     "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 8},
     "heads": {"backbone": "aurl", "variants": ["aurl"], "seeds": 1, "rates": [0.01], "sweeps": {"loss.scale": [5]}},
     "run": {"variants": ["aurl", "e2e"], "seeds": [0]},
-    "ablations": {
-        "variants": ["aurl", "alignment"],
-        "seeds": [0],
-        "studies": {"small": {}, "more": {"adds_to": "small", "run": {"variants": ["e2e"]}}},
-    },
-}
+    "ablations": {"variants": ["aurl", "alignment"], "seeds": [0],
+                  "studies": {"small": {}, "more": {"adds_to": "small", "run": {"variants": ["e2e"]}}}},
+}  # fmt: skip
 
 
 def code(name):

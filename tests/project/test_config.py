@@ -153,19 +153,14 @@ def test_a_study_runs_once_for_each_fold_and_another_adds_to_it(studies):
 
 @pytest.mark.parametrize(
     ("own", "sentence"),
-    [
-        ({"a": {"folds": [5]}}, "ablations.studies.a.folds.0 is 5: input should be less than 5."),
-        ({"a": {"folds": [1, 1]}}, "ablations.studies.a.folds names 1 twice: remove one."),
-        (
-            {"a": {}, "b": {"adds_to": "a"}},
-            "ablations.studies.b adds to a, whose folds and other parameters it shares: ",
-        ),
-        ({"a": {}, "b": {"adds_to": "a", "run": {}, "clip": {}}}, "ablations.studies.b adds to a, whose folds and "),
-        ({"b": {"adds_to": "a", "run": {}}}, "ablations has the study b, which adds to a: name another study"),
-        ({"b": {"adds_to": "b", "run": {}}}, "ablations has the study b, which adds to b: name another study"),
-        ({"a": {"folds": [1]}, "a-1": {}}, "ablations.studies.a-1 makes a second study a-1: rename it."),
-    ],
-)
+    [({"a": {"folds": [5]}}, "ablations.studies.a.folds.0 is 5: input should be less than 5."),
+     ({"a": {"folds": [1, 1]}}, "ablations.studies.a.folds names 1 twice: remove one."),
+     ({"a": {}, "b": {"adds_to": "a"}}, "ablations.studies.b adds to a, whose folds and other parameters it shares: "),
+     ({"a": {}, "b": {"adds_to": "a", "run": {}, "clip": {}}}, "ablations.studies.b adds to a, whose folds and "),
+     ({"b": {"adds_to": "a", "run": {}}}, "ablations has the study b, which adds to a: name another study"),
+     ({"b": {"adds_to": "b", "run": {}}}, "ablations has the study b, which adds to b: name another study"),
+     ({"a": {"folds": [1]}, "a-1": {}}, "ablations.studies.a-1 makes a second study a-1: rename it.")],
+)  # fmt: skip
 def test_a_mistake_in_a_study_is_named(studies, own, sentence):
     with pytest.raises(UserError) as error:
         config.studies(studies(**own))
@@ -262,35 +257,21 @@ def test_unknown_keys(write, place, value, expected):
 
 @pytest.mark.parametrize(
     "place, value, reason",
-    [
-        ("train.lr", 0, "greater than 0"),
-        ("train.lr", -0.1, "greater than 0"),
-        ("train.lr", float("nan"), "finite number"),
-        ("train.lr", float("inf"), "finite number"),
-        ("train.epochs", 0, "greater than or equal to 1"),
-        ("train.batch", 1, "greater than or equal to 2"),
-        ("train.optimizer", "adamax", "'adamw', 'adam' or 'sgd'"),
-        ("train.ema", 1.0, "less than 1"),
-        ("train.micro_batch", 1, "greater than or equal to 2"),
-        ("train.processes", 0, "greater than or equal to 1"),
-        ("train.rendezvous", "node 1", "should match pattern"),
-        ("compute.workers", -1, "greater than or equal to 0"),
-        ("verbs.size", 97, "multiple of 2"),
-        ("verbs.fold", 5, "less than 5"),
-        ("verbs.size", 1000, "less than or equal to 512"),
-        ("model.dropout", 1.0, "less than 1"),
-        ("data.train", [], "at least 1 item"),
-        ("ablations.seeds", [], "at least 1 item"),
-        ("compute.threads", 0, "greater than or equal to 1"),
-        ("run.seeds", [], "at least 1 item"),
-        ("sphere.classes", ["walk box", "roll ball"], "at least 3 items"),
-        ("text.descriptions", "", "at least 1 character"),
-        ("text.describe", "data/descriptions.yaml", "valid boolean"),
-        ("evaluate.bootstrap", 10, "greater than or equal to 100"),
-        ("evaluate.clips", [], "at least 1 item"),
-        ("evaluate.clips", 25, "valid list"),
-    ],
-)
+    [("train.lr", 0, "greater than 0"), ("train.lr", -0.1, "greater than 0"),
+     ("train.lr", float("nan"), "finite number"), ("train.lr", float("inf"), "finite number"),
+     ("train.epochs", 0, "greater than or equal to 1"), ("train.batch", 1, "greater than or equal to 2"),
+     ("train.optimizer", "adamax", "'adamw', 'adam' or 'sgd'"), ("train.ema", 1.0, "less than 1"),
+     ("train.micro_batch", 1, "greater than or equal to 2"), ("train.processes", 0, "greater than or equal to 1"),
+     ("train.rendezvous", "node 1", "should match pattern"), ("compute.workers", -1, "greater than or equal to 0"),
+     ("verbs.size", 97, "multiple of 2"), ("verbs.fold", 5, "less than 5"),
+     ("verbs.size", 1000, "less than or equal to 512"), ("model.dropout", 1.0, "less than 1"),
+     ("data.train", [], "at least 1 item"), ("ablations.seeds", [], "at least 1 item"),
+     ("compute.threads", 0, "greater than or equal to 1"), ("run.seeds", [], "at least 1 item"),
+     ("sphere.classes", ["walk box", "roll ball"], "at least 3 items"),
+     ("text.descriptions", "", "at least 1 character"), ("text.describe", "data/descriptions.yaml", "valid boolean"),
+     ("evaluate.bootstrap", 10, "greater than or equal to 100"), ("evaluate.clips", [], "at least 1 item"),
+     ("evaluate.clips", 25, "valid list")],
+)  # fmt: skip
 def test_values_out_of_range(write, place, value, reason):
     message = said(write(place, value))
     assert re.search(rf"params\.yaml: {place} is {re.escape(repr(value))}: .*{reason}", message)
@@ -298,21 +279,10 @@ def test_values_out_of_range(write, place, value, reason):
 
 @pytest.mark.parametrize(
     "place, value",
-    [
-        ("train.epochs", "ten"),
-        ("train.epochs", 1.5),
-        ("train.epochs", None),
-        ("train.lr", "fast"),
-        ("train.lr", [1]),
-        ("train", None),
-        ("train", 3),
-        ("run.seeds", 0),
-        ("text.vectors", 3),
-        ("generator.num_classes", "all"),
-        ("variants", ["aurl"]),
-        ("variants.e2e", None),
-    ],
-)
+    [("train.epochs", "ten"), ("train.epochs", 1.5), ("train.epochs", None), ("train.lr", "fast"), ("train.lr", [1]),
+     ("train", None), ("train", 3), ("run.seeds", 0), ("text.vectors", 3), ("generator.num_classes", "all"),
+     ("variants", ["aurl"]), ("variants.e2e", None)],
+)  # fmt: skip
 def test_values_of_the_wrong_type(write, place, value):
     assert f"params.yaml: {place} is {value!r}: input should be a valid " in said(write(place, value))
 
@@ -330,14 +300,10 @@ def test_class_vectors_have_one_source():
 
 @pytest.mark.parametrize(
     "change, reason",
-    [
-        ({"projection": "attributes"}, "whose features are means of word vectors: set semantic to fixed."),
-        (
-            {"projection": "attributes", "semantic": "fixed", "describe": True},
-            "whose words are not described: set describe to false.",
-        ),
-    ],
-)
+    [({"projection": "attributes"}, "whose features are means of word vectors: set semantic to fixed."),
+     ({"projection": "attributes", "semantic": "fixed", "describe": True},
+      "whose words are not described: set describe to false.")],
+)  # fmt: skip
 def test_attributes_are_words(write, raw, change, reason):
     path = write("variants.e2e", {"model": {"semantic": "learned"} | change})
     assert f"model has the projection attributes, {reason}" in said(path, "e2e")
@@ -419,21 +385,8 @@ def test_unknown_variants(write, raw):
 
 
 BAD_NAMES = [
-    "my variant",
-    "a/b",
-    "../x",
-    "..",
-    ".",
-    "a;touch pwned",
-    "$(x)",
-    "a\n",
-    "a-b",
-    "a.b",
-    "ä",
-    "",
-    "-p",
-    "a" * 41,
-]
+    "my variant", "a/b", "../x", "..", ".", "a;touch pwned", "$(x)", "a\n", "a-b", "a.b", "ä", "", "-p", "a" * 41,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*BAD_NAMES, "7", 7, True, None, "_a"])
@@ -470,27 +423,17 @@ def test_names_that_differ_by_case_only_are_one_file_on_some_systems(write, raw)
 
 @pytest.mark.parametrize(
     "about, expected",
-    [
-        (
-            {"reader": "ucf101", "annotations": "x.csv"},
-            "x has annotations, which the reader ucf101 does not take: remove",
-        ),
-        (
-            {"reader": "folders", "annotations": ["x"]},
-            "x has annotations, which the reader folders does not take: remove",
-        ),
-        (
-            {"reader": "folders", "test_lists": "x"},
-            "x has test_lists, which only ucf101 and hmdb51 have: remove them, or set names to one of these.",
-        ),
-        ({"reader": "ucf101", "names": "activitynet", "test_lists": "x"}, "x has test_lists, which only ucf101 and"),
-        ({"reader": "ucf101", "pretraining": []}, "x has pretraining, which is of the encoder of features: remove it"),
-        ({"reader": "activitynet"}, "x needs one path as its annotations, of ActivityNet's JSON file."),
-        ({"reader": "activitynet", "annotations": ["x"]}, "x needs one path as its annotations, of ActivityNet's JSON"),
-        ({"reader": "kinetics", "rot": 1}, "x.rot is not a parameter; did you mean root?"),
-        ({"reader": "kinetic"}, "x.reader is 'kinetic': input should be 'activitynet', "),
-    ],
-)
+    [({"reader": "ucf101", "annotations": "x.csv"}, "x has annotations, which the reader ucf101 does not take: remove"),
+     ({"reader": "folders", "annotations": ["x"]}, "x has annotations, which the reader folders does not take: remove"),
+     ({"reader": "folders", "test_lists": "x"},
+      "x has test_lists, which only ucf101 and hmdb51 have: remove them, or set names to one of these."),
+     ({"reader": "ucf101", "names": "activitynet", "test_lists": "x"}, "x has test_lists, which only ucf101 and"),
+     ({"reader": "ucf101", "pretraining": []}, "x has pretraining, which is of the encoder of features: remove it"),
+     ({"reader": "activitynet"}, "x needs one path as its annotations, of ActivityNet's JSON file."),
+     ({"reader": "activitynet", "annotations": ["x"]}, "x needs one path as its annotations, of ActivityNet's JSON"),
+     ({"reader": "kinetics", "rot": 1}, "x.rot is not a parameter; did you mean root?"),
+     ({"reader": "kinetic"}, "x.reader is 'kinetic': input should be 'activitynet', ")],
+)  # fmt: skip
 def test_data_sets(write, about, expected):
     assert f"params.yaml: data.datasets.{expected}" in said(write("data.datasets", {"x": {"root": "r"} | about}))
 
@@ -620,19 +563,14 @@ def test_folders_of_this_machine_are_laid_over_the_others(with_sets, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [
-        ("train: {lr: 1}", "may change data.datasets and nothing else: write other values into params.yaml."),
-        ("data: {train: [mine], datasets: {}}", "may change data.datasets and nothing else"),
-        (
-            "data: {datasets: {mine: {reader: ucf101}}}",
-            "data.datasets.mine may change root and annotations and nothing else.",
-        ),
-        ("data: {datasets: {mime: {root: a}}}", "data.datasets.mime is not a set of params.yaml; did you mean mine?"),
-        ("data: {datasets: {mine: {root: 3}}}", "data.datasets.mine.root"),
-        ("data: [", "is not valid YAML"),
-        ("data:\n  datasets:\n    mine: a", "data.datasets.mine may change root and annotations and nothing else."),
-    ],
-)
+    [("train: {lr: 1}", "may change data.datasets and nothing else: write other values into params.yaml."),
+     ("data: {train: [mine], datasets: {}}", "may change data.datasets and nothing else"),
+     ("data: {datasets: {mine: {reader: ucf101}}}",
+      "data.datasets.mine may change root and annotations and nothing else."),
+     ("data: {datasets: {mime: {root: a}}}", "data.datasets.mime is not a set of params.yaml; did you mean mine?"),
+     ("data: {datasets: {mine: {root: 3}}}", "data.datasets.mine.root"), ("data: [", "is not valid YAML"),
+     ("data:\n  datasets:\n    mine: a", "data.datasets.mine may change root and annotations and nothing else.")],
+)  # fmt: skip
 def test_other_values_of_this_machine_are_refused(with_sets, text, sentence):
     with pytest.raises(UserError) as caught:
         with_sets(text)

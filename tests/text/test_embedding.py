@@ -289,14 +289,9 @@ def test_every_verb_of_the_benchmark_has_a_description_with_vectors():
 
 @pytest.mark.parametrize(
     "content, reason",
-    [
-        (b"walk: [1]", "not `name: sentence`"),
-        (b"- a", "not `name: sentence`"),
-        (b"a: b: c", "cannot be read"),
-        (b"\xff", "cannot be read"),
-        (None, "cannot be read"),
-    ],
-)
+    [(b"walk: [1]", "not `name: sentence`"), (b"- a", "not `name: sentence`"), (b"a: b: c", "cannot be read"),
+     (b"\xff", "cannot be read"), (None, "cannot be read")],
+)  # fmt: skip
 def test_descriptions_that_cannot_be_read(tmp_path, content, reason):
     if content is not None:
         (tmp_path / "d.yaml").write_bytes(content)

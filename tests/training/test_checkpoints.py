@@ -42,16 +42,10 @@ def test_saved_and_loaded_features_are_equal(tmp_path, data):
 
 @pytest.mark.parametrize(
     "file, content",
-    [
-        ("model.safetensors", b"\x07" * 500),
-        ("model.safetensors", b""),
-        ("model.json", b"{"),
-        ("model.json", b"[1, 2]"),
-        ("model.json", b'{"model": {"width": 4}}'),
-        ("model.json", b"\xff\xfe"),
-        ("model.json", json.dumps({"model": MODEL, "word_dim": 6, "classes": ["a"]}).encode()),
-    ],
-)
+    [("model.safetensors", b"\x07" * 500), ("model.safetensors", b""), ("model.json", b"{"), ("model.json", b"[1, 2]"),
+     ("model.json", b'{"model": {"width": 4}}'), ("model.json", b"\xff\xfe"),
+     ("model.json", json.dumps({"model": MODEL, "word_dim": 6, "classes": ["a"]}).encode())],
+)  # fmt: skip
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path, file, content):
     model = models.build(config.Model(**MODEL), 4, 6)
     checkpoints.save(tmp_path, model.state_dict(), config.Model(**MODEL), NAMES, 6)

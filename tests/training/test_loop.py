@@ -68,14 +68,10 @@ def states(tmp_path, scratch="run"):
 
 @pytest.mark.parametrize(
     "change",
-    [
-        dict(),
-        dict(loss=dict(terms=["semantic"])),
-        dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.01),
-        dict(loss=dict(terms=["regression"]), model=dict(projection="linear", semantic="fixed")),
-    ],
+    [dict(), dict(loss=dict(terms=["semantic"])), dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.01),
+     dict(loss=dict(terms=["regression"]), model=dict(projection="linear", semantic="fixed"))],
     ids=["aurl", "contrastive", "sgd", "e2e"],
-)
+)  # fmt: skip
 def test_it_learns(run, change, tmp_path):
     history = run(settings(**dict(epochs=12, batch=8) | change))
     assert history["epoch"].tolist() == list(range(1, len(history) + 1)) and len(history) == 12

@@ -190,18 +190,14 @@ def without(weights, *names):
 
 @pytest.mark.parametrize(
     "content",
-    [
-        lambda weights: {"state_dict": without(weights, "projection.l2.1.bias", "encode.1.l2.1.bias")},
-        lambda weights: {"state_dict": without(weights, "classifier.weight")},
-        lambda weights: {"state_dict": weights | {"attention.weight": torch.ones(2)}},
-        lambda weights: {"state_dict": weights | {"encode.2.weight": torch.ones(2)}},
-        lambda weights: {"state_dict": weights | {"projection.l3.0.bias": torch.ones(3)}},
-        lambda weights: {"state_dict": weights | {"classifier.weight": "a text"}},
-        lambda weights: {"state_dict": {}},
-        lambda weights: {"model": weights},
-        lambda weights: [1, 2],
-    ],
-)
+    [lambda weights: {"state_dict": without(weights, "projection.l2.1.bias", "encode.1.l2.1.bias")},
+     lambda weights: {"state_dict": without(weights, "classifier.weight")},
+     lambda weights: {"state_dict": weights | {"attention.weight": torch.ones(2)}},
+     lambda weights: {"state_dict": weights | {"encode.2.weight": torch.ones(2)}},
+     lambda weights: {"state_dict": weights | {"projection.l3.0.bias": torch.ones(3)}},
+     lambda weights: {"state_dict": weights | {"classifier.weight": "a text"}}, lambda weights: {"state_dict": {}},
+     lambda weights: {"model": weights}, lambda weights: [1, 2]],
+)  # fmt: skip
 def test_another_layout_is_refused(released, tmp_path, content):
     path = tmp_path / "other.pth.tar"
     torch.save(content(dict(released.state_dict())), path)

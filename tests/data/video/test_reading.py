@@ -211,13 +211,9 @@ def test_phone_videos_are_upright(tmp_path, movie, right, down):
 
 @pytest.mark.parametrize(
     "codec, pix_fmt, suffix",
-    [
-        ("libx264", "gray", "mp4"),
-        ("mpeg4", "yuv420p", "avi"),
-        ("libvpx-vp9", "yuv420p", "webm"),
-        ("ffv1", "gray16le", "mkv"),
-    ],
-)
+    [("libx264", "gray", "mp4"), ("mpeg4", "yuv420p", "avi"), ("libvpx-vp9", "yuv420p", "webm"),
+     ("ffv1", "gray16le", "mkv")],
+)  # fmt: skip
 def test_gray_and_odd_sizes(tmp_path, codec, pix_fmt, suffix):
     def frame(image):
         found = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
@@ -411,13 +407,9 @@ def test_quality_is_a_parameter(tmp_path):
 
 @pytest.mark.parametrize(
     "frames, reason",
-    [
-        (numbered(2, height=31), "48x31 .* even"),
-        (numbered(2, width=47), "47x32 .* even"),
-        ([], "no frames"),
-        ([numbered(1)[0], numbered(1, height=34)[0]], "differ in size"),
-    ],
-)
+    [(numbered(2, height=31), "48x31 .* even"), (numbered(2, width=47), "47x32 .* even"), ([], "no frames"),
+     ([numbered(1)[0], numbered(1, height=34)[0]], "differ in size")],
+)  # fmt: skip
 def test_frames_that_cannot_be_written(tmp_path, frames, reason):
     with pytest.raises(video.VideoError, match=f"cannot write the video .*a.mp4: .*{reason}"):
         video.write_video(tmp_path / "a.mp4", frames, 12)
