@@ -155,8 +155,10 @@ def test_executed_notebooks_carry_no_times_paths_or_warnings(project):
 def test_forced_stages_give_the_same_bytes(project):
     """In processes with other hash seeds. .ci/run forces the others, at full size."""
     before = (project / "dvc.lock").read_bytes()
-    for kept in [project / paths.RENDERED, *(project / paths.TRAININGS).glob("e2e-0-*")]:  # so as not to be taken over
-        shutil.rmtree(kept, ignore_errors=True)
+    for kept in sorted((project / paths.RENDERED).rglob("*.mp4"))[::4]:  # all verbs and things are among them
+        kept.unlink()
+    for kept in (project / paths.TRAININGS).glob("e2e-0-*"):  # so as not to be taken over
+        shutil.rmtree(kept)
     stages = ["01_prepare_data", "03_train@e2e-0"]
     done = dvc("repro", "--force", "--single-item", *stages, cwd=project, PYTHONHASHSEED="1")
     assert all(f"Running stage '{name}'" in done.stdout for name in stages)
