@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from colored import MODEL, NAMES, WORDS, compute, videos
+from colored import MODEL, NAMES, WORDS, compute
 
 from aurl import UserError, backbones, models
 from aurl.project import config
@@ -16,11 +16,6 @@ from aurl.training import checkpoints, inference
 pytestmark = pytest.mark.usefixtures("one_thread")
 FILES = ("model.safetensors", "model.json")
 OLD = ("width", "depth", "projection", "semantic", "hidden", "word_hidden", "dim", "dropout")  # the first parameters
-
-
-@pytest.fixture(scope="module")
-def data():
-    return videos(16, 1, random=0), videos(4, 2)
 
 
 def test_saved_and_loaded_features_are_equal(tmp_path, data):

@@ -22,11 +22,6 @@ ROOT = Path(__file__).parents[2]
 FILES = ("model.safetensors", "model.json")
 
 
-@pytest.fixture(scope="module")
-def data():
-    return videos(16, 1, random=0), videos(4, 2)
-
-
 @pytest.fixture
 def run(data, tmp_path):
     def train(

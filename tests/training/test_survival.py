@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from colored import FILES, NAMES, WORDS, fixed, settings, videos
+from colored import FILES, NAMES, WORDS, fixed, settings
 
 from aurl import UserError
 from aurl.data.clips import Clips
@@ -23,11 +23,6 @@ from aurl.training import checkpoints, inference, processes
 from aurl.training import loop as training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data():
-    return videos(16, 1, random=0), videos(4, 2)
 
 
 @pytest.fixture
