@@ -102,9 +102,9 @@ def test_an_interruption_lets_the_notebook_save_and_is_one_sentence(project, tmp
         "import time\nfrom pathlib import Path\nfrom aurl import UserError\nPath('begun').touch()\n"
         f"try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    {on_interrupt}"
     )
-    script = "from aurl.pipeline import notebook\nnotebook.SECONDS_TO_SAVE = 1\nnotebook.main()"
-    command = ["-c", script] if "sleep" in on_interrupt else ["-m", "aurl.pipeline.notebook"]
-    process = subprocess.Popen([sys.executable, *command, "demo"], stderr=subprocess.PIPE, text=True)
+    Path("hasty.py").write_text("from aurl.pipeline import notebook\nnotebook.SECONDS_TO_SAVE = 1\nnotebook.main()")
+    module = "hasty" if "sleep" in on_interrupt else "aurl.pipeline.notebook"
+    process = subprocess.Popen([sys.executable, "-m", module, "demo"], stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "begun").exists():
         time.sleep(0.05)
     process.send_signal(sent)

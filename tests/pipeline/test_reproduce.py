@@ -252,12 +252,15 @@ def test_a_killed_run_is_finished_by_two_at_once(project, capfd):
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_stops_what_runs(project, sent):
-    script = (
+    Path("job.py").write_text(
         "from pathlib import Path; from types import SimpleNamespace as S; from aurl.pipeline import reproduce as r\n"
         "r.run_as_command(lambda: r.Job(Path(), 'repro', 'slow', name='slow').run())"
     )
-    ignore = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if sent == signal.SIGTERM else None
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, preexec_fn=ignore)
+    handler = signal.getsignal(signal.SIGINT)
+    if sent == signal.SIGTERM:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a process inherits, as from a shell
+    process = subprocess.Popen([sys.executable, "-m", "job"], stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, handler)
     while not Path("begun").exists():
         time.sleep(0.05)
     process.send_signal(sent)
