@@ -108,14 +108,11 @@ def test_a_released_checkpoint(tmp_path, vectors, video):
 
 @pytest.mark.parametrize(
     "name, used, note",
-    [
-        ("jugling", "juggling", 'jugling: no vector, "juggling" used instead'),
-        ("juggles", "juggle", 'juggles: no vector, "juggle" used instead'),
-        ("flies", "fly", 'flies: no vector, "fly" used instead'),
-        ("wlak", "walk", 'wlak: no vector, "walk" used instead'),
-        ("walking the dog", "walking dog", "the: no vector, left out"),
-    ],
-)
+    [("jugling", "juggling", 'jugling: no vector, "juggling" used instead'),
+     ("juggles", "juggle", 'juggles: no vector, "juggle" used instead'),
+     ("flies", "fly", 'flies: no vector, "fly" used instead'), ("wlak", "walk", 'wlak: no vector, "walk" used instead'),
+     ("walking the dog", "walking dog", "the: no vector, left out")],
+)  # fmt: skip
 def test_a_word_without_a_vector(vectors, name, used, note):
     known = text.WordVectors.load(vectors)
     found, notes = embed([name, "fly"], known)

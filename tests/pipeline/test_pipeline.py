@@ -285,12 +285,9 @@ def test_ablations_train_what_is_missing_elsewhere_and_keep_tables(restored):
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [
-        ({"train": {"epocks": 3}}, "params.yaml: train.epocks is not a parameter; did you mean epochs?"),
-        ({"variants": {"a;touch pwned": {}}}, "a;touch pwned"),
-        ({"run": {"variants": ["aurll"]}}, "did you mean aurl?"),
-    ],
-)
+    [({"train": {"epocks": 3}}, "params.yaml: train.epocks is not a parameter; did you mean epochs?"),
+     ({"variants": {"a;touch pwned": {}}}, "a;touch pwned"), ({"run": {"variants": ["aurll"]}}, "did you mean aurl?")],
+)  # fmt: skip
 def test_slip_in_the_parameters_stops_before_anything_runs(restored, monkeypatch, change, sentence):
     write(restored, SMOKE | change)
     if "train" not in change:  # DVC itself reads the names of variants

@@ -342,17 +342,11 @@ def broken(folder, movie):
         stream.width, stream.height = 48, 32
         container.start_encoding()
     return {
-        "truncated": "cannot be decoded",
-        "empty": "it is empty",
-        "text": "cannot be decoded",
-        "folder": "it is a folder",
-        "loop": "(?i)symbolic links",
-        "sound": "no video stream",
-        "wave": "not in a format of video files",
-        "playlist": "not in a format of video files",
-        "frameless": "no frame",
+        "truncated": "cannot be decoded", "empty": "it is empty", "text": "cannot be decoded",
+        "folder": "it is a folder", "loop": "(?i)symbolic links", "sound": "no video stream",
+        "wave": "not in a format of video files", "playlist": "not in a format of video files", "frameless": "no frame",
         "missing": "does not exist",
-    }
+    }  # fmt: skip
 
 
 def test_broken_files_are_named_with_their_reason(tmp_path, movie, capfd):
