@@ -190,9 +190,8 @@ def test_paths_without_a_video(tmp_path):
     with pytest.raises(UserError, match="there is no video xxx"):
         find_videos(["x" * 300])
     (tmp_path / "a.txt").touch()
-    with pytest.raises(
-        UserError, match="has no videos, only 1 other file .1 .txt.: give a video, or a folder with some"
-    ):
+    said = "has no videos, only 1 other file .1 .txt.: give a video, or a folder with some"
+    with pytest.raises(UserError, match=said):
         find_videos([tmp_path])
     with pytest.raises(UserError, match="there is no video to classify"):
         find_videos([])

@@ -62,9 +62,8 @@ def test_users_mistake_is_one_sentence_and_no_file(project, tmp_path):
 
 def test_a_kernel_that_the_system_ends_is_one_sentence(project):
     project("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
-    with pytest.raises(
-        UserError, match="^the system ended demo, perhaps for too little memory: end other programs and repeat"
-    ):
+    said = "^the system ended demo, perhaps for too little memory: end other programs and repeat"
+    with pytest.raises(UserError, match=said):
         notebook.run("demo", {})
 
 

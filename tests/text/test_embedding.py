@@ -187,9 +187,8 @@ def test_the_same_classes_give_the_same_bytes(tmp_path, monkeypatch):
 def test_missing_classes_are_named(tmp_path):
     text.save_classes(tmp_path / "classes.npz", SETS)
     for file, name in (("nowhere.npz", "seen"), ("classes.npz", "composed")):
-        with pytest.raises(
-            UserError, match=f"{file} with the classes of {name} is missing: embed the class names"
-        ) as caught:
+        said = f"{file} with the classes of {name} is missing: embed the class names"
+        with pytest.raises(UserError, match=said) as caught:
             text.load_classes(tmp_path / file, name)
         assert "\n" not in str(caught.value)
 

@@ -235,9 +235,8 @@ def test_apple_refuses_bf16():
 
 def test_apple_serves_one_process(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    with pytest.raises(
-        UserError, match=r"^this is to have 2 processes, but Apple's GPU \(mps\) serves one: ask for one\.$"
-    ):
+    said = r"^this is to have 2 processes, but Apple's GPU \(mps\) serves one: ask for one\.$"
+    with pytest.raises(UserError, match=said):
         processes.run_in_processes(min, 1, 2, processes=2)
     assert processes.run_in_processes(min, 1, 2) == 1
 

@@ -149,9 +149,8 @@ def test_twins_that_differ_are_refused(released, tmp_path, name, part, prefix):
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     broken = network()
     broken.projection.l1[0].weight.data[0, 0] = float("nan")
-    with pytest.raises(
-        UserError, match=r"nan\.pth\.tar holds a weight in projection\.l1\.0\.weight that is not finite"
-    ):
+    said = r"nan\.pth\.tar holds a weight in projection\.l1\.0\.weight that is not finite"
+    with pytest.raises(UserError, match=said):
         load_released(authors.save(tmp_path / "nan.pth.tar", broken))
 
 
