@@ -17,8 +17,9 @@ preloaded.install()
 
 
 def pytest_collection_modifyitems(items):
-    """Run the files with whole pipelines first, so that no worker is left with one at the end."""
-    first = ["test_pipeline.py", "test_paper.py"]
+    """Run the longest files first, so that no worker is left with one at the end."""
+    first = ["test_pipeline.py", "test_survival.py", "test_paper.py", "test_decoding.py", "test_studies.py"]
+    first += ["test_reproduce.py", "test_loop.py"]
     items.sort(key=lambda item: [*first, item.path.name].index(item.path.name))
 
 

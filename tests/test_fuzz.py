@@ -95,12 +95,9 @@ def moved(content, rng):
 
 
 MUTATIONS = {
-    "truncated": lambda content, rng: content[: rng.randrange(len(content))],
-    "flipped": flipped,
-    "header": header,
-    "zeroed": zeroed,
-    "moved": moved,
-}
+    "truncated": lambda content, rng: content[: rng.randrange(len(content))], "flipped": flipped, "header": header,
+    "zeroed": zeroed, "moved": moved,
+}  # fmt: skip
 
 
 def tree(folder):

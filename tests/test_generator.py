@@ -139,13 +139,9 @@ def test_autocast_does_not_lower_the_precision(mode):
 
 @pytest.mark.parametrize(
     "settings_",
-    [
-        dict(mode="extrapolation"),
-        dict(mode="both", num_classes=1),
-        dict(mode="both", num_classes=0),
-        dict(mode="both", beta=0.0),
-    ],
-)
+    [dict(mode="extrapolation"), dict(mode="both", num_classes=1), dict(mode="both", num_classes=0),
+     dict(mode="both", beta=0.0)],
+)  # fmt: skip
 def test_impossible_settings(settings_):
     with pytest.raises(UserError, match="class generator"):
         ClassGenerator(**settings_)

@@ -425,14 +425,9 @@ def test_memory_is_linear_in_the_number_of_classes(mode):
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "uniformity"])
 @pytest.mark.parametrize(
     "labels",
-    [
-        torch.tensor([0, -1]),
-        torch.tensor([0, 3]),
-        torch.tensor([0]),
-        torch.tensor([0.0, 1.0]),
-        torch.tensor([[0], [1]]),
-    ],
-)
+    [torch.tensor([0, -1]), torch.tensor([0, 3]), torch.tensor([0]), torch.tensor([0.0, 1.0]),
+     torch.tensor([[0], [1]])],
+)  # fmt: skip
 def test_labels_that_do_not_fit(name, labels):
     with pytest.raises(ValueError, match="Labels must"):
         LOSSES[name](torch.ones(2, 3), torch.ones(3, 3), labels)

@@ -292,18 +292,13 @@ def test_words_that_do_not_fit():
 
 @pytest.mark.parametrize(
     "change, message",
-    [
-        (dict(width=0), "width"),
-        (dict(depth=0), "depth"),
-        (dict(backbone="r3d"), "r3d_18"),
-        (dict(projection="deep"), "mlp or linear or attributes"),
-        (dict(projection="attributes", vocabulary=9), "semantic fixed"),
-        (dict(projection="attributes", semantic="fixed"), "a vocabulary of one word or more"),
-        (dict(pooling="max"), "mean or attention or recurrent or instances"),
-        (dict(semantic="bert"), "learned or fixed"),
-        (dict(num_classes=0), "num_classes"),
-    ],
-)
+    [(dict(width=0), "width"), (dict(depth=0), "depth"), (dict(backbone="r3d"), "r3d_18"),
+     (dict(projection="deep"), "mlp or linear or attributes"),
+     (dict(projection="attributes", vocabulary=9), "semantic fixed"),
+     (dict(projection="attributes", semantic="fixed"), "a vocabulary of one word or more"),
+     (dict(pooling="max"), "mean or attention or recurrent or instances"), (dict(semantic="bert"), "learned or fixed"),
+     (dict(num_classes=0), "num_classes")],
+)  # fmt: skip
 def test_settings_that_cannot_be(change, message):
     with pytest.raises(UserError, match=message):
         tiny(**change)

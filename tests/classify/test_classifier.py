@@ -108,14 +108,11 @@ def test_a_released_checkpoint(tmp_path, vectors, video):
 
 @pytest.mark.parametrize(
     "name, used, note",
-    [
-        ("jugling", "juggling", 'jugling: no vector, "juggling" used instead'),
-        ("juggles", "juggle", 'juggles: no vector, "juggle" used instead'),
-        ("flies", "fly", 'flies: no vector, "fly" used instead'),
-        ("wlak", "walk", 'wlak: no vector, "walk" used instead'),
-        ("walking the dog", "walking dog", "the: no vector, left out"),
-    ],
-)
+    [("jugling", "juggling", 'jugling: no vector, "juggling" used instead'),
+     ("juggles", "juggle", 'juggles: no vector, "juggle" used instead'),
+     ("flies", "fly", 'flies: no vector, "fly" used instead'), ("wlak", "walk", 'wlak: no vector, "walk" used instead'),
+     ("walking the dog", "walking dog", "the: no vector, left out")],
+)  # fmt: skip
 def test_a_word_without_a_vector(vectors, name, used, note):
     known = text.WordVectors.load(vectors)
     found, notes = embed([name, "fly"], known)
@@ -193,9 +190,8 @@ def test_paths_without_a_video(tmp_path):
     with pytest.raises(UserError, match="there is no video xxx"):
         find_videos(["x" * 300])
     (tmp_path / "a.txt").touch()
-    with pytest.raises(
-        UserError, match="has no videos, only 1 other file .1 .txt.: give a video, or a folder with some"
-    ):
+    said = "has no videos, only 1 other file .1 .txt.: give a video, or a folder with some"
+    with pytest.raises(UserError, match=said):
         find_videos([tmp_path])
     with pytest.raises(UserError, match="there is no video to classify"):
         find_videos([])

@@ -3,6 +3,7 @@
 import os
 import pickle
 import resource
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,10 +46,17 @@ def numbers(frames):
     return np.rint(frames.mean((-3, -2, -1)) / STEP).astype(int).tolist()
 
 
-@pytest.fixture
-def manifest(tmp_path):
+@pytest.fixture(scope="module")
+def movies(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("movies")
     for i, count in enumerate(COUNTS):
-        movie(tmp_path / f"{i}.mp4", count, shade=i)  # so that no two videos have the same frames
+        movie(folder / f"{i}.mp4", count, shade=i)  # so that no two videos have the same frames
+    return folder
+
+
+@pytest.fixture
+def manifest(movies, tmp_path):
+    shutil.copytree(movies, tmp_path, dirs_exist_ok=True)
     return listed([tmp_path / f"{i}.mp4" for i in range(3)], ["walk duck", "run ball", "walk duck"])
 
 
@@ -295,13 +303,9 @@ CHANGED = "it has changed since it was listed; prepare the data again"
 
 @pytest.mark.parametrize(
     "harm, reason",
-    [
-        (empty, CHANGED),
-        (cut, CHANGED),
-        (lambda path: movie(path, 12, shade=100), CHANGED),
-        (os.unlink, "No such file or directory; prepare the data again"),
-    ],
-)
+    [(empty, CHANGED), (cut, CHANGED), (lambda path: movie(path, 12, shade=100), CHANGED),
+     (os.unlink, "No such file or directory; prepare the data again")],
+)  # fmt: skip
 @pytest.mark.parametrize("cached", [True, False])
 def test_a_video_that_changed_is_named_and_leaves_no_cache(decode, manifest, harm, reason, cached):
     path = manifest["path"][1]

@@ -33,20 +33,13 @@ def test_every_class_has_a_vector_and_words_of_its_own(name, vectors):
 
 @pytest.mark.parametrize(
     ("name", "label", "words"),
-    [
-        ("ucf101", "ApplyEyeMakeup", "apply eye makeup"),
-        ("ucf101", "CleanAndJerk", "weight lift"),
-        ("ucf101", "YoYo", "yoyo"),
-        ("hmdb51", "shoot_bow", "shoot bow"),
-        ("hmdb51", "fencing", "fence"),
-        ("kinetics700", "passing American football (not in game)", "pass american football park"),
-        ("kinetics700", "using a microscope", "microscope"),
-        ("kinetics700", "putting on lipstick", "put lipstick"),
-        ("kinetics700", "sawing wood", "saw wood"),
-        ("activitynet", "Blow-drying hair", "dry hair"),
-        ("activitynet", "Getting a piercing", "get pierce"),
-    ],
-)
+    [("ucf101", "ApplyEyeMakeup", "apply eye makeup"), ("ucf101", "CleanAndJerk", "weight lift"),
+     ("ucf101", "YoYo", "yoyo"), ("hmdb51", "shoot_bow", "shoot bow"), ("hmdb51", "fencing", "fence"),
+     ("kinetics700", "passing American football (not in game)", "pass american football park"),
+     ("kinetics700", "using a microscope", "microscope"), ("kinetics700", "putting on lipstick", "put lipstick"),
+     ("kinetics700", "sawing wood", "saw wood"), ("activitynet", "Blow-drying hair", "dry hair"),
+     ("activitynet", "Getting a piercing", "get pierce")],
+)  # fmt: skip
 def test_words_of_a_class(name, label, words):
     assert said(name)[label] == words
 

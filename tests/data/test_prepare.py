@@ -50,11 +50,8 @@ def folders(name, **videos):
 def test_some_videos_of_every_training_class_are_held_back():
     (rows,), found = prepare.datasets(sets(["own"], own=folders("own", jump=4, run=2)), settings(val_videos=2))
     assert rows.groupby(["class", "split"]).size().to_dict() == {
-        ("jump", "train"): 2,
-        ("jump", "val"): 2,
-        ("run", "train"): 1,
-        ("run", "val"): 1,
-    }
+        ("jump", "train"): 2, ("jump", "val"): 2, ("run", "train"): 1, ("run", "val"): 1,
+    }  # fmt: skip
     assert list(rows.columns) == COLUMNS and rows["id"].str.startswith("own/").all()
     assert found.loc["own", ["videos", "left out"]].tolist() == [6, 0]
     again = prepare.datasets(sets(["own"], own={"reader": "folders", "root": "own"}), settings(val_videos=2))[0][0]
@@ -69,11 +66,8 @@ def test_a_class_without_validation_videos_of_its_own_holds_some_back():
     data = sets(["own"], own={"reader": "features", "root": "own.npz"})
     (rows,), _ = prepare.datasets(data, settings(val_videos=2))
     assert rows.groupby(["class", "split"]).size().to_dict() == {
-        ("jump", "train"): 1,
-        ("jump", "val"): 2,
-        ("run", "train"): 1,
-        ("run", "val"): 2,
-    }
+        ("jump", "train"): 1, ("jump", "val"): 2, ("run", "train"): 1, ("run", "val"): 2,
+    }  # fmt: skip
 
 
 def test_an_added_video_leaves_the_others_in_their_split():

@@ -22,15 +22,9 @@ def rows(tmp_path, in_process):
     names = ["a.mp4", "b.mp4", "b.mp4", "b.mp4", "cut.mp4", "empty.mp4", "gone.mp4"]
     nan = np.nan
     return pd.DataFrame(
-        {
-            "id": [f"v{i}" for i in range(7)],
-            "path": [str(tmp_path / name) for name in names],
-            "class": list("xxyyxxx"),
-            "split": "",
-            "begin": [nan, 0, 1, 9, nan, nan, nan],
-            "end": [nan, 1, 9, 10, nan, nan, nan],
-        }
-    )
+        {"id": [f"v{i}" for i in range(7)], "path": [str(tmp_path / name) for name in names], "class": list("xxyyxxx"),
+         "split": "", "begin": [nan, 0, 1, 9, nan, nan, nan], "end": [nan, 1, 9, 10, nan, nan, nan]},
+    )  # fmt: skip
 
 
 def test_every_row_says_what_its_file_holds_or_why_not(rows, tmp_path):

@@ -64,15 +64,10 @@ def videos(per_class, seed, random=None):
     labels = np.tile(np.arange(4), per_class)
     frames = np.repeat(COLORS[labels], 5, axis=0)[:, None, None] + rng.normal(0, 25, (5 * len(labels), 16, 16, 3))
     manifest = pd.DataFrame(
-        {
-            "id": [f"{seed}-{i}" for i in range(len(labels))],
-            "path": [f"{seed}-{i}.mp4" for i in range(len(labels))],
-            "digest": [f"{seed}-{i}" for i in range(len(labels))],
-            "class": [NAMES[i] for i in labels],
-            "first": 0,
-            "frames": 5,
-        }
-    )
+        {"id": [f"{seed}-{i}" for i in range(len(labels))], "path": [f"{seed}-{i}.mp4" for i in range(len(labels))],
+         "digest": [f"{seed}-{i}" for i in range(len(labels))], "class": [NAMES[i] for i in labels], "first": 0,
+         "frames": 5},
+    )  # fmt: skip
     return Clips(
         manifest,
         NAMES,

@@ -76,9 +76,7 @@ def kinetics(
                 youtube_id = f"{name.replace(' ', '')[:5]}{split:_<5}{k}"
                 rows.append(f"{name},{youtube_id},{k + 1},{k + 11},{split},0")
                 video(
-                    Path(root, split, "" if flat else name, f"{youtube_id}_{k + 1:06d}_{k + 11:06d}.mp4"),
-                    color,
-                    **size,
+                    Path(root, split, "" if flat else name, f"{youtube_id}_{k + 1:06d}_{k + 11:06d}.mp4"), color, **size
                 )
         tables.append(Path(root, "annotations", f"{split}.csv"))
         tables[-1].parent.mkdir(exist_ok=True)
@@ -99,11 +97,7 @@ def activitynet(root, classes=("Archery", "Baking cookies", "BMX"), videos=2, fr
             notes = [{"label": name, "segment": [begin, begin + duration / 2]} for begin in (0, duration / 2)]
             database[f"activity{count:03d}"] = {"subset": subset, "duration": duration, "annotations": notes}
             video(
-                Path(root, f"v_activity{count:03d}.{('mp4', 'mkv', 'webm')[count % 3]}"),
-                color,
-                frames,
-                fps=fps,
-                **size,
+                Path(root, f"v_activity{count:03d}.{('mp4', 'mkv', 'webm')[count % 3]}"), color, frames, fps=fps, **size
             )
             count += 1
     database["heldback000"] = {"subset": "testing", "duration": duration, "annotations": []}

@@ -19,18 +19,13 @@ UNSEEN = ["sliding", "spinning", "jumping"]
 VARIANTS = ["aurl", "attention"]  # the second sees both segments at once
 CHANGE = {
     "run": {"variants": VARIANTS},
-    "data": {
-        "train": ["seen"],
-        "test": ["unseen"],
-        "datasets": {name: {"reader": "features", "root": f"{name}.npz"} for name in ("seen", "unseen")},
-    },
-    "prepare": {"val_videos": 2},
-    "model": {"backbone": "features", "hidden": 16, "word_hidden": 16, "dim": 8},
-    "train": {"epochs": 6, "batch": 16},
-    "evaluate": {"clips": [1, 2], "bootstrap": 100},
+    "data": {"train": ["seen"], "test": ["unseen"],
+             "datasets": {name: {"reader": "features", "root": f"{name}.npz"} for name in ("seen", "unseen")}},
+    "prepare": {"val_videos": 2}, "model": {"backbone": "features", "hidden": 16, "word_hidden": 16, "dim": 8},
+    "train": {"epochs": 6, "batch": 16}, "evaluate": {"clips": [1, 2], "bootstrap": 100},
     "sphere": {"variants": ["aurl"], "classes": SEEN[:4], "epochs": 1, "batch": 8},
     "heads": {"backbone": "aurl", "variants": ["aurl"], "seeds": 1, "rates": [0.01], "sweeps": {"loss.scale": [5]}},
-}
+}  # fmt: skip
 
 
 def test_every_chapter_has_its_results(tmp_path, monkeypatch):

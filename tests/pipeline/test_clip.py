@@ -22,15 +22,12 @@ SETS = {  # the page's sets in small
     "hmdb51": ("brush_hair", "wave"),
 }
 SMALL = {
-    "run": {"variants": ["aurl"]},
-    "model": {"backbone": "features", "hidden": 8, "word_hidden": 8, "dim": 8},
-    "train": {"epochs": 1, "steps": 2, "batch": 4},
-    "text": {"overlap": 0.0},
+    "run": {"variants": ["aurl"]}, "model": {"backbone": "features", "hidden": 8, "word_hidden": 8, "dim": 8},
+    "train": {"epochs": 1, "steps": 2, "batch": 4}, "text": {"overlap": 0.0},
     "sphere": {"variants": ["aurl"], "classes": ["abseiling", "archery", "zumba"], "batch": 4},
-    "heads": {"variants": ["aurl"], "seeds": 1, "rates": [0.01]},
-    "prepare": {"val_videos": 1, "broken": 0},
+    "heads": {"variants": ["aurl"], "seeds": 1, "rates": [0.01]}, "prepare": {"val_videos": 1, "broken": 0},
     "evaluate": {"bootstrap": 100, "clips": [1]},
-}
+}  # fmt: skip
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, flags=re.S) for line in block.splitlines()]
 VALUES = yaml.safe_load(re.search(r"```yaml\n(.*?)```", PAGE, flags=re.S)[1])
 

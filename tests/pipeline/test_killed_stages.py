@@ -46,15 +46,8 @@ CHANGE = {
 }  # fmt: skip
 KILLED, REFUSED = -signal.SIGKILL, 100
 ORDER = [
-    "01_prepare_data",
-    "02_embed_class_names",
-    "03_train",
-    "04_evaluate",
-    "sphere",
-    "heads",
-    "05_ablations",
-    "06_paper",
-]
+    "01_prepare_data", "02_embed_class_names", "03_train", "04_evaluate", "sphere", "heads", "05_ablations", "06_paper",
+]  # fmt: skip
 
 
 def lay_out(folder):

@@ -35,50 +35,35 @@ def outputs(path):
     return [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
 
 
-def test_run_gives_parameters_and_the_same_bytes(project, tmp_path):
-    project("x * 10")
+def test_run_gives_parameters_the_same_bytes_and_progress_on_the_terminal_alone(project, tmp_path, capfd):
+    """Kernels listen on no port that another could take: side by side, they chose the same port now and then."""
+    transport = "import json, ipykernel\njson.load(open(ipykernel.get_connection_file()))['transport']"
+    work = "from aurl.project.progress import bar\nfor _ in bar(range(3), desc='working'):\n    pass"
+    project("x * 10", transport, work)
     notebook.run("demo", {"x": 4, "who": "me"})
+    assert "working: 100%" in capfd.readouterr().err
     result = tmp_path / "reports/notebooks/demo-4-me.ipynb"
-    assert outputs(result)[0].data["text/plain"] == "40"
+    assert [output.data["text/plain"] for output in outputs(result)] == ["40", "'ipc'"]
     first = result.read_bytes()
     notebook.run("demo", {"x": 4, "who": "me"})
     assert result.read_bytes() == first
     assert b"papermill" not in first and b"T00:" not in first
 
 
-def test_kernels_listen_on_no_port_that_another_could_take(project, tmp_path):
-    """Stages side by side start kernels at the same moment, which then chose the same port now and then."""
-    project("import json, ipykernel\njson.load(open(ipykernel.get_connection_file()))['transport']")
-    notebook.run("demo", {})
-    assert outputs(tmp_path / "reports/notebooks/demo.ipynb")[0].data["text/plain"] == "'ipc'"
-
-
-def test_progress_goes_to_the_terminal_and_not_into_the_notebook(project, tmp_path, capfd):
-    project("from aurl.project.progress import bar\nfor _ in bar(range(3), desc='working'):\n    pass")
-    notebook.run("demo", {})
-    assert "working: 100%" in capfd.readouterr().err
-    assert not outputs(tmp_path / "reports/notebooks/demo.ipynb")
-
-
-@pytest.mark.parametrize(
-    ("raised", "sentence"),
-    [
-        ("UserError('fix this')", "fix this"),
-        ("VideoError('a.mp4', 'it is empty')", "cannot read the video a.mp4: it is empty"),
-    ],
-)
-def test_users_mistake_is_one_sentence_and_no_file(project, tmp_path, raised, sentence):
-    project(f"from aurl import UserError\nfrom aurl.data.video import VideoError\nraise {raised}")
+def test_users_mistake_is_one_sentence_and_no_file(project, tmp_path):
+    project("from aurl import UserError\nraise UserError('fix this')")
     done = subprocess.run([sys.executable, "-m", "aurl.pipeline.notebook", "demo"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, f"aurl: {sentence}\n")
+    assert (done.returncode, done.stderr) == (1, "aurl: fix this\n")
+    project("from aurl.data.video import VideoError\nraise VideoError('a.mp4', 'it is empty')")
+    with pytest.raises(UserError, match=r"^cannot read the video a\.mp4: it is empty$"):
+        notebook.run("demo", {})
     assert not (tmp_path / "reports").exists()
 
 
 def test_a_kernel_that_the_system_ends_is_one_sentence(project):
     project("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
-    with pytest.raises(
-        UserError, match="^the system ended demo, perhaps for too little memory: end other programs and repeat"
-    ):
+    said = "^the system ended demo, perhaps for too little memory: end other programs and repeat"
+    with pytest.raises(UserError, match=said):
         notebook.run("demo", {})
 
 
@@ -102,42 +87,31 @@ def test_a_kernel_that_fails_while_it_ends_says_nothing(project, capfd, monkeypa
     assert Path("failed").exists()
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_lets_the_notebook_save_and_is_one_sentence(project, tmp_path, sent):
-    project(
-        "import time\nfrom pathlib import Path\nPath('begun').touch()\n"
-        "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    Path('saved').touch()"
-    )
-    command = [sys.executable, "-m", "aurl.pipeline.notebook", "demo"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "begun").exists():
-        time.sleep(0.05)
-    process.send_signal(sent)
-    _, said = process.communicate(timeout=30)
-    assert (process.returncode, said) == (1, "aurl: demo was interrupted: the same command goes on where it was.\n")
-    assert (tmp_path / "saved").exists() and not (tmp_path / "reports").exists()
-
-
 @pytest.mark.parametrize(
-    ("on_interrupt", "said"),
+    ("sent", "on_interrupt", "sentence"),
     [
-        ("raise UserError('step 7 was saved')", "step 7 was saved"),  # the notebook's own sentence
-        ("time.sleep(60)", "demo was interrupted: the same command goes on where it was."),  # its patience is over
+        (signal.SIGINT, "Path('saved').touch()", "demo was interrupted: the same command goes on where it was."),
+        (signal.SIGTERM, "raise UserError('step 7 was saved')", "step 7 was saved"),  # the notebook's own sentence
+        (signal.SIGTERM, "time.sleep(60)", "demo was interrupted: the same command goes on where it was."),
     ],
 )
-def test_a_notebook_that_is_interrupted_ends_in_any_case(project, tmp_path, on_interrupt, said):
+def test_an_interruption_lets_the_notebook_save_and_is_one_sentence(project, tmp_path, sent, on_interrupt, sentence):
+    """Unless it takes too long, which then is killed."""
     project(
         "import time\nfrom pathlib import Path\nfrom aurl import UserError\nPath('begun').touch()\n"
         f"try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    {on_interrupt}"
     )
-    script = "from aurl.pipeline import notebook\nnotebook.SECONDS_TO_SAVE = 1\nnotebook.main()"
-    process = subprocess.Popen([sys.executable, "-c", script, "demo"], stderr=subprocess.PIPE, text=True)
+    Path("hasty.py").write_text("from aurl.pipeline import notebook\nnotebook.SECONDS_TO_SAVE = 1\nnotebook.main()")
+    module = "hasty" if "sleep" in on_interrupt else "aurl.pipeline.notebook"
+    process = subprocess.Popen([sys.executable, "-m", module, "demo"], stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "begun").exists():
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, found = process.communicate(timeout=30)
-    assert (process.returncode, found.splitlines()[-1]) == (1, f"aurl: {said}")  # a killed kernel is said to be so
-    assert not (tmp_path / "reports").exists()
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=30)
+    lines = said.splitlines()
+    assert (process.returncode, lines[-1]) == (1, f"aurl: {sentence}")
+    assert sent == signal.SIGTERM or len(lines) == 1  # a killed kernel is said to be so
+    assert (tmp_path / "saved").exists() == ("touch" in on_interrupt) and not (tmp_path / "reports").exists()
 
 
 def test_an_interruption_before_the_first_cell_is_heard(project, tmp_path, monkeypatch):

@@ -220,49 +220,35 @@ def refused(message, *arguments, **options):
     assert not Path("reports").exists() and str(caught.value).count(". ") == 0
 
 
-def test_word_vectors_of_another_dimension(here):
-    checkpoint(here, sorted(Path("sets").rglob("*.avi")), word_dim=300)
-    refused("word vectors of 100 dimensions but AURL662_checkpoint.pth.tar takes 300: set text.vectors to those")
+ONE = {"reader": "folders", "root": "sets", "names": None}
 
 
-def test_no_test_set_on_disk(here):
+def test_mistakes_are_one_sentence(here):
     lay_out(here, data={"test": ["verbs-unseen"], "datasets": {}, "train": ["pairs-seen"]})
     refused("params.yaml: data.test names no test set on disk: write UCF101 or HMDB51 there and under data.datasets")
-
-
-def test_a_test_set_that_is_not_where_it_should_be(here):
+    lay_out(here, data={"test": ["own"], "datasets": {"own": ONE}, "train": ["pairs-seen"]})
+    refused('the test set own has .*"hmdb"')
     lay_out(here)
-    refused("sets/ucf")
-
-
-def test_a_file_of_other_than_expected_accuracies(here):
+    refused("sets/ucf")  # which is not where it should be
+    lay_out(here, data={"test": ["hmdb51"]})
     Path("expected.csv").write_text("a,b\n1,2\n")
     for file in ("expected.csv", "nowhere.csv"):
         refused(f"{file} is no table of expected accuracies: give a CSV file with checkpoint, set", expected=file)
-
-
-def test_a_foreign_checkpoint(here):
+    checkpoint(here, sorted(Path("sets").rglob("*.avi")), word_dim=300)
+    refused("word vectors of 100 dimensions but AURL662_checkpoint.pth.tar takes 300: set text.vectors to those")
     torch.save({"state_dict": torch.nn.Linear(2, 2).state_dict()}, "AURL662_checkpoint.pth.tar")
     refused("AURL662_checkpoint.pth.tar is no released AURL checkpoint")
 
 
-def test_a_test_set_of_one_class(here):
-    about = {"reader": "folders", "root": "sets", "names": None}
-    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["pairs-seen"]})
-    refused('the test set own has .*"hmdb"')
-
-
 def test_sets_without_a_list_of_truze_have_no_such_figure(here):
-    about = {"reader": "folders", "root": "sets/hmdb", "names": None}
-    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["pairs-seen"]})
+    data = {"test": ["own"], "datasets": {"own": ONE | {"root": "sets/hmdb"}}, "train": ["pairs-seen"]}
     trees.video("sets/hmdb/brush_hair/short.mp4", frames=3)  # a quarter of all, but a video that is left out is listed
-    lay_out(here, data={"test": ["own"], "datasets": {"own": about}, "train": ["pairs-seen"]}, prepare={"broken": 0.5})
+    lay_out(here, data=data, prepare={"broken": 0.5})
     table = released.evaluate("AURL662_checkpoint.pth.tar", counts=[1, 1])
     assert len(table) == 1 and table["truze_classes"].item() == 0 and table["truze_top1"].isna().all()
     assert "own, 1 clip" in released.markdown(table) and "nan" not in released.markdown(table)
-    assert pd.read_csv("reports/released/AURL662_checkpoint-rejected.csv")["reason"].tolist() == [
-        "too short (3 frames)"
-    ]
+    rejected = pd.read_csv("reports/released/AURL662_checkpoint-rejected.csv")
+    assert rejected["reason"].tolist() == ["too short (3 frames)"]
 
 
 def command(monkeypatch, *arguments):

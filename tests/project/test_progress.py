@@ -37,9 +37,8 @@ def killed(number):
 
 
 def test_a_process_that_the_system_ends_is_one_sentence():
-    with pytest.raises(
-        UserError, match="^probing: the system ended a process, perhaps for too little memory: end other"
-    ):
+    said = "^probing: the system ended a process, perhaps for too little memory: end other"
+    with pytest.raises(UserError, match=said):
         list(progress.parallel(killed, [(1,), (2,)], "probing", "video"))
 
 

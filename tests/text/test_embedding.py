@@ -187,9 +187,8 @@ def test_the_same_classes_give_the_same_bytes(tmp_path, monkeypatch):
 def test_missing_classes_are_named(tmp_path):
     text.save_classes(tmp_path / "classes.npz", SETS)
     for file, name in (("nowhere.npz", "seen"), ("classes.npz", "composed")):
-        with pytest.raises(
-            UserError, match=f"{file} with the classes of {name} is missing: embed the class names"
-        ) as caught:
+        said = f"{file} with the classes of {name} is missing: embed the class names"
+        with pytest.raises(UserError, match=said) as caught:
             text.load_classes(tmp_path / file, name)
         assert "\n" not in str(caught.value)
 
@@ -289,14 +288,9 @@ def test_every_verb_of_the_benchmark_has_a_description_with_vectors():
 
 @pytest.mark.parametrize(
     "content, reason",
-    [
-        (b"walk: [1]", "not `name: sentence`"),
-        (b"- a", "not `name: sentence`"),
-        (b"a: b: c", "cannot be read"),
-        (b"\xff", "cannot be read"),
-        (None, "cannot be read"),
-    ],
-)
+    [(b"walk: [1]", "not `name: sentence`"), (b"- a", "not `name: sentence`"), (b"a: b: c", "cannot be read"),
+     (b"\xff", "cannot be read"), (None, "cannot be read")],
+)  # fmt: skip
 def test_descriptions_that_cannot_be_read(tmp_path, content, reason):
     if content is not None:
         (tmp_path / "d.yaml").write_bytes(content)

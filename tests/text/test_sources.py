@@ -201,17 +201,12 @@ def test_descriptions_are_averaged_in(encoder):
 
 @pytest.mark.parametrize(
     "function, reason",
-    [
-        ("fails", "the encoder mine_for_tests:fails failed (ValueError: no): correct it."),
-        ("nan", 'has a vector that is not finite for "walk": compute it again.'),
-        ("flat", "returned an array of shape (2,) for 2 texts: return (2, W)."),
-        ("fewer", "returned an array of shape (1, 3) for 2 texts: return (2, W)."),
-        (
-            "none",
-            "the encoder mine_for_tests:none cannot be imported (module 'mine_for_tests' has no",
-        ),
-    ],
-)
+    [("fails", "the encoder mine_for_tests:fails failed (ValueError: no): correct it."),
+     ("nan", 'has a vector that is not finite for "walk": compute it again.'),
+     ("flat", "returned an array of shape (2,) for 2 texts: return (2, W)."),
+     ("fewer", "returned an array of shape (1, 3) for 2 texts: return (2, W)."),
+     ("none", "the encoder mine_for_tests:none cannot be imported (module 'mine_for_tests' has no")],
+)  # fmt: skip
 def test_encoders_that_are_refused(encoder, function, reason):
     assert reason in refused(lambda: text.Encoder(f"mine_for_tests:{function}").embed(["walk", "run"]))
     assert 'class name "!" has no word' in refused(text.Encoder("mine_for_tests:lengths").embed, ["!"])

@@ -16,13 +16,9 @@ MODEL = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.
 
 # Numbers whose bytes hold a space (0x20) or a newline (0x0a), and numbers that decimals do not give exactly.
 NUMBERS = {
-    "</s>": [0.0, 0.0, 0.0],
-    "New_York": [*np.frombuffer(b"   =\n\n\n= \n >", "<f4")],
-    "walk": [0.1, -2.5, 3e-8],
-    "Walk": [9, 9, 9],
-    "Skyjet": [1, 2, 3],
-    "größe": [4, 5, 6],
-}
+    "</s>": [0.0, 0.0, 0.0], "New_York": [*np.frombuffer(b"   =\n\n\n= \n >", "<f4")], "walk": [0.1, -2.5, 3e-8],
+    "Walk": [9, 9, 9], "Skyjet": [1, 2, 3], "größe": [4, 5, 6],
+}  # fmt: skip
 
 
 def binary(entries, end=b"", count=None, dim=3):
@@ -39,13 +35,10 @@ def lines(entries, header=True, end="\n", count=None, dim=3):
 
 ENTRIES = list(NUMBERS.items())
 FILES = {
-    "GoogleNews": binary(ENTRIES),
-    "word2vec.c": binary(ENTRIES, b"\n"),
-    "fastText": lines(ENTRIES),
-    "ends in spaces": lines(ENTRIES, end=" \r\n"),
-    "GloVe": lines(ENTRIES, header=False),
+    "GoogleNews": binary(ENTRIES), "word2vec.c": binary(ENTRIES, b"\n"), "fastText": lines(ENTRIES),
+    "ends in spaces": lines(ENTRIES, end=" \r\n"), "GloVe": lines(ENTRIES, header=False),
     "no last newline": lines(ENTRIES)[:-1],
-}
+}  # fmt: skip
 
 
 def written(tmp_path, content):

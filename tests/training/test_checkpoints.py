@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from colored import MODEL, NAMES, WORDS, compute, videos
+from colored import MODEL, NAMES, WORDS, compute
 
 from aurl import UserError, backbones, models
 from aurl.project import config
@@ -16,11 +16,6 @@ from aurl.training import checkpoints, inference
 pytestmark = pytest.mark.usefixtures("one_thread")
 FILES = ("model.safetensors", "model.json")
 OLD = ("width", "depth", "projection", "semantic", "hidden", "word_hidden", "dim", "dropout")  # the first parameters
-
-
-@pytest.fixture(scope="module")
-def data():
-    return videos(16, 1, random=0), videos(4, 2)
 
 
 def test_saved_and_loaded_features_are_equal(tmp_path, data):
@@ -42,16 +37,10 @@ def test_saved_and_loaded_features_are_equal(tmp_path, data):
 
 @pytest.mark.parametrize(
     "file, content",
-    [
-        ("model.safetensors", b"\x07" * 500),
-        ("model.safetensors", b""),
-        ("model.json", b"{"),
-        ("model.json", b"[1, 2]"),
-        ("model.json", b'{"model": {"width": 4}}'),
-        ("model.json", b"\xff\xfe"),
-        ("model.json", json.dumps({"model": MODEL, "word_dim": 6, "classes": ["a"]}).encode()),
-    ],
-)
+    [("model.safetensors", b"\x07" * 500), ("model.safetensors", b""), ("model.json", b"{"), ("model.json", b"[1, 2]"),
+     ("model.json", b'{"model": {"width": 4}}'), ("model.json", b"\xff\xfe"),
+     ("model.json", json.dumps({"model": MODEL, "word_dim": 6, "classes": ["a"]}).encode())],
+)  # fmt: skip
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path, file, content):
     model = models.build(config.Model(**MODEL), 4, 6)
     checkpoints.save(tmp_path, model.state_dict(), config.Model(**MODEL), NAMES, 6)

@@ -1,5 +1,6 @@
 """Curves are there while a training runs, go on where it goes on, and never stop it."""
 
+import inspect
 import json
 import math
 import os
@@ -215,13 +216,15 @@ def test_nothing_is_said_and_git_dvc_and_the_network_are_left_alone(tmp_path):
     """In a process of its own, where all that is left open would be reported at the end."""
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     code = f"""
-import socket, sys
+import math, socket, sys
 socket.socket.connect = lambda *_: sys.exit("the network is asked")
-sys.path[:0] = {[str(ROOT), str(ROOT / "tests/training")]}
-import test_curves
+sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-test_curves.train(Path("live/aurl-0"))
-test_curves.train(Path("live/aurl-0"), first=50)
+from aurl.training.curves import Watch
+BATCHES, EPOCH = {BATCHES}, {EPOCH}
+{inspect.getsource(train)}
+train(Path("live/aurl-0"))
+train(Path("live/aurl-0"), first=50)
 """
     stage = {"DVC_STAGE": "03_train@aurl-0", "DVC_ROOT": str(tmp_path), "DVC_STUDIO_TOKEN": "x", "DVCLIVE_RESUME": "1"}
     stage |= {"DVC_EXP_NAME": "lucid-lynx", "DVC_EXP_BASELINE_REV": "0" * 40}

@@ -99,9 +99,8 @@ def test_a_function_of_ones_own(tmp_path, monkeypatch):
     encoder = open_encoder("own_encoder:mean(2)")
     np.testing.assert_allclose(encoded(encoder), 2 * CLIPS.mean(axis=(1, 2, 3)), rtol=1e-6)
     assert encoder.network is None and len(encoder.digest) == 64
-    with pytest.raises(
-        UserError, match=r"own_encoder:wrong returned an array of shape \(3, 4, 32, 32, 3\) for 3 clips"
-    ):
+    said = r"own_encoder:wrong returned an array of shape \(3, 4, 32, 32, 3\) for 3 clips"
+    with pytest.raises(UserError, match=said):
         encoded(open_encoder("own_encoder:wrong"))
     with pytest.raises(UserError, match=r"own_encoder:broken failed \(ValueError: no luck\): correct it"):
         encoded(open_encoder("own_encoder:broken"))
@@ -124,8 +123,7 @@ def test_mistakes_are_named(tmp_path, monkeypatch):
 
 @tiny.needs_extra
 def test_a_folder_without_a_model(tmp_path):
-    with pytest.raises(
-        UserError, match="cannot be loaded .*: give a folder with config.json, the weights and"
-    ) as caught:
+    said = "cannot be loaded .*: give a folder with config.json, the weights and"
+    with pytest.raises(UserError, match=said) as caught:
         open_encoder(str(tmp_path))
     assert "\n" not in str(caught.value)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from colored import NAMES, WORDS, compute, settings, videos
+from colored import NAMES, WORDS, compute, settings
 
 from aurl.data.clips import Clips
 from aurl.project import config
@@ -13,11 +13,6 @@ from aurl.training import checkpoints, devices, inference
 from aurl.training import loop as training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data():
-    return videos(16, 1, random=0), videos(4, 2)
 
 
 @pytest.fixture(scope="module")

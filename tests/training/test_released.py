@@ -149,9 +149,8 @@ def test_twins_that_differ_are_refused(released, tmp_path, name, part, prefix):
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     broken = network()
     broken.projection.l1[0].weight.data[0, 0] = float("nan")
-    with pytest.raises(
-        UserError, match=r"nan\.pth\.tar holds a weight in projection\.l1\.0\.weight that is not finite"
-    ):
+    said = r"nan\.pth\.tar holds a weight in projection\.l1\.0\.weight that is not finite"
+    with pytest.raises(UserError, match=said):
         load_released(authors.save(tmp_path / "nan.pth.tar", broken))
 
 
@@ -190,18 +189,14 @@ def without(weights, *names):
 
 @pytest.mark.parametrize(
     "content",
-    [
-        lambda weights: {"state_dict": without(weights, "projection.l2.1.bias", "encode.1.l2.1.bias")},
-        lambda weights: {"state_dict": without(weights, "classifier.weight")},
-        lambda weights: {"state_dict": weights | {"attention.weight": torch.ones(2)}},
-        lambda weights: {"state_dict": weights | {"encode.2.weight": torch.ones(2)}},
-        lambda weights: {"state_dict": weights | {"projection.l3.0.bias": torch.ones(3)}},
-        lambda weights: {"state_dict": weights | {"classifier.weight": "a text"}},
-        lambda weights: {"state_dict": {}},
-        lambda weights: {"model": weights},
-        lambda weights: [1, 2],
-    ],
-)
+    [lambda weights: {"state_dict": without(weights, "projection.l2.1.bias", "encode.1.l2.1.bias")},
+     lambda weights: {"state_dict": without(weights, "classifier.weight")},
+     lambda weights: {"state_dict": weights | {"attention.weight": torch.ones(2)}},
+     lambda weights: {"state_dict": weights | {"encode.2.weight": torch.ones(2)}},
+     lambda weights: {"state_dict": weights | {"projection.l3.0.bias": torch.ones(3)}},
+     lambda weights: {"state_dict": weights | {"classifier.weight": "a text"}}, lambda weights: {"state_dict": {}},
+     lambda weights: {"model": weights}, lambda weights: [1, 2]],
+)  # fmt: skip
 def test_another_layout_is_refused(released, tmp_path, content):
     path = tmp_path / "other.pth.tar"
     torch.save(content(dict(released.state_dict())), path)

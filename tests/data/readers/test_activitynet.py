@@ -91,14 +91,11 @@ def test_impossible_segments_are_dropped_and_counted(make):
 
 def test_split_is_chosen(make):
     root, path = make(
-        {
-            "abcdefghijk": entry((0, 1), (2, 1)),
-            "bbcdefghijk": entry((0, 1), subset="validation"),
-            "cbcdefghijk": entry(subset="testing"),
-        },
+        {"abcdefghijk": entry((0, 1), (2, 1)), "bbcdefghijk": entry((0, 1), subset="validation"),
+         "cbcdefghijk": entry(subset="testing")},
         "v_abcdefghijk.mp4",
         "v_cbcdefghijk.mp4",
-    )
+    )  # fmt: skip
     table = read(root, annotations=path, classes=1, split="train")
     assert table["id"].tolist() == ["v_abcdefghijk/000"]
     assert counts_of(table) == {"absent": 0, "unlisted": 0, "unlabeled": 0, "dropped": 1}

@@ -103,25 +103,21 @@ BAD = np.where(np.arange(6)[:, None, None] == 3, np.nan, VALUES)
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [
-        ({"labels": None}, "has no array 'labels'"),
-        ({"values": VALUES[:, 0, 0]}, "has features of shape (6,)"),
-        ({"values": VALUES[:, None]}, "has features of shape (6, 1, 2, 4)"),
-        ({"values": np.full((6, 4), "x")}, "and type <U1"),
-        ({"values": BAD}, "has features that are not finite numbers, of the video 'v3'"),
-        ({"values": VALUES.astype(float) * 1e39}, "not finite numbers, of the video 'v0'"),
-        ({"ids": ["v0"] * 6}, "has two videos with the id 'v0'"),
-        ({"ids": IDS[:5]}, "has 6 videos but 5 ids"),
-        ({"labels": LABELS + 1}, "has the label 3 at the video 'v2', where labels of 3 classes are 0 to 2"),
-        ({"labels": LABELS - 1}, "has the label -1 at the video 'v0'"),
-        ({"labels": LABELS + 0.5}, "has the label 0.5 at the video 'v0'"),
-        ({"classes": None}, "has numbers as labels and no array 'classes'"),
-        ({"classes": ["a", "a", "b"]}, "has a class twice"),
-        ({"classes": ["a", "", "b"]}, "has no class name for the video 'v1'"),
-        ({"split": ["dev"] * 6}, "has a split 'dev'"),
-        ({"classes": np.array(NAMES, object)}, "holds Python objects, which are not read as they could run code"),
-    ],
-)
+    [({"labels": None}, "has no array 'labels'"), ({"values": VALUES[:, 0, 0]}, "has features of shape (6,)"),
+     ({"values": VALUES[:, None]}, "has features of shape (6, 1, 2, 4)"),
+     ({"values": np.full((6, 4), "x")}, "and type <U1"),
+     ({"values": BAD}, "has features that are not finite numbers, of the video 'v3'"),
+     ({"values": VALUES.astype(float) * 1e39}, "not finite numbers, of the video 'v0'"),
+     ({"ids": ["v0"] * 6}, "has two videos with the id 'v0'"), ({"ids": IDS[:5]}, "has 6 videos but 5 ids"),
+     ({"labels": LABELS + 1}, "has the label 3 at the video 'v2', where labels of 3 classes are 0 to 2"),
+     ({"labels": LABELS - 1}, "has the label -1 at the video 'v0'"),
+     ({"labels": LABELS + 0.5}, "has the label 0.5 at the video 'v0'"),
+     ({"classes": None}, "has numbers as labels and no array 'classes'"),
+     ({"classes": ["a", "a", "b"]}, "has a class twice"),
+     ({"classes": ["a", "", "b"]}, "has no class name for the video 'v1'"),
+     ({"split": ["dev"] * 6}, "has a split 'dev'"),
+     ({"classes": np.array(NAMES, object)}, "holds Python objects, which are not read as they could run code")],
+)  # fmt: skip
 def test_mistakes_in_a_file(tmp_path, change, sentence):
     assert sentence in said(write(tmp_path / "set.npz", **change))
 

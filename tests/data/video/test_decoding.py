@@ -149,12 +149,12 @@ def test_every_start_and_stride_gives_the_frames_of_a_full_decode(movie, name):
     cut = 5 if name == "h264-cut.mp4" else 0
     assert numbers(full) == list(range(cut, COUNT))
     for start in range(len(full)):
-        for stride in (1, 4, 11):
+        # With and without their number, a file's packets lead to the same seeks, or else to none.
+        for stride, count in ((1, None), (1, len(full)), (4, len(full)), (11, len(full))):
             chosen = np.arange(start, len(full), stride)[:3]
-            for count in (None, len(full)):
-                found = decoding.pick(path, chosen, small, count)
-                assert list(found) == chosen.tolist()
-                np.testing.assert_array_equal(list(found.values()), full[chosen])
+            found = decoding.pick(path, chosen, small, count)
+            assert list(found) == chosen.tolist()
+            np.testing.assert_array_equal(list(found.values()), full[chosen])
     assert decoding.frame_count(path) == len(full)
 
 

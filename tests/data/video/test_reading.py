@@ -211,13 +211,9 @@ def test_phone_videos_are_upright(tmp_path, movie, right, down):
 
 @pytest.mark.parametrize(
     "codec, pix_fmt, suffix",
-    [
-        ("libx264", "gray", "mp4"),
-        ("mpeg4", "yuv420p", "avi"),
-        ("libvpx-vp9", "yuv420p", "webm"),
-        ("ffv1", "gray16le", "mkv"),
-    ],
-)
+    [("libx264", "gray", "mp4"), ("mpeg4", "yuv420p", "avi"), ("libvpx-vp9", "yuv420p", "webm"),
+     ("ffv1", "gray16le", "mkv")],
+)  # fmt: skip
 def test_gray_and_odd_sizes(tmp_path, codec, pix_fmt, suffix):
     def frame(image):
         found = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
@@ -346,17 +342,11 @@ def broken(folder, movie):
         stream.width, stream.height = 48, 32
         container.start_encoding()
     return {
-        "truncated": "cannot be decoded",
-        "empty": "it is empty",
-        "text": "cannot be decoded",
-        "folder": "it is a folder",
-        "loop": "(?i)symbolic links",
-        "sound": "no video stream",
-        "wave": "not in a format of video files",
-        "playlist": "not in a format of video files",
-        "frameless": "no frame",
+        "truncated": "cannot be decoded", "empty": "it is empty", "text": "cannot be decoded",
+        "folder": "it is a folder", "loop": "(?i)symbolic links", "sound": "no video stream",
+        "wave": "not in a format of video files", "playlist": "not in a format of video files", "frameless": "no frame",
         "missing": "does not exist",
-    }
+    }  # fmt: skip
 
 
 def test_broken_files_are_named_with_their_reason(tmp_path, movie, capfd):
@@ -411,13 +401,9 @@ def test_quality_is_a_parameter(tmp_path):
 
 @pytest.mark.parametrize(
     "frames, reason",
-    [
-        (numbered(2, height=31), "48x31 .* even"),
-        (numbered(2, width=47), "47x32 .* even"),
-        ([], "no frames"),
-        ([numbered(1)[0], numbered(1, height=34)[0]], "differ in size"),
-    ],
-)
+    [(numbered(2, height=31), "48x31 .* even"), (numbered(2, width=47), "47x32 .* even"), ([], "no frames"),
+     ([numbered(1)[0], numbered(1, height=34)[0]], "differ in size")],
+)  # fmt: skip
 def test_frames_that_cannot_be_written(tmp_path, frames, reason):
     with pytest.raises(video.VideoError, match=f"cannot write the video .*a.mp4: .*{reason}"):
         video.write_video(tmp_path / "a.mp4", frames, 12)
