@@ -140,3 +140,25 @@ def _per_class(rows):
         own["group"] = group_of(row.set, own["class"])
         tables.append(own.assign(variant=row.variant, seed=row.seed, study=0))
     return pd.concat(tables, ignore_index=True)
+
+
+def gains(variants, sets):
+    """Top-1 of ``variants`` in chapter 5's table, a row per test set, and the relative gain of the last over the first.
+
+    Like the paper's, the gain is relative to the first variant's top-1. It is NaN if that is 0, and missing for a
+    single variant. Raises UserError if the table is missing or lacks a variant or test set.
+    """
+    try:
+        table = pd.read_csv(paths.SUMMARY, dtype={"set": str, "variant": str}, keep_default_na=False)
+        top1 = table.pivot(index="set", columns="variant", values="top1").loc[sets, variants]
+    except FileNotFoundError:
+        raise UserError(f"{paths.SUMMARY} is missing: compare the variants first, with `dvc repro`.") from None
+    except (KeyError, ValueError):
+        raise UserError(
+            f"{paths.SUMMARY} lacks one of the variants {', '.join(variants)} on {', '.join(sets)}: run `dvc repro`."
+        ) from None
+    found = top1.add_suffix(" top1").rename_axis(columns=None)
+    if len(variants) > 1:
+        first, last = top1[variants[0]], top1[variants[-1]]
+        found["relative gain"] = (last / first.where(first > 0)) - 1
+    return found

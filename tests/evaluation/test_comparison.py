@@ -9,6 +9,7 @@ import pytest
 from aurl import UserError, figures, text
 from aurl.evaluation import comparison, differences, protocols
 from aurl.project import paths
+from aurl.project.files import write_bytes
 
 
 @pytest.fixture
@@ -138,6 +139,26 @@ def test_markdown_has_no_negative_zero_and_no_nan():
     assert comparison.markdown(pd.DataFrame([row])).splitlines()[-1] == (
         "| s | v | 0.0 (0.0–10.0) | 0.0 | 0.0 | – | 0.000 | 0.000 |"
     )
+
+
+def test_gains_are_relative_to_the_first_variant(project):
+    write_bytes(
+        paths.SUMMARY, comparison.summary(comparison.collect(["aurl", "e2e"], [0], ["s"]), 200).to_csv().encode()
+    )
+    table = comparison.gains(["e2e", "aurl"], ["s"])
+    assert list(table) == ["e2e top1", "aurl top1", "relative gain"]
+    assert table.loc["s"].to_list() == pytest.approx([0.5, 0.8, 0.6])
+    assert list(comparison.gains(["aurl"], ["s"])) == ["aurl top1"]
+    with pytest.raises(UserError, match=r"ablations.csv lacks one of the variants aurl, e2e on s, t: run `dvc repro`"):
+        comparison.gains(["aurl", "e2e"], ["s", "t"])
+
+
+def test_a_baseline_that_names_nothing_right_has_no_gain(project):
+    write_bytes(paths.SUMMARY, b"set,variant,top1,top1_std\ns,null,0.0,\ns,aurl,0.5,\n")
+    assert np.isnan(comparison.gains(["null", "aurl"], ["s"]).loc["s", "relative gain"])
+    paths.SUMMARY.unlink()
+    with pytest.raises(UserError, match="ablations.csv is missing"):
+        comparison.gains(["aurl"], ["s"])
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"s": '])

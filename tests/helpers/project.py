@@ -11,8 +11,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PARTS = [
-    "aurl", "notebooks", "data/vectors", "data/embeddings", "data/local", "data/descriptions.yaml", ".dvc/config",
-    "dvc.yaml", ".dvcignore", ".gitignore",
+    "aurl", "notebooks", "data/vectors", "data/embeddings", "data/local", "data/descriptions.yaml",
+    "reports/studies/pairs", ".dvc/config", "dvc.yaml", ".dvcignore", ".gitignore",
 ]  # fmt: skip
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
 

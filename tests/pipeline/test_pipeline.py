@@ -82,7 +82,7 @@ def test_files_that_stages_hand_on_are_the_pipelines():
     run, one = ("${item.variant}", "${item.seed}"), "${item.variant}"
     handed = [
         paths.MANIFEST, paths.CLASS_VECTORS, paths.VERBS, paths.REJECTED, paths.OVERLAP, paths.KINETICS_OVERLAP,
-        paths.SUMMARY, paths.SUMMARY_MARKDOWN, paths.CLAIMS, paths.GAINS, paths.SCORES, paths.STAGE_CODE,
+        paths.SUMMARY, paths.SUMMARY_MARKDOWN, paths.CLAIMS, paths.SCORES, paths.STAGE_CODE,
         paths.HEADS, paths.HEADS_RUNS, paths.HEADS_SWEEPS, paths.heads("set").parent, paths.SITE / ".nojekyll",
         paths.run(*run), paths.history(*run), paths.metrics(*run), paths.sphere(one),
         paths.features(*run, "set").parent, paths.predictions(*run, "set").parent,
