@@ -52,7 +52,7 @@ def build(tmp_path, monkeypatch, in_process):
         small = {"seed": 0, "fold": 0, "size": 16, "frames": 6, "fps": 12, "videos": 2, "val_videos": 1}
         small |= {"test_videos": 2}
         params = config.sections.Verbs(**small | changes)
-        chosen = lambda params, wanted: [v for v in everything(params, wanted) if v.name in names]  # noqa: E731
+        chosen = lambda params, wanted, verbs: [v for v in everything(params, wanted) if v.name in names]  # noqa: E731
         monkeypatch.setattr(sets, "videos", chosen)
         return rendering.build("data/verbs", params, sets.SETS[:3])
 
