@@ -125,7 +125,7 @@ def verdicts(runs, method="aurl"):
         others = [variant for variant in rows["variant"].unique() if variant != method]
         for row in differences(_per_class(rows), [(other, method) for other in others]).itertuples():
             sure = f" (95 %: {100 * row.low:+.1f} to {100 * row.high:+.1f}), {row.verdict}"
-            alone = ", undecided: one training of each tells nothing about others"
+            alone = ", undecided: fewer than three trainings of each tell nothing about others"
             end = sure if np.isfinite(row.low) else alone
             sentences.append(f"{name}: `{row.variant}` − `{method}` is {100 * row.points:+z.1f} points{end}.")
     return sentences

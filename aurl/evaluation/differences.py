@@ -16,6 +16,7 @@ from scipy import stats
 from aurl.project.config import BUILT_IN
 
 LEVEL = 0.05  # a corrected p-value below this decides; intervals cover 1 - LEVEL
+FEWEST = 3  # groups or trainings for an interval; with two, 95 % intervals cover the truth in 88 % of simulations
 
 
 class Estimate(NamedTuple):
@@ -36,7 +37,7 @@ def estimate(values, groups, trainings):
         trainings: (R,) the training of each; rows of a training vary together.
 
     Returns:
-        An `Estimate`. The interval is infinite where there are fewer than two groups or trainings.
+        An `Estimate`. The interval is infinite where there are fewer than `FEWEST` groups or trainings.
 
     The variance is that of `statsmodels`' two-way clustered covariance, and never below either one-way variance, which
     the two-way formula can undercut by chance. Raises ValueError for no rows or a value that is not finite.
@@ -50,7 +51,7 @@ def estimate(values, groups, trainings):
     clusters = [pd.factorize(np.asarray(cluster))[0] for cluster in (groups, trainings)]
     sizes = [int(cluster.max()) + 1 for cluster in clusters]
     mean = values.mean()
-    if min(sizes) < 2:
+    if min(sizes) < FEWEST:
         return Estimate(mean, -np.inf, np.inf, 1.0)
     if np.ptp(values) == 0:  # no variance to go by: a sign test over the fewer of both
         return Estimate(mean, mean, mean, 2 * 0.5 ** min(sizes) if mean else 1.0)

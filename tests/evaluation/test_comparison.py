@@ -105,7 +105,7 @@ def test_verdicts_are_those_of_the_one_inference():
 
 def test_one_run_each_decides_nothing():
     (sentence,) = comparison.verdicts(runs_of("s", aurl=[0.3], e2e=[0.0]))
-    assert sentence.endswith(" points, undecided: one training of each tells nothing about others.")
+    assert sentence.endswith(" points, undecided: fewer than three trainings of each tell nothing about others.")
 
 
 def test_what_rounds_to_nothing_has_no_sign():

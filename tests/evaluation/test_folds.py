@@ -59,8 +59,8 @@ def test_a_class_without_videos_counts_nowhere(tmp_path):
 
 
 def test_a_variant_alone_is_compared_with_nothing(tmp_path):
-    table = folds.read({0: [study(tmp_path / "1.csv", ["a", "b"], lambda *_: 0.5, variants=("aurl",))]}, "s")
-    assert "| aurl | 2 | 50.0 (50.0 to 50.0) | 1.0 (1.0 to 1.0) | 50.0 | 1.5 | – |" in (
+    table = folds.read({0: [study(tmp_path / "1.csv", ["a", "b", "c"], lambda *_: 0.5, ("aurl",), range(3))]}, "s")
+    assert "| aurl | 3 | 50.0 (50.0 to 50.0) | 1.5 (1.5 to 1.5) | 50.0 | 1.5 | – |" in (
         folds.markdown(table, "aurl", {"aurl": 1.5})
     )
 

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from project import ROOT
+from project import write as write_params
 
 from aurl import text
 from aurl.pipeline import combine
@@ -26,12 +26,9 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def write(project, **ablations):
-    """params.yaml with other `ablations`."""
-    file = project / "params.yaml"
-    raw = yaml.safe_load(file.read_text())
-    raw["ablations"] |= ablations
-    file.write_text(yaml.safe_dump(raw, sort_keys=False))
+def write(project, **studies):
+    """params.yaml with these studies."""
+    write_params(project, {"ablations": {"studies": studies}})
 
 
 FIGURES = {"top5": 1.0, "gzsl_harmonic": 0.1, "closeness": 0.5, "dispersion": 0.2}
@@ -55,8 +52,8 @@ def leave(project, name, accuracy, seed=0, kind="", labels="ab", test="verbs-uns
 
 
 def test_folds_of_a_study_are_brought_together_as_far_as_they_were_run(project):
-    study = {"data": {"test": ["verbs-unseen"]}, "folds": [1, 2]}
-    write(project, studies={"one": study, "more": {"adds_to": "one", "run": {"seeds": [1]}}, "three": {}})
+    study = {"data": {"test": ["verbs-unseen"]}, "folds": [1, 2, 3]}
+    write(project, **{"one": study, "more": {"adds_to": "one", "run": {"seeds": [1]}}, "three": {}})
     combine.bring_together()
     assert not (project / "reports/studies").exists()
 
@@ -65,6 +62,7 @@ def test_folds_of_a_study_are_brought_together_as_far_as_they_were_run(project):
     table = (project / "reports/studies/one/verbs-unseen.md").read_text()
     assert "| aurl | 1 | 75.0 | 1.5 | 100.0 | 1.5 | – |" in table  # one training has no interval
     leave(project, "one-2", {"aurl": 0.75, "e2e": 0.25}, labels="cd")
+    leave(project, "one-3", {"aurl": 0.75, "e2e": 0.25}, labels="ef")
     leave(project, "one-1", {"aurl": 0.75, "e2e": 0.25}, kind="heads_")
     combine.bring_together()
     table = (project / "reports/studies/one/verbs-unseen.md").read_text()
@@ -83,6 +81,7 @@ def test_folds_of_a_study_are_brought_together_as_far_as_they_were_run(project):
     combine.bring_together()
     assert (project / "reports/studies/one/verbs-unseen.md").read_text() == table
     leave(project, "one-2-more", {"aurl": 0.25}, seed=1, labels="cd")
+    leave(project, "one-3-more", {"aurl": 0.25}, seed=1, labels="ef")
     combine.bring_together()
     table = (project / "reports/studies/one/verbs-unseen.md").read_text()
     assert re.search(r"\| aurl \| 2 \| 50\.0 \(.*\) \| 1\.0 \(.*\) \| 100\.0 \| 2\.0 \| –", table)
@@ -100,7 +99,7 @@ def test_folds_of_a_study_are_brought_together_as_far_as_they_were_run(project):
 def test_results_over_all_sets_are_of_the_folds_that_confirm(project):
     """Fold 0 is in the verdicts only, in a column of its own; the gain is relative to the baseline."""
     study = {"data": {"test": ["verbs-unseen", "pairs-unseen"]}, "folds": [0, 1, 2]}
-    write(project, studies={"one": study})
+    write(project, **{"one": study})
     for test, accuracy in (("verbs-unseen", 0.75), ("pairs-unseen", 0.5)):
         for fold, labels in enumerate(("ab", "cd", "ef")):
             leave(project, f"one-{fold}", {"aurl": accuracy if fold else 0.0, "e2e": 0.25}, labels=labels, test=test)
@@ -119,7 +118,7 @@ def test_results_over_all_sets_are_of_the_folds_that_confirm(project):
 
 
 def test_folds_with_other_variants_are_not_brought_together(project, capsys):
-    write(project, studies={"one": {"data": {"test": ["verbs-unseen"]}, "folds": [0, 1]}})
+    write(project, **{"one": {"data": {"test": ["verbs-unseen"]}, "folds": [0, 1]}})
     leave(project, "one-0", {"aurl": 0.5})
     leave(project, "one-1", {"e2e": 0.5}, labels="cd")
     combine.bring_together()
@@ -129,7 +128,7 @@ def test_folds_with_other_variants_are_not_brought_together(project, capsys):
 
 def test_studies_in_other_semantic_spaces_have_results_of_their_own(project):
     test = {"data": {"test": ["verbs-unseen"]}, "folds": [0]}
-    write(project, studies={"one": test, "two": test | {"text": {"overlap": 0.1}}})
+    write(project, **{"one": test, "two": test | {"text": {"overlap": 0.1}}})
     leave(project, "one-0", {"aurl": 0.5, "e2e": 0.25})
     leave(project, "two-0", {"aurl": 0.25, "e2e": 0.5})
     combine.bring_together()
@@ -140,7 +139,7 @@ def test_studies_in_other_semantic_spaces_have_results_of_their_own(project):
 @pytest.mark.parametrize("overlap", [0.0, 0.3])
 def test_accuracy_is_set_against_the_distance_to_the_nearest_seen_class(project, monkeypatch, overlap):
     study = {"folds": [1, 2], "text": {"overlap": overlap}, "data": {"test": ["verbs-unseen"]}}
-    write(project, studies={"own": study})
+    write(project, **{"own": study})
     rng, accuracy, shown = np.random.default_rng(0), {}, []
     for k in (1, 2):
         names = sets.classes(k)["verbs-unseen"]
