@@ -78,7 +78,7 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
             if len(confirm):
                 mean, low, high, p = difference(confirm, variant, baseline)
                 evidence += f": {100 * mean:+z.1f} points"
-                evidence += f" ({100 * low:+z.1f} to {100 * high:+z.1f})" if low > -np.inf else ""
+                evidence += f" ({100 * low:+z.1f} to {100 * high:+z.1f})" if low > -np.inf else " (too few trainings)"
                 rows.append(row | {"evidence": evidence, "p": p, "agrees": mean > 0})
             else:
                 rows.append(row | {"evidence": evidence, "p": 1.0, "agrees": False})

@@ -153,7 +153,7 @@ def staircase(summary, title):
         percent_axis(ax.yaxis)
     axes[0].set_ylabel(AXES["top1"])
     axes[0].legend(loc="upper left")
-    figure.suptitle(f"{title}, 95 % intervals over verbs and trainings")
+    figure.suptitle(title + ", 95 % intervals over verbs and trainings" * bool(summary["low"].notna().any()))
     return figure
 
 
