@@ -78,7 +78,10 @@ def test_ends(program, line):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_signals_end_it_and_its_session(program, tmp_path, sent):
+def test_signals_end_it_and_its_session(program, tmp_path, sent, request):
+    # Programs inherit ignored signals, and a shell lets tests in the background ignore this one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     (tmp_path / "sleeper.py").write_text(
         "import subprocess, sys, time\n"
         "sleep = [sys.executable, '-m', 'timeit', '-n1', '-r1', '-s', 'import time', 'time.sleep(30)']\n"
