@@ -187,7 +187,7 @@ def _begin(worker, pin, workers):
 def workers(batch_bytes, cores, free_bytes, side_by_side=1, compute=None):
     """The number of processes that read batches ahead: one per core, but at most a quarter of the free memory.
 
-    A process holds `PREFETCH` batches and the one that it reads. Runs ``side_by_side`` share cores and memory.
+    A process holds `PREFETCH` batches and another, which it reads. Runs ``side_by_side`` share cores and memory.
     ``compute.workers`` and ``compute.workers_gb`` (10^9 bytes for each run) override these limits. 0: batches are read
     on demand.
 

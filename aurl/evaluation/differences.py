@@ -89,10 +89,10 @@ def difference(table, variant, baseline):
 
 
 def gain(table, variant, baseline):
-    """`Estimate` of the relative gain, mean top-1 of the variant over that of the baseline, minus 1.
+    """`Estimate` of the relative gain: the variant's mean top-1 divided by the baseline's, minus 1.
 
-    The interval is that of a linearized ratio (delta method), with the variance of `estimate`. All numbers are NaN for
-    a baseline with an accuracy of 0. ``table`` is that of `difference`.
+    The interval linearizes the ratio (delta method) and has the variance of `estimate`. All numbers are NaN if the
+    baseline's accuracy is 0. `difference` describes ``table``.
     """
     paired = _paired(table, variant, baseline)
     ours, theirs = paired["top1"], paired["top1_baseline"]

@@ -46,7 +46,7 @@ def extract(rows, name, weights, path, settings, pretraining, desc):
         path: the ``.npz`` file, with features (N, F), or (N, S, F) of several segments.
         settings: a dict: ``segments`` (S), ``batch`` (clips at a time), ``dtype`` ("float16" or "float32"),
             ``processes``, ``compute`` (the section of ``params.yaml``), and ``frames``, ``stride``, ``size`` and
-            ``crop`` of a clip, where None stands for the encoder's value.
+            ``crop`` of a clip; None means the encoder's own value.
         pretraining: names of data sets.
         desc: the name of the progress bar and of the run in messages.
 
