@@ -7,7 +7,7 @@ that the file's paths and classes exist.
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pydantic
 
@@ -39,16 +39,6 @@ class Params(Sections):
                 raise UserError(sentence(error, Sections, "the parameters", (name,))) from None
         return self.model_copy(update=new)
 
-    if not TYPE_CHECKING:  # a type checker then still finds a misspelled section
-
-        def __getattr__(self, name):
-            if name in Sections.model_fields:
-                raise AttributeError(
-                    f"the section {name} was not loaded: name it in the `sections` of aurl.project.config.load, and in "
-                    "the stage's `params` in dvc.yaml."
-                )
-            return super().__getattr__(name)
-
 
 VARIED = ("clip", "model", "loss", "generator", "train", "compute", "evaluate")  # sections that a variant may change
 
@@ -69,7 +59,7 @@ def load(
             not declare; all if ``None``.
 
     Raises:
-        UserError: for a file that cannot be read, unknown keys, values out of range, and an unknown variant or section.
+        UserError: for a file that cannot be read, unknown keys, values out of range, and an unknown variant.
     """
     raw = read(path)
     checked = _check(raw, path)
@@ -88,9 +78,6 @@ def load(
                 )
         checked = _check(overlay(raw, checked.variants[variant], where), where)
     wanted = Sections.model_fields if sections is None else sections
-    for name in wanted:
-        if name not in Sections.model_fields:
-            raise UserError(f"{path}: there is no section {name!r}{nearest(name, Sections.model_fields)}")
     return Params.model_construct(**{name: getattr(checked, name) for name in wanted}, variant=variant, seed=seed)
 
 
@@ -154,10 +141,7 @@ def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
 
 
 def enter_project():
-    """Make the project's root, the nearest folder upward with a ``params.yaml``, the working directory.
-
-    A notebook then has the same paths in JupyterLab, which starts in the notebook's folder, as in the pipeline.
-    """
+    """Make the nearest folder upward with a ``params.yaml`` the working directory; JupyterLab starts elsewhere."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file():
