@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
+from aurl.classify.features import count
 from aurl.data import prepare
 from aurl.data.clips import Clips
 from aurl.data.names import truze
@@ -90,16 +91,16 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
     tests = dict(zip(sets, prepare.datasets(data, originals, rejected)[0]))
     embedded = {name: _embedded(videos, vectors) for name, videos in tests.items()}
     rows = []
-    for count in dict.fromkeys(counts):
-        batch = max(1, params.evaluate.batch // count)  # a constant number of clips at a time
+    for number in dict.fromkeys(counts):
+        batch = max(1, params.evaluate.batch // number)  # a constant number of clips at a time
         for name, (classes, word_vectors) in embedded.items():
-            clips = Clips(tests[name], classes, CLIP, count)
-            video, labels = encode(model, clips, batch, params.compute, f"{name}, {_clips(count)} per video")
+            clips = Clips(tests[name], classes, CLIP, number)
+            video, labels = encode(model, clips, batch, params.compute, f"{name}, {_clips(number)} per video")
             features = {"video": video, "classes": encode_classes(model, word_vectors), "labels": labels}
             about = params.data.datasets[name]
             unseen = truze(about.names or about.reader)["unseen"]
             unseen = [place for place, label in enumerate(classes) if label in unseen]
-            row = {"set": name, "clips": count, "videos": len(labels), "classes": len(classes)}
+            row = {"set": name, "clips": number, "videos": len(labels), "classes": len(classes)}
             row |= {"truze_classes": len(unseen), "truze_top1": np.nan, "truze_top5": np.nan}
             row |= {"truze_mean_per_class": np.nan}
             rows.append(row | protocols.report(features, params.evaluate.bootstrap, truze=unseen))
@@ -178,7 +179,7 @@ def main():
     parser.add_argument(
         "--params", default="params.yaml", help="where the test sets and word vectors are (params.yaml)"
     )
-    parser.add_argument("--clips", type=_count, nargs="+", default=[1, 25], help="clips per video (1 25)", metavar="N")
+    parser.add_argument("--clips", type=count, nargs="+", default=[1, 25], help="clips per video (1 25)", metavar="N")
     parser.add_argument("--expected", default=EXPECTED, help="accuracies to compare with (the authors' own)")
     options = parser.parse_args()
     try:
@@ -186,12 +187,6 @@ def main():
         print(markdown(table), *agreement(options.checkpoint, table, options.expected), sep="\n")
     except UserError as error:
         sys.exit(f"aurl: {error}")
-
-
-def _count(text):
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text} is no number of clips: give 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":
