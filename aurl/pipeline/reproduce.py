@@ -13,7 +13,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -218,15 +217,9 @@ def stop_all(*_):
 class _Line:
     """A job's line of the terminal, which it rewrites."""
 
-    taken, lock = set(), threading.Lock()
-
     def __init__(self, name):
-        self.name, self.last, self.bar = name, time.monotonic(), None
-        if sys.stderr.isatty():
-            with self.lock:
-                self.position = next(place for place in range(len(self.taken) + 1) if place not in self.taken)
-                self.taken.add(self.position)
-            self.bar = tqdm(bar_format="{desc}", position=self.position, leave=False)
+        self.name, self.last = name, time.monotonic()
+        self.bar = tqdm(bar_format="{desc}", leave=False) if sys.stderr.isatty() else None
 
     def show(self, piece):
         text = f"{self.name}: {piece}"
@@ -239,8 +232,6 @@ class _Line:
     def close(self):
         if self.bar is not None:
             self.bar.close()
-            with self.lock:
-                self.taken.discard(self.position)
 
 
 def _pieces(stream):
