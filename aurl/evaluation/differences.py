@@ -31,16 +31,14 @@ class Estimate(NamedTuple):
 def estimate(values, groups, trainings):
     """The mean of ``values`` over classes and trainings, and how sure it is.
 
+    The variance is that of `statsmodels`' two-way clustered covariance, and never below either one-way variance, which
+    the two-way formula can undercut by chance. The interval is infinite where there are fewer than `FEWEST` groups or
+    trainings. Raises ValueError for no rows or a value that is not finite.
+
     Args:
-        values: (R,) numbers, one for each pair of a class and a training: accuracies, or differences of accuracies.
+        values: (R,) accuracies, or differences of accuracies, one for each pair of a class and a training.
         groups: (R,) the group of classes of each; rows of a group vary together.
         trainings: (R,) the training of each; rows of a training vary together.
-
-    Returns:
-        An `Estimate`. The interval is infinite where there are fewer than `FEWEST` groups or trainings.
-
-    The variance is that of `statsmodels`' two-way clustered covariance, and never below either one-way variance, which
-    the two-way formula can undercut by chance. Raises ValueError for no rows or a value that is not finite.
     """
     from statsmodels.regression.linear_model import OLS  # takes a second to import
     from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
@@ -91,8 +89,7 @@ def difference(table, variant, baseline):
 def gain(table, variant, baseline):
     """`Estimate` of the relative gain: the variant's mean top-1 divided by the baseline's, minus 1.
 
-    The interval linearizes the ratio (delta method) and has the variance of `estimate`. All numbers are NaN if the
-    baseline's accuracy is 0. `difference` describes ``table``.
+    The interval linearizes the ratio (delta method). All numbers are NaN if the baseline's accuracy is 0.
     """
     paired = _paired(table, variant, baseline)
     ours, theirs = paired["top1"], paired["top1_baseline"]
