@@ -4,9 +4,8 @@
 
 Test sets are the sets on disk under ``data.test``; no training set is needed. The command runs every protocol of the
 fourth chapter that needs no seen class, at 1 clip and at 25 clips per video. Clips have the checkpoint's own format and
-come from the original videos, not from proxies, whatever the parameter file says. The table goes to the terminal and to
-``reports/released``. Below it, one line for each expected accuracy of the checkpoint says whether ours agrees. The
-pipeline's own manifest and list of rejected videos stay unchanged.
+come from the original videos, not from proxies. The table goes to the terminal and to ``reports/released``. Below it,
+one line for each expected accuracy of the checkpoint says whether ours agrees.
 """
 
 import argparse
@@ -57,17 +56,14 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
 
     Columns are as in `aurl.evaluation.protocols.report`. TruZe's figures are over its ``truze_classes`` unseen classes,
     and NaN for sets that it does not split. After every row, the table is written to ``reports/released`` as CSV and
-    Markdown, with a list of rejected videos.
+    Markdown, with a list of rejected videos. Raises UserError for a checkpoint that is missing, word vectors of another
+    dimension, and test sets that are missing or refused by their readers.
 
     Args:
         checkpoint: a file for `aurl.training.released.load_released`.
         path: the parameter file.
         counts: numbers of clips per video.
         expected: as in `agreement`.
-
-    Raises:
-        UserError: for a checkpoint that is missing, word vectors of another dimension, and test sets that are missing
-            or refused by their readers.
     """
     params = config.load(path)
     sets = [name for name in params.data.test if name in params.data.datasets]
@@ -116,12 +112,9 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
 def agreement(checkpoint, table, expected=EXPECTED):
     """One line for each expected accuracy of a checkpoint: expected, found, and whether both agree.
 
-    Args:
-        checkpoint: its file, whose name begins with an entry of the column ``checkpoint``.
-        table: the result of `evaluate`.
-        expected: a CSV file with the columns ``checkpoint, set, clips, figure, expected`` (in percent) and ``source``.
-
-    Accuracies agree where they differ by at most `TOLERANCE` points. Raises UserError for a file of another kind.
+    ``table`` is the result of `evaluate`; ``expected`` is a CSV file with the columns ``checkpoint`` (the beginning of
+    the file's name), ``set, clips, figure, expected`` (in percent) and ``source``. Accuracies agree where they differ
+    by at most `TOLERANCE` points. Raises UserError for a file of another kind.
     """
     found, lines = table.set_index(["set", "clips"]), []
     for row in _expected(checkpoint, expected).itertuples():

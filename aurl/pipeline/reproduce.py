@@ -69,16 +69,11 @@ def stale(folder):
 
 
 def jobs_of(folder, size, wanted=None, needs=()):
-    """The jobs for `side_by_side` that bring stages of the project in ``folder`` up to date.
+    """The jobs for `side_by_side`, ``size`` at a time, that bring stages of the project in ``folder`` up to date.
 
     The first job runs all stages that every other stage needs. Each other stage is a job, in descending order of the
-    number of stages that need it.
-
-    Args:
-        folder: the project's root; jobs outside the current folder are named after their folder.
-        size: the number of jobs at a time.
-        wanted: names of stages, without variant and seed, to run with all stages that they need; all by default.
-        needs: names of other jobs that must end before.
+    number of stages that need it. ``wanted`` names stages, without variant and seed, to run with all stages that they
+    need, by default all; ``needs`` are the names of other jobs that must end before.
     """
     above = _graph(folder)
     chosen = {name for name in above if wanted is None or name.partition("@")[0] in wanted}

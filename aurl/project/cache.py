@@ -31,7 +31,7 @@ NO_NUMBERS = (PACKAGE, f"{PACKAGE}.project.", f"{PACKAGE}.training.curves")  # c
 
 
 def key_of(**inputs):
-    """A digest of all inputs of a result, which are JSON values; the same on every machine.
+    """A digest of all inputs of a result, which are JSON values.
 
     >>> key_of(size=64, paths=["a"]) == key_of(paths=["a"], size=64) != key_of(size=48, paths=["a"])
     True

@@ -48,14 +48,9 @@ class VideoEncoder(NamedTuple):
 
 
 def open_encoder(name: str, weights: str | None = None) -> VideoEncoder:
-    """The encoder ``name``, on the CPU.
+    """The encoder ``name``, on the CPU; ``weights`` is the file of a network of torchvision, None for others.
 
-    Args:
-        name: a network of torchvision, a folder of transformers, or ``MODULE:FUNCTION``, as the module describes.
-        weights: the file of weights of a network of torchvision; None for others.
-
-    Raises:
-        UserError: for an unknown name, and for weights that are missing or of another network.
+    Raises UserError for an unknown name, and for weights that are missing or of another network.
     """
     if weights is not None and name not in NETWORKS:
         raise UserError(f"--weights belongs to a network of torchvision, and {name} is none: leave it out.")
