@@ -2,8 +2,7 @@
 
     Classifier("runs/aurl-0").classify(["dog.mp4"], ["walk a dog", "juggle"])
 
-The nearest class name on the hypersphere comes first. The pipeline refuses a class with an unknown word; here the word
-is replaced or left out, and a note says so.
+The pipeline refuses a class with an unknown word; here the word is replaced or left out, and a note says so.
 """
 
 import os
@@ -75,7 +74,7 @@ class Classifier:
 
         Args:
             paths: videos and folders of videos.
-            classes: names; repeated names count once.
+            classes: names.
             clips: the number of clips of each video, whose features are averaged.
             top: the number of classes to keep for each video.
         """

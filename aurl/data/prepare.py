@@ -206,8 +206,7 @@ def _split(rows, name, data, prepare):
 def _held_out(rows, name, val_videos):
     """ "train" or "val" for every row; "" for videos of the set's own test split.
 
-    At most ``val_videos`` per class validate: the class's own validation videos, or else training videos, in the order
-    of the hashes of their ids.
+    Of each class, its own validation videos or else training videos validate, by the hashes of their ids.
     """
     order = rows["id"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
     split = rows["split"].replace("", "train").mask(rows["split"] == "test", "")

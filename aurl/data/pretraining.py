@@ -32,8 +32,7 @@ def of_set(name, about):
 def of_model(data, weights):
     """The names of the data sets that a model's video encoder was pretrained on, in a list; None if unknown.
 
-    ``data`` is the section of ``params.yaml``: for sets of features, the union of `of_set`. Otherwise ``weights``, the
-    model's ``model.weights``, stands for the data that its file was trained on.
+    For sets of features, the union of `of_set`. Otherwise ``weights``, the model's ``model.weights``, stands for them.
     """
     used = [(name, data.datasets.get(name)) for name in (*data.train, *data.test)]
     stated = [of_set(name, about) for name, about in used if about is not None and about.reader == FEATURES]

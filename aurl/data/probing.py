@@ -59,10 +59,9 @@ def rejected(rows):
 
 
 def usable(rows, limit, file):
-    """The rows whose status is "ok".
+    """The rows whose status is "ok"; ``file`` lists the others.
 
-    Raises UserError if more than the share ``limit`` of all rows is unusable, or a class has no usable video. ``file``
-    lists the `rejected` videos.
+    Raises UserError if more than the share ``limit`` is unusable, or a class has no usable video.
     """
     good = rows[rows["status"] == "ok"].reset_index(drop=True)
     bad = rows[rows["status"] != "ok"]

@@ -1,9 +1,8 @@
 """The paper's claims as comparisons that can fail: each ends as "holds", "refuted" or "undecided".
 
-Claims about a part of the method compare two variants that differ in it alone, each with the learning rate that is best
-for its loss (`aurl.evaluation.differences`). Observations about the two metrics ask whether variants with more
-dispersion or less closeness are more accurate, among variants that learn class features: fixed word vectors have the
-same dispersion in every training.
+Claims about a part of the method compare two variants that differ in it alone. Observations about the two metrics ask
+whether variants with more dispersion or less closeness are more accurate, among variants that learn class features:
+fixed word vectors have the same dispersion in every training.
 """
 
 import numpy as np

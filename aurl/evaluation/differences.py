@@ -3,8 +3,6 @@
 An accuracy depends on the sample of classes and on the sample of trainings. The variance of a mean is therefore
 clustered two ways, over groups of classes and over trainings (Cameron, Gelbach and Miller 2011), and its degrees of
 freedom are Satterthwaite's. A group is the classes of one verb in the built-in benchmark, and a single class elsewhere.
-`tests/evaluation/test_differences.py` and ``benchmarks/coverage.py`` check by simulation that 95 % intervals hold the
-truth in 93 to 97 % of all cases, with and without an effect.
 """
 
 from typing import NamedTuple
@@ -78,10 +76,7 @@ def accuracy(table, variant, column="top1"):
 
 
 def difference(table, variant, baseline):
-    """`Estimate` of variant - baseline in top-1, in [-1, 1], over the classes and trainings that both have.
-
-    ``table`` has a row for each class and training: ``variant, study, seed, class, group, top1``.
-    """
+    """`Estimate` of variant - baseline in top-1, in [-1, 1], over the classes and trainings that both have."""
     paired = _paired(table, variant, baseline)
     return estimate(paired["top1"] - paired["top1_baseline"], paired["group"], _trainings(paired))
 

@@ -3,9 +3,9 @@
     python -m aurl.project.cache list
     python -m aurl.project.cache clear [KIND ...]
 
-A key (`key_of`) is a digest of all inputs of a result: data, parameters, versions of packages, and the package's own
-code (`code_digest`). A note next to each file has its key and the digest of its content (`filling`). Files that are
-damaged or have other inputs are made again (`holds`). Deleting the cache costs time and changes no result.
+A key (`key_of`) is a digest of all inputs of a result: data, parameters, versions of packages, and code
+(`code_digest`). A note next to each file has its key and the digest of its content. Files that are damaged or have
+other inputs are made again. Deleting the cache costs time and changes no result.
 """
 
 import argparse

@@ -4,8 +4,7 @@
     /data/clip-vit-base-patch32       a folder with a model of transformers: CLIP, X-CLIP, VideoMAE and others
     PACKAGE.MODULE:FUNCTION           a function of your own; FUNCTION(ARGUMENT) passes it a text
 
-CLIP and other image encoders see single frames: a clip's vector is the mean of its frames' unit vectors. All other
-networks see the entire clip. Models of transformers need ``pip install "aurl[encoders]"``.
+CLIP and other image encoders see single frames: a clip's vector is the mean of its frames' unit vectors.
 """
 
 import hashlib

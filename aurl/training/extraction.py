@@ -44,8 +44,7 @@ def extract(rows, name, weights, path, settings, pretraining, desc):
 
     Args:
         rows: the table of `aurl.data.prepare.usable_videos`.
-        name: an encoder for `aurl.training.encoders.open_encoder`.
-        weights: its file of weights, or None.
+        name: with ``weights``, the arguments of `aurl.training.encoders.open_encoder`.
         path: the ``.npz`` file, with features (N, F), or (N, S, F) of several segments.
         settings: a dict: ``segments`` (S), ``batch`` (clips at a time), ``dtype`` ("float16" or "float32"),
             ``processes``, ``compute`` (the section of ``params.yaml``), and ``frames``, ``stride``, ``size`` and

@@ -26,10 +26,7 @@ class Params(Sections):
     seed: int = 0
 
     def replace(self, **changes: Mapping[str, Any]) -> "Params":
-        """These parameters with some values changed, by section, and checked: ``params.replace(train={"lr": 0.1})``.
-
-        Raises UserError for an unknown key and for a value out of range.
-        """
+        """These parameters with some values changed and checked: ``params.replace(train={"lr": 0.1})``."""
         new = {}
         for name, values in changes.items():
             section = getattr(self, name)
@@ -51,15 +48,9 @@ def load(
 ) -> Params:
     """The checked parameters of one variant, or of the base.
 
-    Args:
-        path: the parameter file.
-        variant: a key of its ``variants``, which overrides the base sections.
-        seed: the attribute ``seed`` of the result.
-        sections: the names of sections to return, so that a pipeline stage cannot depend on a parameter that it does
-            not declare; all if ``None``.
-
-    Raises:
-        UserError: for a file that cannot be read, unknown keys, values out of range, and an unknown variant.
+    ``sections`` names those to return, all if ``None``, so that a pipeline stage cannot depend on a parameter that it
+    does not declare. Raises UserError for a file that cannot be read, unknown keys, values out of range, and an unknown
+    variant.
     """
     raw = read(path)
     checked = _check(raw, path)

@@ -9,10 +9,7 @@ from pydantic_core import PydanticCustomError
 
 
 def sentence(error, top, where, section=()):
-    """A sentence on one of pydantic's problems in the model ``top``, preferably a misspelled key.
-
-    A misspelled key is missing, too, and its correction solves both problems.
-    """
+    """A sentence on one of pydantic's problems in the model ``top``, preferably a misspelled key, also missing."""
     problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = (*section, *problem["loc"])
     name, said = ".".join(map(str, place)), problem["msg"][0].lower() + problem["msg"][1:]
