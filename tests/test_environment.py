@@ -165,9 +165,7 @@ STARTS = {  # what a process begins with, one after the other, and what it must 
     "import aurl.project.machines as machines; machines.DRIVERS = (); machines.accelerators()": ["torch"],
     "from aurl.pipeline.check import check; check()": ["av", "joblib", "lemminflect", "pandas", "torch"],
     "import aurl.rendered.rendering, aurl.data.names, aurl.text, aurl.data.proxies": ["torch"],
-    "import aurl.training.loop": [
-        "torch._dynamo", "torch.distributed.elastic", "torchvision", "matplotlib", "seaborn", "dvclive"
-    ],
+    "import aurl.training.loop": ["torch._dynamo", "torch.distributed.elastic", "torchvision", "matplotlib", "seaborn"],
 }  # fmt: skip
 
 
@@ -194,7 +192,7 @@ def imports(path):
         (["aurl/losses.py", "aurl/generator.py", "aurl/metrics.py", "aurl/backbones.py", "aurl/models.py"], []),
         ([f"aurl/{part}.py" for part in ("evaluation/*", "project/config/*", "text/*", "rendered/*", "data/**/*")],
          ["data", "encoders"]),
-        (["aurl/training/*.py"], ["watch", "encoders"]),
+        (["aurl/training/*.py"], ["data", "encoders"]),
         (["aurl/**/*.py"], ["pipeline", "cluster", "encoders"]),
         (["benchmarks/*.py"], ["pipeline", "cluster", "test"]),  # one of them runs the tests
         (["tests/**/*.py"], ["test", "cluster", "encoders"]),

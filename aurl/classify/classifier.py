@@ -2,8 +2,7 @@
 
     Classifier("runs/aurl-0").classify(["dog.mp4"], ["walk a dog", "juggle"])
 
-The nearest class name on the hypersphere comes first. The pipeline refuses a class with an unknown word; here the word
-is replaced or left out, and a note says so.
+The pipeline refuses a class with an unknown word; here the word is replaced or left out, and a note says so.
 """
 
 import os
@@ -30,24 +29,20 @@ COLUMNS = ["video", "rank", "class", "score", "margin"]
 
 
 class Answer(NamedTuple):
-    """The result of `Classifier.classify`: ``table`` has the `COLUMNS` and a row per video and class.
+    """The result of `Classifier.classify`."""
 
-    ``notes`` are sentences on skipped files and on words without a vector, ``broken`` on unreadable videos.
-    """
-
-    table: pd.DataFrame
-    notes: list[str]
-    broken: list[str]
+    table: pd.DataFrame  # `COLUMNS`, a row per video and class
+    notes: list[str]  # sentences on skipped files and on words without a vector
+    broken: list[str]  # sentences on unreadable videos
 
 
 class Classifier:
     """A model and its source of class vectors.
 
     Args:
-        model: a source for `aurl.training.pretrained.load`: a folder, a hub id, an address with a digest, or one of the
-            authors' released checkpoints.
-        vectors: a file of word vectors, a file of class vectors, or a text encoder ``MODULE:FUNCTION``. By default the
-            source that the model was trained with, or the source in ``params.yaml`` if the model does not name any.
+        model: a source for `aurl.training.pretrained.load`.
+        vectors: a file of word vectors or class vectors, or a text encoder ``MODULE:FUNCTION``. By default the source
+            that the model was trained with, or the source in ``params.yaml`` if the model does not name any.
 
     Raises UserError if model or vectors are missing or of another kind, if their dimensions differ, or if the model
     does not describe its clips.
@@ -72,21 +67,16 @@ class Classifier:
         self.arithmetic = devices.Arithmetic(devices.best_device(), "float32", channels_last=False, compiled=False)
 
     def classify(self, paths, classes, clips=1, top=5):
-        """Rank the class names for every video.
+        """Rank the class names for every video; an `Answer`.
+
+        A score in [-1, 1] is a cosine, or the model's learned score. A margin is the difference to the next class of
+        all, NaN for the last one. Raises UserError for no video, no class, or a class without a known word.
 
         Args:
             paths: videos and folders of videos.
-            classes: names; repeated names count once.
-            clips: the number of clips of each video (`aurl.data.video.reading.clip_indices`), whose features are
-                averaged.
+            classes: names.
+            clips: the number of clips of each video, whose features are averaged.
             top: the number of classes to keep for each video.
-
-        Returns:
-            An `Answer`. A score in [-1, 1] is a cosine, or the model's learned score. A margin is the difference to the
-            next class of all, NaN for the last one.
-
-        Raises:
-            UserError: no video, no class, or a class without a known word.
         """
         (paths, skipped), classes = find_videos(paths), list(dict.fromkeys(classes))
         if not classes:
@@ -118,9 +108,8 @@ class Classifier:
 
 
 def find_videos(paths):
-    """Find the videos among ``paths`` and in the folders among them.
+    """The videos among ``paths`` and in the folders among them, and sentences on skipped files.
 
-    Returns the videos, without repetition and in alphabetical order within a folder, and sentences on skipped files.
     Raises UserError for a path that does not exist and for a folder without videos.
     """
     found, notes = [], []
@@ -145,11 +134,10 @@ def find_videos(paths):
 
 
 def embed(names, vectors):
-    """Embed class names: class vectors (C, W) float32, and a sentence on every word without a vector.
+    """Class vectors (C, W) float32, and a sentence on every word without a vector.
 
-    With word vectors, a capital begins a word, as in "JumpRope". A word without a vector is replaced by its base form,
-    or else by a word with another spelling (`_alternatives`), or left out. Raises UserError for a class without a known
-    word.
+    With word vectors, a capital begins a word, as in "JumpRope". A word without a vector is replaced by the first of
+    its `_alternatives` that has one, or left out. Raises UserError for a class without a known word.
     """
     if vectors.column != "words":
         return vectors.embed(names), []
@@ -207,10 +195,7 @@ def _replacements(unknown, vectors):
 
 
 def _alternatives(word):
-    """Words that a user may mean, the likeliest first: base forms, then spellings of longer words.
-
-    The user may have missed a double letter, swapped two letters, or typed a letter too few, too many or wrong.
-    """
+    """Words that a user may mean, the likeliest first: base forms, then longer words with one slip of spelling."""
     base = [form for forms in lemminflect.getAllLemmas(word).values() for form in forms]
     cuts = [(word[:place], word[place:]) for place in range(len(word) + 1)] if len(word) > 3 else []
     doubled = [head + tail[0] + tail for head, tail in cuts if tail]

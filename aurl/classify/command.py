@@ -9,7 +9,6 @@ Skipped files and words without a vector are named on stderr.
 
 import argparse
 import json
-import shutil
 import sys
 
 from aurl import UserError
@@ -18,8 +17,6 @@ from aurl.classify.classifier import Classifier, plain
 from aurl.data import names
 from aurl.evaluation import protocols
 from aurl.project import config, paths
-
-BAR = 24  # characters of the longest bar
 
 
 def read_classes(text):
@@ -35,23 +32,16 @@ def read_classes(text):
     return found
 
 
-def text_table(table, bars=False):
-    """Format a table of `aurl.classify.classifier.COLUMNS` for a terminal, a block per video.
-
-    With ``bars``, scores are drawn too, from the video's lowest to its highest.
-    """
+def text_table(table):
+    """Format a table of `aurl.classify.classifier.COLUMNS` for a terminal, a block per video."""
     labels = table["class"].map(plain)
     width = max((len(label) for label in labels), default=0)
     lines = []
     for video, own in table.groupby("video", sort=False):
-        low, high = own["score"].min(), own["score"].max()
         lines += [plain(video), f"     {'class':<{width}}  {'score':>7}  {'margin':>7}"]
         for row, name in zip(own.itertuples(), labels[own.index]):
             margin = "–" if row.margin != row.margin else f"{row.margin:.3f}"
-            line = f"{row.rank:>3}  {name:<{width}}  {row.score:>7.3f}  {margin:>7}"
-            if bars:
-                line += "  " + "█" * (1 + round((BAR - 1) * (row.score - low) / ((high - low) or 1)))
-            lines.append(line)
+            lines.append(f"{row.rank:>3}  {name:<{width}}  {row.score:>7.3f}  {margin:>7}")
         lines.append("")
     return "\n".join(lines)
 
@@ -71,15 +61,12 @@ def run(options):
         safe = table.assign(**{name: table[name].map(plain) for name in ("video", "class")})
         print(protocols.to_csv(safe), end="")
     elif len(table):
-        terminal = sys.stdout.isatty() and shutil.get_terminal_size().columns >= 80
-        print(text_table(table, bars=terminal), end="")
+        print(text_table(table), end="")
     return 1 if broken else 0
 
 
 def parser():
-    main_parser = argparse.ArgumentParser(
-        prog="aurl", description="Zero-shot video classification.", allow_abbrev=False
-    )
+    main_parser = argparse.ArgumentParser("aurl", description="Zero-shot video classification.", allow_abbrev=False)
     commands = main_parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     about = [paragraph.replace("\n", " ") for paragraph in __doc__.split("\n\n")]
     classify = commands.add_parser(
@@ -104,16 +91,16 @@ def parser():
         help="word vectors, class vectors (.npz, .csv, .mat) or a text encoder MODULE:FUNCTION to embed names with "
         "(what the model was trained with)",
     )
-    classify.add_argument("--top", type=_count, default=5, metavar="N", help="classes shown for each video (5)")
+    classify.add_argument("--top", type=features.count, default=5, metavar="N", help="classes shown for each video (5)")
     classify.add_argument(
-        "--clips", type=_count, metavar="N",
+        "--clips", type=features.count, metavar="N",
         help="clips spread over each video, whose features are averaged (the first of evaluate.clips in params.yaml); "
         "more suit long videos",
     )  # fmt: skip
     written = classify.add_mutually_exclusive_group()
     written.add_argument("--csv", action="store_true", help="print CSV, safe to open in a spreadsheet")
     written.add_argument("--json", action="store_true", help="print JSON")
-    features.add_command(commands, _count)
+    features.add_command(commands)
     return main_parser
 
 
@@ -125,12 +112,6 @@ def main(arguments=None):
         sys.exit(options.run(options))
     except UserError as error:
         sys.exit(f"aurl: {plain(error)}")
-
-
-def _count(text):
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text} is no such number: give 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The parameter file defines the sets under data.datasets. Each set becomes a file
 AURL's heads on. An interrupted run continues.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -18,8 +19,15 @@ from aurl.training.encoders import NETWORKS
 from aurl.training.extraction import extract
 
 
-def add_command(commands, count):
-    """Add ``features`` to the subcommands of ``aurl``; ``count`` parses a number of 1 or more."""
+def count(text):
+    """Parse a number of 1 or more."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is no such number: give 1 or more")
+    return int(text)
+
+
+def add_command(commands):
+    """Add ``features`` to the subcommands of ``aurl``."""
     about = [paragraph.replace("\n", " ") for paragraph in __doc__.split("\n\n")]
     parser = commands.add_parser(
         "features", help="compute features of data sets", description=f"{about[0]} {about[2]}", allow_abbrev=False

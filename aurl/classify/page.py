@@ -16,8 +16,7 @@ from aurl.figures.classify import ranking
 def show(classifier, path, classes, title, clips=1, top=5):
     """Display a video's film strip and its ``top`` classes, after notes on words without a vector.
 
-    Other arguments are as for `aurl.classify.classifier.Classifier.classify`. Names are shown as plain text, never as
-    markup. Raises UserError, also for a broken video.
+    Names are shown as plain text, never as markup. Raises UserError, also for a broken video.
     """
     table, notes, broken = classifier.classify([path], classes, clips, top)
     if broken:

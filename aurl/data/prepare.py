@@ -27,19 +27,11 @@ READERS = {
 
 
 def datasets(data, prepare, report=REJECTED):
-    """The manifest's rows of every data set on disk, and counts of their videos.
+    """The manifest's rows of every set that is trained or tested on, a table per set, and counts of their videos.
 
-    Args:
-        data: the section of ``params.yaml``; sets that are neither trained nor tested on are skipped.
-        prepare: the section of ``params.yaml``.
-        report: the CSV file to write, which lists rejected videos and reasons.
-
-    Returns:
-        A list of tables with the columns `aurl.data.manifest.COLUMNS`, one per set, and a table of counts with a row
-        per set. Videos of training sets are split into "train" and "val"; all videos of test sets are "test".
-
-    Raises:
-        UserError: as `list_videos` and `aurl.data.probing.usable` do. All sets are listed before a video is opened.
+    ``data`` and ``prepare`` are sections of ``params.yaml``; the CSV file ``report`` lists rejected videos and reasons.
+    Videos of training sets are split into "train" and "val"; all videos of test sets are "test". Raises UserError as
+    `list_videos` and `aurl.data.probing.usable` do. All sets are listed before a video is opened.
     """
     tables = list_videos(data, prepare)
     parts, rejected, found = [], [], {}
@@ -61,17 +53,10 @@ def datasets(data, prepare, report=REJECTED):
 
 
 def usable_videos(name, about, prepare, report):
-    """The usable videos of one set, with the reader's split; none is held out.
+    """The usable videos of the set ``name`` as `aurl.data.probing.probe_all`'s table; none is held out.
 
-    Args:
-        name: the set's name.
-        about: its entry of ``data.datasets``.
-        prepare: the section of ``params.yaml``.
-        report: as for `datasets`.
-
-    Returns:
-        A table with the columns of `aurl.data.readers` and `aurl.data.probing.probe_all`. ``attrs["list"]`` is the
-        official list of its classes or None. Raises UserError as `datasets` does.
+    ``about`` is its entry of ``data.datasets``. ``attrs["list"]`` is the official list of its classes or None. Raises
+    UserError as `datasets` does.
     """
     listed = _listed(name, about)
     rows = _usable(name, listed, prepare, [], report)
@@ -80,7 +65,7 @@ def usable_videos(name, about, prepare, report):
 
 
 def list_videos(data, prepare):
-    """The reader's table of every data set on disk that is trained or tested on, by name. No video is opened.
+    """The reader's table of every set that is trained or tested on, by name. No video is opened.
 
     Two columns are added: ``words``, the class name as embedded, and ``use``: "train", "val", "test", or "" for unused
     videos. Raises UserError as the readers do, and for sets that cannot be trained or tested on.
@@ -148,10 +133,7 @@ def _check_features(data, listed):
 
 
 def _check_proxies(settings, name, roots):
-    """Raise UserError if the proxies of the set ``name`` cannot be written, or would lie among the original videos.
-
-    There they could overwrite an original, and the next run would list them as videos.
-    """
+    """Raise UserError if proxies cannot be written, or would lie among originals, which they could overwrite."""
     folder = Path(settings.folder)
     made = Path(folder, name).resolve()
     for other, root in roots.items():
@@ -193,10 +175,7 @@ def _report(rejected, file):
 
 
 def merged(manifest, sets):
-    """The manifest with one name for classes of the training ``sets`` whose words are the same.
-
-    The first of these sets with the class gives the name.
-    """
+    """The manifest with one name, that of the first set, for classes of the training ``sets`` with the same words."""
     known, manifest = {}, manifest.copy()
     for name in sets:
         for label, text in manifest.loc[manifest["set"] == name, ["class", "words"]].drop_duplicates().to_numpy():
@@ -227,8 +206,7 @@ def _split(rows, name, data, prepare):
 def _held_out(rows, name, val_videos):
     """ "train" or "val" for every row; "" for videos of the set's own test split.
 
-    At most ``val_videos`` per class validate: the class's own validation videos, or else training videos, in the order
-    of the hashes of their ids.
+    Of each class, its own validation videos or else training videos validate, by the hashes of their ids.
     """
     order = rows["id"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
     split = rows["split"].replace("", "train").mask(rows["split"] == "test", "")

@@ -16,8 +16,7 @@ from aurl.text import words
 def of_set(name, about):
     """The names of the data sets that the encoder of a set's features was trained on; None if unknown.
 
-    ``about`` is the set's entry of ``data.datasets``. Its ``pretraining`` is for files that do not state it. Raises
-    UserError if the two differ.
+    ``about`` is the set's entry of ``data.datasets``. Raises UserError if it and the file state two things.
     """
     found = _of_file(about.root)
     if found is None:
@@ -33,8 +32,7 @@ def of_set(name, about):
 def of_model(data, weights):
     """The names of the data sets that a model's video encoder was pretrained on, in a list; None if unknown.
 
-    ``data`` is the section of ``params.yaml``: for sets of features, the union of `of_set`. Otherwise ``weights``, the
-    model's ``model.weights``, stands for the data that its file was trained on.
+    For sets of features, the union of `of_set`. Otherwise ``weights``, the model's ``model.weights``, stands for them.
     """
     used = [(name, data.datasets.get(name)) for name in (*data.train, *data.test)]
     stated = [of_set(name, about) for name, about in used if about is not None and about.reader == FEATURES]
@@ -45,16 +43,10 @@ def of_model(data, weights):
 
 
 def seen_classes(pretraining, classes, official):
-    """The classes of a test set that occur in the data set ``pretraining``.
+    """The ``classes`` of a test set that occur in the data set ``pretraining``; None if its classes are unknown.
 
-    Args:
-        pretraining: the name of a data set.
-        classes: the test set's class names.
-        official: their official list, a key of `aurl.data.names.FAMILIES`, or None.
-
-    Returns:
-        A list of the classes with the same words. For UCF101 and HMDB51 against Kinetics, it includes the classes that
-        TruZe's authors found in Kinetics-400. None for a data set whose classes are unknown.
+    Classes are the same if their words are. For UCF101 and HMDB51 against Kinetics, those that TruZe's authors found in
+    Kinetics-400 count, too. ``official`` is the list of ``classes``, a key of `aurl.data.names.FAMILIES`, or None.
     """
     if pretraining not in names.FAMILIES:
         return None

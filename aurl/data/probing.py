@@ -25,15 +25,21 @@ def probe_files(paths, cache, desc="probing", scheduler=None, damaged="refuse"):
     Repeated paths are probed once. Each result is added to the file ``cache``, so an interrupted run continues. A file
     is probed again if its size or date has changed, or if it was unusable. ``damaged`` is ``prepare.damaged``.
     """
-    known = _Known(Path(cache), damaged)
-    stamps = {path: _stamp(path) for path in paths}
-    todo = [path for path, stamp in stamps.items() if known.get(path, stamp) is None]
+    file, stamps = Path(cache), {path: _stamp(path) for path in paths}
+    known = _earlier(file, damaged)
+    todo = [path for path, stamp in stamps.items() if path not in known or known[path][0] != stamp]
     calls = ((path, damaged) for path in todo)
     results = parallel(probe, calls, desc, "video", total=len(todo), scheduler=scheduler)
-    for path, found in zip(todo, results, strict=True):
-        known.add(path, stamps[path], found)
-    known.close()
-    return pd.DataFrame([known.get(path, stamps[path]) for path in paths], columns=FIELDS)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", buffering=1) as lines:  # a line at a time
+            print(file=lines)  # ends a line that was cut short
+            for path, found in zip(todo, results, strict=True):
+                known[path] = stamps[path], {name: found[name] for name in FIELDS}
+                print(json.dumps([path, *known[path]]), file=lines)
+    except OSError as error:
+        raise unwritable(file, error) from None
+    return pd.DataFrame([known[path][1] for path in paths], columns=FIELDS)
 
 
 def probe_all(rows, cache, min_frames=1, desc="probing", scheduler=None, damaged="refuse"):
@@ -53,10 +59,9 @@ def rejected(rows):
 
 
 def usable(rows, limit, file):
-    """The rows whose status is "ok".
+    """The rows whose status is "ok"; ``file`` lists the others.
 
-    Raises UserError if more than the share ``limit`` of all rows is unusable, or a class has no usable video. ``file``
-    lists the `rejected` videos.
+    Raises UserError if more than the share ``limit`` is unusable, or a class has no usable video.
     """
     good = rows[rows["status"] == "ok"].reset_index(drop=True)
     bad = rows[rows["status"] != "ok"]
@@ -97,40 +102,15 @@ def _stamp(path):
         return "missing"
 
 
-class _Known:
-    """Earlier results, one JSON line per file; a line that a kill cut short is ignored."""
-
-    def __init__(self, file, damaged):
-        self._found = {}
-        if file.is_file():
-            for line in file.read_text(errors="replace").splitlines():
-                try:
-                    path, stamp, found = json.loads(line)
-                    wanted = found["status"] == "ok" and (damaged == "keep" or not found["damage"])
-                    if list(found) == FIELDS and wanted:  # written by this version
-                        self._found[path] = (stamp, found)
-                except (ValueError, TypeError, KeyError):
-                    continue
-        self._file = file
-        self._lines = None
-
-    def get(self, path, stamp):
-        known, found = self._found.get(path, (None, None))
-        return found if known == stamp else None
-
-    def add(self, path, stamp, found):
-        found = {name: found[name] for name in FIELDS}
-        self._found[path] = (stamp, found)
+def _earlier(file, damaged):
+    """Results that need no second look, path -> (stamp, result); a line that a kill cut short is ignored."""
+    known = {}
+    for line in file.read_text(errors="replace").splitlines() if file.is_file() else ():
         try:
-            if self._lines is None:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                self._lines = self._file.open("a")
-                self._lines.write("\n")  # ends a line that was cut short
-            self._lines.write(json.dumps([path, stamp, found]) + "\n")
-            self._lines.flush()
-        except OSError as error:
-            raise unwritable(self._file, error) from None
-
-    def close(self):
-        if self._lines is not None:
-            self._lines.close()
+            path, stamp, found = json.loads(line)
+            wanted = found["status"] == "ok" and (damaged == "keep" or not found["damage"])
+            if list(found) == FIELDS and wanted:  # written by this version
+                known[path] = stamp, found
+        except (ValueError, TypeError, KeyError):
+            continue
+    return known

@@ -19,8 +19,7 @@ from aurl.project.progress import parallel
 def make_all(rows, folder, side, keyframe, crf, cache, scheduler=None):
     """The manifest's rows with a proxy in place of every video, made in parallel below ``folder``.
 
-    A proxy is named after its row's ``id`` and has the original's frames, at a constant rate. ``path``, ``width``,
-    ``height``, ``codec`` and ``digest`` become the proxy's. A proxy of the same bytes and settings is kept; the file
+    A proxy has the original's frames, at a constant rate. One of the same bytes and settings is kept; the file
     ``cache`` keeps probing results. A video that cannot be copied keeps its row, with the reason as ``status``. Raises
     UserError if the folder cannot be written to.
     """

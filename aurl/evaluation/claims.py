@@ -1,9 +1,8 @@
 """The paper's claims as comparisons that can fail: each ends as "holds", "refuted" or "undecided".
 
-Claims about a part of the method compare two variants that differ in it alone, each with the learning rate that is best
-for its loss (`aurl.evaluation.differences`). Observations about the two metrics ask whether variants with more
-dispersion or less closeness are more accurate, among variants that learn class features: fixed word vectors have the
-same dispersion in every training.
+Claims about a part of the method compare two variants that differ in it alone. Observations about the two metrics ask
+whether variants with more dispersion or less closeness are more accurate, among variants that learn class features:
+fixed word vectors have the same dispersion in every training.
 """
 
 import numpy as np
@@ -47,15 +46,11 @@ METRICS = [  # as (claim, metric, expected sign of its correlation with accuracy
     ("accuracy goes with closeness", "closeness", -1),
 ]
 
-
 EXPLORATORY = 0  # the fold whose results were seen before rules and variants were chosen
 
 
 def decide(classes, runs, learned, resamples=10_000, seed=0):
-    """Every claim that the trained variants allow, a row each.
-
-    Claims are decided on the folds other than `EXPLORATORY`. P-values are corrected by Holm's method for the number of
-    rows of one kind.
+    """Every claim that the trained variants allow, a row each, decided on the folds other than `EXPLORATORY`.
 
     Args:
         classes: what `aurl.evaluation.folds.read` returns.
@@ -64,7 +59,8 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
 
     Returns:
         The columns ``kind``, a key of `TABLES`; ``claim``; ``before``, the difference on the exploratory fold in
-        [-1, 1], NaN without one; ``evidence``; ``p``; and ``verdict``: "holds", "refuted" or "undecided".
+        [-1, 1], NaN without one; ``evidence``; ``p``, corrected by Holm's method over the rows of one kind; and
+        ``verdict``: "holds", "refuted" or "undecided".
     """
     rows, confirm = [], classes[classes["study"] != EXPLORATORY]
     explored = classes[classes["study"] == EXPLORATORY]
@@ -95,10 +91,7 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
 
 
 def learn_classes(variants):
-    """The variants that learn class features from words and compare them with videos by the cosine, as a set of names.
-
-    ``variants`` maps a name to its parameters.
-    """
+    """The names in ``variants``, name -> parameters, that learn class features and compare them by the cosine."""
     return {
         name
         for name, params in variants.items()
@@ -108,10 +101,7 @@ def learn_classes(variants):
 
 
 def _correlated(means, own, claim, metric, sign, resamples, seed):
-    """Whether a metric and accuracy, as means over trainings, rank the variants of ``own`` in the same order.
-
-    ``means`` has all variants; ``own`` those that learn class features.
-    """
+    """A row on the rank correlation of a metric with top-1, over the variants of ``own``; ``means`` has all."""
 
     def correlation(values):
         return stats.spearmanr(values, own["top1"]).statistic

@@ -52,13 +52,11 @@ def collect(variants, seeds, sets):
 
 
 def summary(runs, bootstrap, seed=0):
-    """The rows of `collect` aggregated over seeds: a row per set and variant.
+    """The rows of `collect` aggregated over seeds: a row per set and variant, with means over seeds.
 
-    Columns: ``set, variant, seeds`` (their number), ``chance``, ``top1`` in [0, 1] with ``top1_low, top1_high`` (95 %
-    bootstrap interval over videos, of the mean over seeds), ``top1_classes_low, top1_classes_high`` (the same over
-    classes) and ``top1_std`` (standard deviation over seeds; NaN for one), ``gzsl_harmonic``, ``closeness`` and
-    ``dispersion``. All but the intervals and the deviation are means over seeds. If an encoder was trained on other
-    data before, ``pretraining`` is the text that chapter 4 wrote on it.
+    ``top1_low, top1_high`` are a 95 % bootstrap interval of the mean over videos, ``top1_classes_low,
+    top1_classes_high`` the same over classes, and ``top1_std`` is the standard deviation over seeds, NaN for one. If an
+    encoder was trained on other data before, ``pretraining`` is the text that chapter 4 wrote on it.
     """
     rows = []
     for (name, variant), own in runs.groupby(["set", "variant"], sort=False):
@@ -111,10 +109,9 @@ def _number(value, digits):
 
 
 def verdicts(runs, method="aurl"):
-    """Compare every other variant with ``method`` in the rows of `collect`: a sentence for each and for each test set.
+    """Compare every other variant with ``method``, or else the first, in the rows of `collect`: a list of sentences.
 
-    Intervals and p-values are those of `aurl.evaluation.differences`, corrected for the number of variants. If
-    ``method`` is not among the variants, the first is used.
+    P-values are those of `aurl.evaluation.differences`, corrected for the number of variants.
     """
     variants = [*runs["variant"].unique()]
     method = method if method in variants else variants[0]
@@ -145,8 +142,8 @@ def _per_class(rows):
 def gains(variants, sets):
     """Top-1 of ``variants`` in chapter 5's table, a row per test set, and the relative gain of the last over the first.
 
-    Like the paper's, the gain is relative to the first variant's top-1. It is NaN if that is 0, and missing for a
-    single variant. Raises UserError if the table is missing or lacks a variant or test set.
+    The gain is NaN if the first variant's top-1 is 0. Raises UserError if the table is missing or lacks a variant or
+    test set.
     """
     try:
         table = pd.read_csv(paths.SUMMARY, dtype={"set": str, "variant": str}, keep_default_na=False)

@@ -17,16 +17,10 @@ RUN = ["variant", "seed"]
 def read(studies, name):
     """The accuracy of every class of the test set ``name`` in every training of a study, as one table.
 
-    Args:
-        studies: maps a fold to the files ``classes.csv`` of its runs (`aurl.pipeline.studies`).
-        name: the test set.
-
-    Returns:
-        The columns ``variant, seed, class, top1, top5``; ``study``, the fold; ``group`` of the class
-        (`aurl.evaluation.differences.group_of`); and ``chance``, the chance level among the fold's classes.
-
-    Raises UserError for a file that is missing or is no such table, for a training that occurs twice with a class, and
-    for folds with different trainings.
+    ``studies`` maps a fold to the files ``classes.csv`` of its runs (`aurl.pipeline.studies`). Columns: ``variant,
+    seed, class, top1, top5``; ``study``, the fold; ``group`` of the class (`aurl.evaluation.differences.group_of`); and
+    ``chance``, the chance level among the fold's classes. Raises UserError for a file that is missing or is no such
+    table, for a training that occurs twice with a class, and for folds with different trainings.
     """
     places = [(place, file) for place, files in studies.items() for file in files]
     table = pd.concat([_rows(file, name).assign(study=place) for place, file in places], ignore_index=True)
@@ -62,10 +56,8 @@ def per_class(table, variant):
 
 
 def summary(table):
-    """A row per variant: ``seeds``, ``classes``, ``top1`` with its 95 % interval ``low``, ``high``, ``times`` chance
-    with ``times_low``, ``times_high``, and ``top5``.
-
-    Means are over classes and trainings; `aurl.evaluation.differences` gives the intervals.
+    """A row per variant, with means over classes and trainings: ``top1`` and ``times`` chance, each with its 95 %
+    interval (`aurl.evaluation.differences`), and ``top5``.
     """
     rows = []
     for variant, own in table.groupby("variant", sort=False):
@@ -90,7 +82,7 @@ def comparable(table, variant, baseline):
 def markdown(table, method, minutes):
     """`summary`, and each other variant's difference from ``method``, as one Markdown table; accuracies in percent.
 
-    ``minutes`` maps a variant to how long a training took, in the mean; without any, there is no such column.
+    ``minutes`` maps a variant to how long a training took; without any, there is no such column.
     """
     others = [name for name in table["variant"].unique() if name != method and comparable(table, method, name)]
     versus = {name: difference(table, name, method) for name in others}

@@ -26,9 +26,9 @@ GENERALIZED = ["gzsl_seen", "gzsl_unseen", "gzsl_harmonic", "gzsl_area", *CALIBR
 def features(model, clips, word_vectors, params, desc=None, kept=None):
     """Encode a data set: unit-length ``video`` (N, D) and ``classes`` (C, D), and ``labels`` (N,), as a dict.
 
-    ``video`` is the average over a video's clips (`aurl.models.AURL.encode_video`), which suffices for every protocol:
-    25 clips of 20,086 videos would take 4 GB, and their averages take 165 MB. With a learned relation, ``video`` is
-    (N, K, D), and the dict also has the weights of the `aurl.rivals.Relation`, with names that start with `RELATION`.
+    ``video`` is the average over a video's clips (`aurl.models.AURL.encode_video`), which suffices for every protocol.
+    With a learned relation, ``video`` is (N, K, D), and the dict also has the weights of the `aurl.rivals.Relation`,
+    with names that start with `RELATION`.
 
     Args:
         model: an `aurl.models.AURL`.
@@ -107,9 +107,8 @@ def load(path):
 def scores(features, classes=None, exact=False):
     """Scores (N, C) of every video with the classes of its set, or with other ``classes`` (C, D).
 
-    A score is the cosine or the learned relation (`aurl.training.inference.similarity`); the highest is the prediction.
-    ``exact`` cosines are summed in float64, which is slower; the digits that are shown then do not depend on the
-    library that sums.
+    A score is the cosine or the learned relation (`aurl.training.inference.similarity`). ``exact`` cosines are summed
+    in float64, which is slower; their first digits do not depend on the library that sums.
     """
     weights = {name: torch.from_numpy(value) for name, value in features.items() if name.startswith(RELATION)}
     relation = None
@@ -125,8 +124,8 @@ def scores(features, classes=None, exact=False):
 def predictions(features, ids, names, k=5):
     """The model's predictions, one row per video: ``id``, its class ``label``, ``top1`` ... and ``score1`` ....
 
-    ``ids`` (N,) and ``names`` (C,) belong to ``features``. ``top1`` to ``top5`` are the ``k`` best classes, best first,
-    or all classes if C < k; ``score1`` to ``score5`` are their `scores`, rounded to four digits.
+    ``top1`` to ``top5`` are the ``k`` best of the C ``names``, or all if C < k; ``score1`` to ``score5`` are their
+    `scores`, rounded to four digits.
     """
     best, found = rank(scores(features, exact=True), names, k)
     columns = {"id": list(ids), "label": np.array(names)[features["labels"]]}
@@ -175,7 +174,7 @@ def report(features, bootstrap, seed=0, truze=()):
 
     - All classes: ``chance``, ``top1``, ``top5``, ``mean_per_class``, and the 95 % intervals of ``top1``, of
       ``bootstrap`` resamples: ``top1_low, top1_high`` over videos, ``top1_classes_low, top1_classes_high`` over
-      classes. The second is what a claim about new classes needs (`aurl.metrics.bootstrap_interval`).
+      classes (`aurl.metrics.bootstrap_interval`).
     - The 50 % protocol: ``half_top1``, ``half_top5``, ``half_mean_per_class``, means over ten draws of half the
       classes, and the same with ``_std``, their standard deviation.
     - TruZe, if there are any places of unseen classes ``truze``: ``truze_top1``, ``truze_top5`` and
@@ -261,10 +260,7 @@ def shared(seen, unseen):
 
 
 def semantic_distance(features, seen, unseen):
-    """The distance of each unseen class from the seen ones in language, and its accuracy.
-
-    ``features`` are the test set's. Returns `nearest_seen` with a column ``top1``, without classes that have no videos.
-    """
+    """`nearest_seen` with a column ``top1``, without classes that have no videos; ``features`` are the test set's."""
     top1 = metrics.per_class_accuracy(scores(features), features["labels"])
     table = nearest_seen(seen, unseen)
     table["top1"] = table["class"].map(dict(zip(unseen[0], top1)))

@@ -15,18 +15,15 @@ FIGURES = ["top1", "top5", "mean_per_class"]
 
 
 def over_lists(features, ids, lists):
-    """Accuracies on the videos that each official split tests, as a dict of floats in [0, 1].
+    """Accuracies on the videos that each official split tests, as a dict of floats in [0, 1]; all classes compete.
 
-    All classes of the set compete. ``lists_top1``, ``lists_top5`` and ``lists_mean_per_class`` are means over the
-    splits, and the same with ``_std`` are standard deviations.
+    ``lists_top1``, ``lists_top5`` and ``lists_mean_per_class`` are means over the splits, and the same with ``_std``
+    are standard deviations. Raises UserError for a split of whose videos none is there.
 
     Args:
         features: of one data set (`aurl.evaluation.protocols.features`).
         ids: N ids of its videos, whose last part is the file's name without extension.
         lists: what `aurl.data.readers.test_lists.read` returns.
-
-    Raises:
-        UserError: for a split of whose videos none is there.
     """
     score, labels = protocols.scores(features), features["labels"]
     stems, found = np.array([PurePosixPath(text).name for text in ids]), []

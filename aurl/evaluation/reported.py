@@ -28,11 +28,8 @@ OURS = {  # figures of ours that a table of others has, and their protocols
 def table(ours, clips):
     """Reported accuracies and ours as a Markdown table, grouped by test set; "" if nobody reports any.
 
-    Args:
-        ours: maps a test set to its methods, and each method to its figures in [0, 1] as chapter 4 writes them to
-            ``reports/metrics``. Figures with N clips are under ``clipsN``. ``pretraining`` is a text. A test set on
-            which nothing was run has no methods.
-        clips: the number of clips of all other figures, the first of ``evaluate.clips``.
+    ``ours`` maps a test set to its methods, and each method to its figures as chapter 4 writes them to
+    ``reports/metrics``: those with N clips under ``clipsN``, and the others with the number ``clips``.
     """
     others = pd.read_csv(REPORTED, keep_default_na=False, dtype=str)
     rows = []

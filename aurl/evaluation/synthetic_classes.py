@@ -10,20 +10,16 @@ STEPS = 20  # training steps whose synthetic classes are measured
 
 
 def mixes(features, generator, seed, steps=STEPS):
-    """Synthetic classes of ``steps`` training steps in every mode, as a dict mode -> list of (U, D).
-
-    ``features`` (C, D) are those of seen classes, ``generator`` is that section of ``params.yaml``.
-    """
+    """Synthetic classes of ``steps`` training steps, mode -> list of (U, D), of seen classes ``features`` (C, D)."""
     rng = torch.Generator().manual_seed(seed)
     modes = {mode: ClassGenerator(mode, generator.num_classes, generator.beta) for mode in MODES}
     return {mode: [mix(features, features, rng)[1] for _ in range(steps)] for mode, mix in modes.items()}
 
 
 def panels(seen, unseen, generator, seed):
-    """The cosines of synthetic, seen and unseen classes, as `aurl.figures.ablations.spread` draws them.
+    """The cosines of synthetic, seen and unseen classes for `aurl.figures.ablations.synthetic_class_cosines`.
 
-    ``seen`` and ``unseen`` map data sets to class features (C, D), ``seen`` a single one; ``generator`` is that section
-    of ``params.yaml``.
+    ``seen`` and ``unseen`` map data sets to class features (C, D), ``seen`` a single one.
     """
     ((name, classes),) = _tensors(seen).items()
     unseen, made = _tensors(unseen), mixes(classes, generator, seed)

@@ -51,10 +51,7 @@ SHARES = re.compile(
 
 
 def table(frame):
-    """A data frame for a notebook: uncut texts, shares as percentages, other fractions with three digits.
-
-    A column holds shares if its name has a word that matches `SHARES`. The same frame always gives the same bytes.
-    """
+    """A data frame for a notebook, with uncut texts: `SHARES` as percentages, other fractions with three digits."""
     formats = {
         column: "{:z.1%}" if SHARES.search(" ".join(np.atleast_1d(column))) else "{:z.3f}"
         for column in frame.select_dtypes("float").columns
@@ -81,10 +78,7 @@ def set_title(name, fold):
 
 
 def grid(count, across, width, height, **options):
-    """A figure of ``count`` axes, at most ``across`` in a row, each of ``width`` by ``height`` inches, and their list.
-
-    ``options`` are those of `matplotlib.pyplot.subplots`.
-    """
+    """A figure of ``count`` axes, at most ``across`` in a row, each ``width`` by ``height`` inches, and their list."""
     across = min(across, count)
     down = -(-count // across)
     size = (width * across, height * down)
@@ -118,10 +112,7 @@ def score_bars(ax, names, scores):
 
 
 def heat_map(ax, matrix, names, label, **options):
-    """Draw a (C, C) matrix of classes in colors, with ``label`` beside the scale.
-
-    Of more than `MAX_NAMES` classes, every second, third, … is named. ``options`` are those of `seaborn.heatmap`.
-    """
+    """Draw a (C, C) matrix of classes in colors and name at most `MAX_NAMES`; ``label`` is beside the scale."""
     import seaborn  # takes a second to import, and few figures need it
 
     names = [name.replace("$", r"\$") for name in names]  # no formulas

@@ -15,9 +15,7 @@ AXES = {
 def variant_accuracies(runs, table):
     """Top-1 of every variant on every test set: mean over seeds, 95 % interval, every training as a dot, and chance.
 
-    Args:
-        runs: `aurl.evaluation.comparison.collect`'s table, a row per set, variant and seed.
-        table: `aurl.evaluation.comparison.summary` of it.
+    ``runs`` is `aurl.evaluation.comparison.collect`'s table, ``table`` its `aurl.evaluation.comparison.summary`.
     """
     sets, count = table["set"].unique(), table["variant"].nunique()
     figure, axes = grid(len(sets), 2, 6.4 if len(sets) == 1 else 5, 0.38 * count + 1.6, sharey=True)
@@ -67,11 +65,9 @@ def closeness_dispersion(runs):
 
 
 def training_curves(histories, guessing):
-    """Accuracy on held-out videos after each epoch, and L_US as a share of guessing, a line for each training.
+    """Accuracy on held-out videos after each epoch, and L_US as a share of ``guessing``, ln U, a line per training.
 
-    Args:
-        histories: (variant, seed) -> what `aurl.training.loop.train` returns.
-        guessing: the L_US of guessing among U synthetic classes, ln U.
+    ``histories`` maps (variant, seed) to what `aurl.training.loop.train` returns.
     """
     figure, axes = grid(2, 2, 5.2, 3.6)
     variants = list(dict.fromkeys(variant for variant, _ in histories))
@@ -95,10 +91,7 @@ def training_curves(histories, guessing):
 def accuracy_and_metrics(runs, chance, title):
     """A row per variant, most accurate first: its trainings as dots and their mean as a line, a panel per measure.
 
-    Args:
-        runs: a row per training, with ``variant``, ``top1``, ``dispersion`` and ``closeness``.
-        chance: chance level of ``top1``.
-        title: the test set.
+    ``runs`` has a row per training, with ``variant``, ``top1``, ``dispersion`` and ``closeness``.
     """
     means = runs.groupby("variant", sort=False)[list(AXES)].mean()
     means = means.sort_values("top1", ascending=False, kind="stable")
@@ -132,9 +125,7 @@ STEPS = {  # of the paper's ablation: variants and their labels, one loss after 
 def staircase(summary, title):
     """Top-1 of the baseline and of the losses added one by one, with 95 % intervals, a panel per test set.
 
-    Args:
-        summary: rows of `aurl.evaluation.folds.summary`, with a further column ``set``.
-        title: the folds.
+    ``summary`` has rows of `aurl.evaluation.folds.summary`, with a further column ``set``.
     """
     sets = summary["set"].unique()
     figure, axes = grid(len(sets), 2, 5.6, 3.6)
@@ -160,10 +151,8 @@ def staircase(summary, title):
 def seen_and_unseen(runs, seen, title):
     """Top-1 on unseen classes against held-out videos of seen ones, a named dot per variant and pale ones per training.
 
-    Args:
-        runs: a row per set and training, with ``set``, ``variant``, ``study``, ``seed`` and ``top1``.
-        seen: the training set's name in ``set``.
-        title: the folds.
+    ``runs`` has a row per set and training, with ``set``, ``variant``, ``study``, ``seed`` and ``top1``; ``seen`` is
+    the training set's name in ``set``.
     """
     keys = ["variant", "study", "seed"]
     known = runs[runs["set"] == seen].set_index(keys)["top1"].rename("seen")
@@ -190,18 +179,10 @@ def seen_and_unseen(runs, seen, title):
 def parameter_sweeps(runs, chance, title):
     """Top-1 against the values of each parameter: trainings as dots, means joined, a square at the variant's value.
 
-    Without any row the figure says so.
-
-    Args:
-        runs: a row per training, with ``parameter``, ``value``, ``chosen`` and ``top1``, values in the order to show.
-        chance: chance level.
-        title: the test set.
+    ``runs`` has a row per training, with ``parameter``, ``value``, ``chosen`` and ``top1``, in the order to show.
     """
     parameters = list(runs["parameter"].unique())
-    figure, axes = grid(max(len(parameters), 1), 3, 6 if len(parameters) < 2 else 3.4, 2.9, sharey=True)
-    if not parameters:
-        axes[0].text(0.5, 0.5, "heads.sweeps names nothing to sweep.", ha="center", va="center")
-        return figure
+    figure, axes = grid(len(parameters), 3, 6 if len(parameters) < 2 else 3.4, 2.9, sharey=True)
     for ax, parameter in zip(axes, parameters):
         own = runs[runs["parameter"] == parameter]
         values = own["value"].astype(str)
@@ -229,7 +210,7 @@ def parameter_sweeps(runs, chance, title):
 
 
 def synthetic_class_cosines(panels):
-    """Box plots of cosines; ``panels`` is `aurl.evaluation.synthetic_classes.panels`' dict of them.
+    """Box plots of the cosines of `aurl.evaluation.synthetic_classes.panels`.
 
     Boxes hold the middle half, whiskers nine tenths, and a dot is the mean.
     """

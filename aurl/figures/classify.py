@@ -8,15 +8,9 @@ from aurl.figures.data import film_strip
 
 
 def ranking(video, table, title):
-    """A film strip of a video, time running to the right, above bars with the scores of its best classes.
+    """A film strip of the file ``video`` above bars with the scores of its best classes.
 
-    Args:
-        video: path of the file.
-        table: columns ``class`` and ``score``, best first.
-        title: plain text; a dollar sign is no formula.
-
-    Raises:
-        VideoError: if the file cannot be decoded.
+    ``table`` has the columns ``class`` and ``score``, best first. Raises VideoError if the file cannot be decoded.
     """
     figure = plt.figure(figsize=(9.6, 1.9 + 0.35 * len(table)), layout="constrained")
     top, chart = figure.subfigures(2, 1, height_ratios=[1.3, 0.6 + 0.35 * len(table)])

@@ -22,17 +22,9 @@ def contact_sheet(manifest, columns=8):
 
 
 def film_strip(axes, video, first, frames, total=None):
-    """Draw pictures of a video's segment, one in each of ``axes``, evenly spaced in time.
+    """Draw pictures of the file ``video``, one in each of ``axes``, evenly spaced over ``frames`` from ``first``.
 
-    Args:
-        axes: one for each picture.
-        video: path of the file.
-        first: number of the segment's first frame.
-        frames: number of the segment's frames.
-        total: number of the file's frames, if it is known.
-
-    Raises:
-        VideoError: if the file cannot be decoded.
+    ``total`` is the number of the file's frames, if it is known. Raises VideoError if the file cannot be decoded.
     """
     places = first + np.linspace(0, frames - 1, len(axes)).round().astype(int)
     pictures = pick(video, places, lambda frame: upright(frame.to_ndarray(format="rgb24"), frame), total)

@@ -20,10 +20,7 @@ ENDS = 15  # best and worst classes that are named
 def learning_curves(history, chance, title):
     """Loss terms, the two halves of L_S, held-out accuracy and the two metrics over epochs.
 
-    Args:
-        history: a row per epoch, as `aurl.training.loop.train` returns it.
-        chance: chance level of the held-out accuracy.
-        title: variant and seed.
+    ``history`` has a row per epoch, as `aurl.training.loop.train` returns it.
     """
     halves = ["alignment", "uniformity"]
     others = ("epoch", "lr", "grad_norm", *halves)
@@ -70,15 +67,8 @@ def film_strips(videos, title, columns=6):
     """A row per video: its film strip, and bars for the cosines of its best classes, the right one in orange.
 
     A right class that is not among the best comes last, with its place. Videos of a set of features have no pictures.
-
-    Args:
-        videos: the columns of `aurl.evaluation.protocols.examples` and the manifest's ``path``, ``first``, ``frames``
-            and ``codec``.
-        title: plain text above all rows.
-        columns: pictures of each video.
-
-    Raises:
-        VideoError: if a file cannot be decoded.
+    ``videos`` has the columns of `aurl.evaluation.protocols.examples` and the manifest's ``path``, ``first``,
+    ``frames`` and ``codec``. Raises VideoError if a file cannot be decoded.
     """
     best = [int(name.removeprefix("top")) for name in videos.columns if name.startswith("top")]
     lowest = videos[["score", *(f"score{place}" for place in best)]].min().min()
@@ -113,12 +103,7 @@ def class_accuracies(accuracy, names, chance, title):
     """A bar per class, best first, beside chance level; a class without videos comes last and has no bar.
 
     Of more than `MAX_NAMES` classes, those with videos are shown: the `ENDS` best and worst, and all in a histogram.
-
-    Args:
-        accuracy: (C,), in [0, 1], NaN for a class without videos.
-        names: C class names.
-        chance: chance level.
-        title: plain text.
+    ``accuracy`` (C,) in [0, 1] is NaN for a class without videos.
     """
     order = np.argsort(-accuracy, kind="stable")
     if len(names) > MAX_NAMES:
@@ -152,12 +137,8 @@ def class_accuracies(accuracy, names, chance, title):
 def semantic_distance(tables, chances):
     """Accuracy of every unseen class against the distance of its word vector to the nearest seen class.
 
-    The four best classes and the two at either end of the distances are named, each with its nearest seen class. A
-    title has Spearman's rank correlation and its two-sided p value.
-
-    Args:
-        tables: title -> a table of `aurl.evaluation.protocols.semantic_distance`.
-        chances: title -> chance level.
+    The four best classes and the two at either end of the distances are named, each with its nearest seen class.
+    ``tables`` maps a title to a table of `aurl.evaluation.protocols.semantic_distance`, ``chances`` to chance level.
     """
     figure, axes = grid(len(tables), 2, 7.5 if len(tables) == 1 else 5.2, 5.5, sharey=True)
     for ax, (name, table) in zip(axes, tables.items()):
@@ -197,7 +178,7 @@ def class_vectors(names, unseen, vectors, learned, title):
         names: C class names.
         unseen: (C,), whether a class was not trained on.
         vectors: word vectors (C, W).
-        learned: class features (C, D) that the class encoder makes of them.
+        learned: class features (C, D).
         title: plain text.
     """
     spaces = {"word vectors": vectors, "class features of the model": learned}
@@ -234,12 +215,8 @@ def class_vectors(names, unseen, vectors, learned, title):
 def confusion_matrix(counts, names, title):
     """Share of each class's videos (rows) that were given each name (columns).
 
-    Of more than `MAX_NAMES` classes, those with the largest shares of confusions are shown, in their order.
-
-    Args:
-        counts: (C, C), numbers of videos.
-        names: C class names.
-        title: plain text.
+    Of more than `MAX_NAMES` classes, those with the largest shares of confusions are shown, in their order. ``counts``
+    (C, C) are numbers of videos.
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     if len(names) > MAX_NAMES:

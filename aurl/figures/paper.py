@@ -15,12 +15,8 @@ ELEVATION, AZIMUTH = 20, -60  # of the picture's viewer, degrees
 def spheres(panels, names):
     """Figure 1 of the paper: videos (dots) and class names (stars) on the unit sphere, one panel per method.
 
-    A line joins each video with the star of its class. A video is a cross if another star is nearer. Points behind the
-    sphere are pale.
-
-    Args:
-        panels: title -> ``video`` (N, 3), ``classes`` (C, 3), features of unit length, and ``labels`` (N,).
-        names: C class names.
+    A line joins each video with the star of its class. ``panels`` maps a title to ``video`` (N, 3), ``classes`` (C, 3),
+    features of unit length, and ``labels`` (N,).
     """
     high, wide = np.radians(ELEVATION), np.radians(AZIMUTH)
     viewer = np.array([np.cos(wide) * np.cos(high), np.sin(wide) * np.cos(high), np.sin(high)])

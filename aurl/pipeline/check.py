@@ -223,7 +223,7 @@ def _classes_of(table) -> list[Class]:
 def _training_classes(
     path, params: config.Params, classes: Mapping[str, list[Class]], describing: list[str]
 ) -> dict[str, int]:
-    """The training classes that chapter 2 keeps, and the number of training videos of each.
+    """The number of training videos of every class that chapter 2 keeps.
 
     ``describing`` lists the parameters that need descriptions. Raises UserError for a class without a vector or a
     description, and for ``sphere.classes`` that are not kept.

@@ -29,11 +29,7 @@ GAIN = "aurl", "e2e"  # the method and the baseline of the paper's relative gain
 
 
 def bring_together():
-    """Combine the runs of every study that have results.
-
-    Trainings that were added to a study count when all of its folds with results have them. Says so where folds were
-    run with different variants or seeds.
-    """
+    """Combine the runs of every study that have results; trainings added to a study need them in all of its folds."""
     found, learned = config.studies(), claims.learn_classes(config.load_all())
     for key in dict.fromkeys(study.key for study in found.values() if study.base is None):
         for kind in ("", "heads"):
@@ -62,7 +58,7 @@ def bring_together():
 def _combine(key, test, kind, runs, learned):
     """Write the tables and pictures of one test set; ``runs`` maps a fold to the runs with its trainings.
 
-    Returns the rows of classes, as `aurl.evaluation.folds.read` gives them, of the confirmatory folds.
+    Returns the rows of `aurl.evaluation.folds.read` of the confirmatory folds.
     """
     stem, part = (f"{test}-{kind}", f"{kind}_") if kind else (test, "")
     stem = f"{key}/{stem}"

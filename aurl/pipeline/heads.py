@@ -3,11 +3,9 @@
     python -m aurl.pipeline.heads
 
 The run ``heads.backbone`` with the first seed gives the backbone. Its features of all videos are computed once, into
-``build/heads``, in the layout of `aurl.data.readers.features`. The projection, class encoder and centers of every
-variant are then trained in memory with each seed, and evaluated on every test set. Variants differ only in their heads
-and losses, because all have the same features. Each variant gets the learning rate of ``heads.rates`` with the best
-accuracy on validation videos. ``heads.sweeps`` repeats this with other values of one parameter. Results of trainings
-are kept, so a killed run resumes, and a new variant costs only its own trainings.
+``build/heads``. The projection, class encoder and centers of every variant are then trained in memory with each seed,
+and evaluated on every test set. Each variant gets the learning rate of ``heads.rates`` with the best accuracy on
+validation videos. ``heads.sweeps`` repeats this with other values of one parameter. The cache keeps every training.
 """
 
 import argparse
@@ -41,11 +39,10 @@ CLASSES = ["set", "variant", "seed", "class", "videos", "top1", "top5"]
 
 
 def run():
-    """Train and evaluate all heads, and write three tables.
+    """Train and evaluate all heads, and write `paths.HEADS`, `paths.HEADS_RUNS` and `paths.HEADS_SWEEPS`.
 
-    `paths.HEADS` has a row per class, `paths.HEADS_RUNS` a row per training, and `paths.HEADS_SWEEPS` a row per
-    training of the sweeps. Raises UserError for a variant of ``heads.variants`` with other clips or another backbone
-    than ``heads.backbone``, and for a training that diverges.
+    Raises UserError for a variant with other clips or another backbone than ``heads.backbone``, and for a training that
+    diverges.
     """
     base = config.load(sections=["run", "heads"])
     variants, swept, first = trainable(), sweeps(), base.run.seeds[0]
@@ -128,8 +125,7 @@ def all_seeds(settings, seeds, train):
 def keep_features(params, folder):
     """Encode all videos with the backbone of the checkpoint in ``folder``; writes a file per set to build/heads.
 
-    The training sets share one file with both their splits. A set is taken from the cache if model, videos, clips and
-    arithmetic have not changed.
+    The training sets share one file with both their splits.
     """
     model, _ = checkpoints.load(folder)
     seen = paths.merged(params.data.train)
@@ -176,10 +172,7 @@ def train_cached(inputs, params, rate, seed):
 
 
 def train(params, rate, seed):
-    """Train and evaluate the heads of one variant and seed.
-
-    Returns top-1 on validation videos, and the rows of `paths.HEADS` and `paths.HEADS_RUNS`.
-    """
+    """Top-1 of one training on validation videos, and its rows of `paths.HEADS` and `paths.HEADS_RUNS`."""
     params = params.replace(train={"lr": rate}, evaluate={"processes": 1}).model_copy(update={"seed": seed})
     seen, variant = paths.merged(params.data.train), params.variant
     part = params.text.share / config.load(sections=["text"]).text.share  # of the classes that chapter 2 kept

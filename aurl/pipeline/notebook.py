@@ -82,13 +82,9 @@ def read(path):
 
 
 def write(path, notebook, metadata, outputs=False):
-    """Write a notebook in nbformat's layout, without what editors and papermill add.
+    """Write the result of `read` in nbformat's layout, without what editors and papermill add.
 
-    Args:
-        path: the file.
-        notebook: the result of `read`.
-        metadata: replaces the notebook's metadata.
-        outputs: whether to keep outputs and execution counts.
+    ``metadata`` replaces the notebook's; ``outputs`` and execution counts are kept where asked for.
     """
     cells = []
     for number, cell in enumerate(notebook["cells"]):  # papermill draws a random id for the cell that it injects
@@ -106,8 +102,7 @@ def write(path, notebook, metadata, outputs=False):
 class _Interruption:
     """Passes SIGINT and SIGTERM on to the kernel, which then has `SECONDS_TO_SAVE` seconds.
 
-    The handler raises nothing, because papermill's event loop sometimes loses exceptions. Instead the cell ends, or the
-    next one does not begin.
+    The handler raises nothing, because papermill's event loop sometimes loses exceptions.
     """
 
     def __init__(self):

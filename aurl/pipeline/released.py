@@ -4,9 +4,8 @@
 
 Test sets are the sets on disk under ``data.test``; no training set is needed. The command runs every protocol of the
 fourth chapter that needs no seen class, at 1 clip and at 25 clips per video. Clips have the checkpoint's own format and
-come from the original videos, not from proxies, whatever the parameter file says. The table goes to the terminal and to
-``reports/released``. Below it, one line for each expected accuracy of the checkpoint says whether ours agrees. The
-pipeline's own manifest and list of rejected videos stay unchanged.
+come from the original videos, not from proxies. The table goes to the terminal and to ``reports/released``. Below it,
+one line for each expected accuracy of the checkpoint says whether ours agrees.
 """
 
 import argparse
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from aurl import UserError
+from aurl.classify.features import count
 from aurl.data import prepare
 from aurl.data.clips import Clips
 from aurl.data.names import truze
@@ -56,17 +56,14 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
 
     Columns are as in `aurl.evaluation.protocols.report`. TruZe's figures are over its ``truze_classes`` unseen classes,
     and NaN for sets that it does not split. After every row, the table is written to ``reports/released`` as CSV and
-    Markdown, with a list of rejected videos.
+    Markdown, with a list of rejected videos. Raises UserError for a checkpoint that is missing, word vectors of another
+    dimension, and test sets that are missing or refused by their readers.
 
     Args:
         checkpoint: a file for `aurl.training.released.load_released`.
         path: the parameter file.
         counts: numbers of clips per video.
         expected: as in `agreement`.
-
-    Raises:
-        UserError: for a checkpoint that is missing, word vectors of another dimension, and test sets that are missing
-            or refused by their readers.
     """
     params = config.load(path)
     sets = [name for name in params.data.test if name in params.data.datasets]
@@ -90,16 +87,16 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
     tests = dict(zip(sets, prepare.datasets(data, originals, rejected)[0]))
     embedded = {name: _embedded(videos, vectors) for name, videos in tests.items()}
     rows = []
-    for count in dict.fromkeys(counts):
-        batch = max(1, params.evaluate.batch // count)  # a constant number of clips at a time
+    for number in dict.fromkeys(counts):
+        batch = max(1, params.evaluate.batch // number)  # a constant number of clips at a time
         for name, (classes, word_vectors) in embedded.items():
-            clips = Clips(tests[name], classes, CLIP, count)
-            video, labels = encode(model, clips, batch, params.compute, f"{name}, {_clips(count)} per video")
+            clips = Clips(tests[name], classes, CLIP, number)
+            video, labels = encode(model, clips, batch, params.compute, f"{name}, {_clips(number)} per video")
             features = {"video": video, "classes": encode_classes(model, word_vectors), "labels": labels}
             about = params.data.datasets[name]
             unseen = truze(about.names or about.reader)["unseen"]
             unseen = [place for place, label in enumerate(classes) if label in unseen]
-            row = {"set": name, "clips": count, "videos": len(labels), "classes": len(classes)}
+            row = {"set": name, "clips": number, "videos": len(labels), "classes": len(classes)}
             row |= {"truze_classes": len(unseen), "truze_top1": np.nan, "truze_top5": np.nan}
             row |= {"truze_mean_per_class": np.nan}
             rows.append(row | protocols.report(features, params.evaluate.bootstrap, truze=unseen))
@@ -115,12 +112,9 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
 def agreement(checkpoint, table, expected=EXPECTED):
     """One line for each expected accuracy of a checkpoint: expected, found, and whether both agree.
 
-    Args:
-        checkpoint: its file, whose name begins with an entry of the column ``checkpoint``.
-        table: the result of `evaluate`.
-        expected: a CSV file with the columns ``checkpoint, set, clips, figure, expected`` (in percent) and ``source``.
-
-    Accuracies agree where they differ by at most `TOLERANCE` points. Raises UserError for a file of another kind.
+    ``table`` is the result of `evaluate`; ``expected`` is a CSV file with the columns ``checkpoint`` (the beginning of
+    the file's name), ``set, clips, figure, expected`` (in percent) and ``source``. Accuracies agree where they differ
+    by at most `TOLERANCE` points. Raises UserError for a file of another kind.
     """
     found, lines = table.set_index(["set", "clips"]), []
     for row in _expected(checkpoint, expected).itertuples():
@@ -178,7 +172,7 @@ def main():
     parser.add_argument(
         "--params", default="params.yaml", help="where the test sets and word vectors are (params.yaml)"
     )
-    parser.add_argument("--clips", type=_count, nargs="+", default=[1, 25], help="clips per video (1 25)", metavar="N")
+    parser.add_argument("--clips", type=count, nargs="+", default=[1, 25], help="clips per video (1 25)", metavar="N")
     parser.add_argument("--expected", default=EXPECTED, help="accuracies to compare with (the authors' own)")
     options = parser.parse_args()
     try:
@@ -186,12 +180,6 @@ def main():
         print(markdown(table), *agreement(options.checkpoint, table, options.expected), sep="\n")
     except UserError as error:
         sys.exit(f"aurl: {error}")
-
-
-def _count(text):
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text} is no number of clips: give 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -70,16 +69,11 @@ def stale(folder):
 
 
 def jobs_of(folder, size, wanted=None, needs=()):
-    """The jobs for `side_by_side` that bring stages of the project in ``folder`` up to date.
+    """The jobs for `side_by_side`, ``size`` at a time, that bring stages of the project in ``folder`` up to date.
 
     The first job runs all stages that every other stage needs. Each other stage is a job, in descending order of the
-    number of stages that need it.
-
-    Args:
-        folder: the project's root; jobs outside the current folder are named after their folder.
-        size: the number of jobs at a time.
-        wanted: names of stages, without variant and seed, to run with all stages that they need; all by default.
-        needs: names of other jobs that must end before.
+    number of stages that need it. ``wanted`` names stages, without variant and seed, to run with all stages that they
+    need, by default all; ``needs`` are the names of other jobs that must end before.
     """
     above = _graph(folder)
     chosen = {name for name in above if wanted is None or name.partition("@")[0] in wanted}
@@ -218,15 +212,9 @@ def stop_all(*_):
 class _Line:
     """A job's line of the terminal, which it rewrites."""
 
-    taken, lock = set(), threading.Lock()
-
     def __init__(self, name):
-        self.name, self.last, self.bar = name, time.monotonic(), None
-        if sys.stderr.isatty():
-            with self.lock:
-                self.position = next(place for place in range(len(self.taken) + 1) if place not in self.taken)
-                self.taken.add(self.position)
-            self.bar = tqdm(bar_format="{desc}", position=self.position, leave=False)
+        self.name, self.last = name, time.monotonic()
+        self.bar = tqdm(bar_format="{desc}", leave=False) if sys.stderr.isatty() else None
 
     def show(self, piece):
         text = f"{self.name}: {piece}"
@@ -239,8 +227,6 @@ class _Line:
     def close(self):
         if self.bar is not None:
             self.bar.close()
-            with self.lock:
-                self.taken.discard(self.position)
 
 
 def _pieces(stream):

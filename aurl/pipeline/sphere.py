@@ -2,9 +2,8 @@
 
     python -m aurl.pipeline.sphere VARIANT
 
-Features of many dimensions cannot be drawn without distortion. A variant is therefore trained again with three, end to
-end, on ``sphere.classes``, starting from the video backbone of its checkpoint. Fixed word vectors are replaced by their
-first three principal components.
+A variant is trained again with features of three dimensions, end to end, on ``sphere.classes``, starting from the video
+backbone of its checkpoint. Fixed word vectors are replaced by their first three principal components.
 """
 
 import argparse

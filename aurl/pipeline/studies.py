@@ -3,18 +3,15 @@
     python -m aurl.pipeline.studies [STUDY ...]
 
 A study is the project with some parameters changed and with the variants and seeds under ``ablations`` in place of
-those under ``run``. With ``folds`` it runs once for each fold of the verbs, as STUDY-0, STUDY-1 and so on. Each run has
-a workspace in ``build/ablations`` and leaves tables in ``reports/studies/RUN``: ``runs.csv``, the metrics and cost of
-every training, and ``classes.csv``, the accuracy of every class in every training. If the study has a section
-``heads``, the stage of that name gives ``heads_runs.csv`` and ``heads_classes.csv``, the same for many more trainings
-on the fixed features of one backbone, and ``heads_sweeps.csv``, where one parameter of one variant has other values.
-`aurl.pipeline.combine` brings all folds of a study together in ``reports/studies/STUDY``. The workspaces share the
-caches, so no training is repeated. Stages run side by side, whatever study they belong to.
+those under ``run``; docs/pipeline.md describes ``folds`` and ``adds_to``. Each run has a workspace in
+``build/ablations`` and leaves tables in ``reports/studies/RUN``: ``runs.csv``, the metrics and cost of every training,
+and ``classes.csv``, the accuracy of every class in every training. If the study has a section ``heads``, the stage of
+that name gives ``heads_runs.csv`` and ``heads_classes.csv``, the same on the fixed features of one backbone, and
+``heads_sweeps.csv``, where one parameter of one variant has other values. `aurl.pipeline.combine` then brings all folds
+of a study together in ``reports/studies/STUDY``.
 
-With ``adds_to`` a study adds trainings to another one, such as more seeds of a few variants: it has a ``run`` of its
-own and all other parameters and the folds of that study. If it has a section ``heads``, it adds heads in the same way.
-
-``params.yaml``, ``dvc.lock`` and the other reports stay as they are. An interrupted run continues where it was.
+The workspaces share the caches, so no training is repeated. ``params.yaml``, ``dvc.lock`` and the other reports stay as
+they are. An interrupted run continues where it was.
 """
 
 import argparse
@@ -59,10 +56,10 @@ HEADS = {
 
 
 def run(*studies):
-    """Train, evaluate and compare every variant and seed under ``ablations``, as many at a time as there are cores for.
+    """Train, evaluate and compare every variant and seed of ``studies``, all by default, side by side.
 
-    ``studies`` are some of those in ``params.yaml``; all by default. Raises UserError with the sentence of the first
-    stage that failed, and for a mistake in any study before the first one begins.
+    Raises UserError with the sentence of the first stage that failed, and for a mistake in any study before the first
+    one begins.
     """
     found = config.studies()
     for given in studies:
@@ -116,11 +113,10 @@ def _classes(workspace, params):
 
 
 def _runs(workspace, params):
-    """What every training of a study came to and what it cost.
+    """The metrics and cost of every training of a study.
 
     Columns: ``set``, a test set or the training set, whose held-out videos count; ``variant``, ``seed``; `FIGURES` and
-    `WORDS`, those that the set has; ``seconds`` of training; and ``synthetic``, L_US in the last epoch as a share of
-    that of guessing, ln U, for losses that have this term.
+    `WORDS`; ``seconds`` of training; and ``synthetic``, L_US in the last epoch as a share of that of guessing, ln U.
     """
     rows, seen = [], paths.merged(params.data.train)
     for variant, seed in product(params.run.variants, params.run.seeds):

@@ -3,9 +3,9 @@
     python -m aurl.project.cache list
     python -m aurl.project.cache clear [KIND ...]
 
-A key (`key_of`) is a digest of all inputs of a result: data, parameters, versions of packages, and the package's own
-code (`code_digest`). A note next to each file has its key and the digest of its content (`filling`). Files that are
-damaged or have other inputs are made again (`holds`). Deleting the cache costs time and changes no result.
+A key (`key_of`) is a digest of all inputs of a result: data, parameters, versions of packages, and code
+(`code_digest`). A note next to each file has its key and the digest of its content. Files that are damaged or have
+other inputs are made again. Deleting the cache costs time and changes no result.
 """
 
 import argparse
@@ -31,7 +31,7 @@ NO_NUMBERS = (PACKAGE, f"{PACKAGE}.project.", f"{PACKAGE}.training.curves")  # c
 
 
 def key_of(**inputs):
-    """A digest of all inputs of a result, which are JSON values; the same on every machine.
+    """A digest of all inputs of a result, which are JSON values.
 
     >>> key_of(size=64, paths=["a"]) == key_of(paths=["a"], size=64) != key_of(size=48, paths=["a"])
     True

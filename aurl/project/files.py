@@ -12,10 +12,7 @@ from aurl import UserError
 
 
 def write_bytes(path, data):
-    """Write ``data`` to ``path``, creating its folders; if this fails or is killed, an earlier file stays.
-
-    Raises UserError if it cannot be written (no space, no permission).
-    """
+    """Write ``data`` to ``path`` by `replacing`. Raises UserError if it cannot be written (no space, no permission)."""
     try:
         with replacing(path) as part:
             part.write_bytes(data)
@@ -66,8 +63,8 @@ def locked(folder, busy=None):
 def to_csv(table, **options):
     """A data frame as the text of a CSV file that is safe in spreadsheets; ``options`` are for `pandas`.
 
-    Spreadsheets compute texts that begin like a formula, such as the class name "=1+1". With semicolons or tabs between
-    cells, they also compute text after these. An apostrophe in front prevents this. Tables for programs need none.
+    Spreadsheets compute texts that begin like a formula, such as the class name "=1+1", also after a semicolon or tab.
+    An apostrophe in front prevents this.
     """
     texts = table.select_dtypes(exclude=["number", "bool"]).columns
     formula = r"(^|[;\t\r\n])(?=[=+\-@＝＋－＠\t\r\n])"
@@ -76,10 +73,7 @@ def to_csv(table, **options):
 
 
 def npz(arrays):
-    """The bytes of a ``.npz`` file of named ``arrays``, the same on every computer.
-
-    The bytes of `numpy.savez` depend on the release of Python.
-    """
+    """The bytes of a ``.npz`` file of named ``arrays``; those of `numpy.savez` depend on the release of Python."""
     import numpy as np  # most users of this module write no arrays
 
     buffer = io.BytesIO()

@@ -23,10 +23,7 @@ def accelerators():
 
 
 def nodes():
-    """The number of machines where SLURM's ``srun`` has started this program, 1 without SLURM.
-
-    Raises UserError if a machine has more than one task.
-    """
+    """The machines of SLURM's step, 1 without SLURM. Raises UserError if a machine has more than one task."""
     count = int(os.environ.get("SLURM_STEP_NUM_NODES", 1))
     tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", count))
     if tasks != count:
@@ -38,11 +35,7 @@ def nodes():
 
 
 def rendezvous():
-    """``HOST:PORT`` where the machines of SLURM's step meet: the first machine, a port of this job. None without SLURM.
-
-    >>> first_host("gpu[07-09,12],login1")
-    'gpu07'
-    """
+    """``HOST:PORT`` where the machines of SLURM's step meet: the first one, a port of this job. None without SLURM."""
     if "SLURM_STEP_NODELIST" not in os.environ:
         return None
     job = int(os.environ.get("SLURM_JOB_ID", 0))
@@ -50,6 +43,6 @@ def rendezvous():
 
 
 def first_host(listed):
-    """The first machine in SLURM's short form of a list of machines."""
+    """The first machine in SLURM's short form of a list of machines, such as "gpu[07-09,12],login1"."""
     found = re.match(r"([^\[,]*)(?:\[(\d+)[^\]]*\]([^\[,]*))?", listed)
     return "".join(part or "" for part in found.groups())

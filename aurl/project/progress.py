@@ -23,8 +23,7 @@ def local_processes():
 def bar(iterable=None, **options):
     """`tqdm` on the terminal, also from within a notebook, whose outputs stay free of it.
 
-    It is plain text: states end with a carriage return, and the last one with a line feed, so that a parent process can
-    show the latest state of each child.
+    States end with a carriage return, and the last one with a line feed, for a parent process that shows them.
     """
     path = os.environ.get(ENVIRONMENT)
     own = open(path, "a", buffering=1) if path else None  # noqa: SIM115 - closed with the bar

@@ -4,8 +4,7 @@
     /data/clip-vit-base-patch32       a folder with a model of transformers: CLIP, X-CLIP, VideoMAE and others
     PACKAGE.MODULE:FUNCTION           a function of your own; FUNCTION(ARGUMENT) passes it a text
 
-CLIP and other image encoders see single frames: a clip's vector is the mean of its frames' unit vectors. All other
-networks see the entire clip. Models of transformers need ``pip install "aurl[encoders]"``.
+CLIP and other image encoders see single frames: a clip's vector is the mean of its frames' unit vectors.
 """
 
 import hashlib
@@ -48,14 +47,9 @@ class VideoEncoder(NamedTuple):
 
 
 def open_encoder(name: str, weights: str | None = None) -> VideoEncoder:
-    """The encoder ``name``, on the CPU.
+    """The encoder ``name``, on the CPU; ``weights`` is the file of a network of torchvision, None for others.
 
-    Args:
-        name: a network of torchvision, a folder of transformers, or ``MODULE:FUNCTION``, as the module describes.
-        weights: the file of weights of a network of torchvision; None for others.
-
-    Raises:
-        UserError: for an unknown name, and for weights that are missing or of another network.
+    Raises UserError for an unknown name, and for weights that are missing or of another network.
     """
     if weights is not None and name not in NETWORKS:
         raise UserError(f"--weights belongs to a network of torchvision, and {name} is none: leave it out.")

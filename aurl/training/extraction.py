@@ -39,20 +39,18 @@ class SpreadClips(Clips):
 def extract(rows, name, weights, path, settings, pretraining, desc):
     """Encode the videos of ``rows`` into the file ``path``, unless it is up to date. Returns whether it was written.
 
+    Raises UserError as `open_encoder` does, for a video that cannot be read, for a vector that is not finite, and for
+    an accelerator with too little memory.
+
     Args:
         rows: the table of `aurl.data.prepare.usable_videos`.
-        name: an encoder for `aurl.training.encoders.open_encoder`.
-        weights: its file of weights, or None.
+        name: with ``weights``, the arguments of `aurl.training.encoders.open_encoder`.
         path: the ``.npz`` file, with features (N, F), or (N, S, F) of several segments.
         settings: a dict: ``segments`` (S), ``batch`` (clips at a time), ``dtype`` ("float16" or "float32"),
             ``processes``, ``compute`` (the section of ``params.yaml``), and ``frames``, ``stride``, ``size`` and
             ``crop`` of a clip; None means the encoder's own value.
         pretraining: names of data sets.
         desc: the name of the progress bar and of the run in messages.
-
-    Raises:
-        UserError: as `open_encoder` does, for a video that cannot be read, for a vector that is not finite, and for an
-            accelerator with too little memory.
     """
     encoder = open_encoder(name, weights)
     clip, spread = _clip(encoder, settings)

@@ -34,20 +34,12 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 
 def load(source):
-    """Load a trained model.
+    """A trained `aurl.models.AURL` in eval mode on the best device; ``about`` is the content of its ``model.json``.
 
-    Args:
-        source: a folder of a training or of `save_pretrained`; one of the authors' released checkpoints; a hub id
-            ``OWNER/NAME`` or ``OWNER/NAME@REVISION``; or the address of a folder, ``https://...#sha256=DIGEST`` with
-            the digest of its ``model.json``.
-
-    Returns:
-        An `aurl.models.AURL` in eval mode on the best device. Its attribute ``about`` is the content of
-        ``model.json``: classes, clip, word_dim and others.
-
-    Raises:
-        UserError: for a source that is missing or cannot be downloaded, and for files that are cut, changed or of
-            another kind. No code in them is executed.
+    ``source`` is a folder of a training or of `save_pretrained`; one of the authors' released checkpoints; a hub id
+    ``OWNER/NAME`` or ``OWNER/NAME@REVISION``; or the address of a folder, ``https://...#sha256=DIGEST`` with the digest
+    of its ``model.json``. Raises UserError for a source that is missing or cannot be downloaded, and for files that are
+    cut, changed or of another kind. No code in them is executed.
     """
     if os.path.isfile(source):
         model = released.load_released(source).to(devices.best_device())
@@ -59,19 +51,15 @@ def load(source):
 
 
 def save_pretrained(model, folder, metrics=None):
-    """Write a trained model as it travels: weights, one JSON file, and a card with its metrics.
+    """Write a trained model as it travels; returns the SHA-256 of ``model.json``, which a plain address needs.
+
+    Raises UserError for a folder without a model, metrics that cannot be read, and files that cannot be written.
 
     Args:
         model: the folder of a training, such as ``runs/aurl-0``.
-        folder: receives ``model.safetensors``, ``model.json`` and ``README.md``.
+        folder: receives ``model.safetensors``, ``model.json`` and ``README.md``, a card with the metrics.
         metrics: the JSON file of chapter 4 for this model. By default the file in ``reports/metrics`` with the folder's
             name, if any.
-
-    Returns:
-        The SHA-256 of ``model.json``, in hexadecimal, which a plain address needs.
-
-    Raises:
-        UserError: for a folder without a model, metrics that cannot be read, and files that cannot be written.
     """
     files = _files(model, metrics)
     for name, data in files.items():
@@ -80,18 +68,16 @@ def save_pretrained(model, folder, metrics=None):
 
 
 def push_to_hub(model, hub_id, metrics=None, private=False):
-    """Publish a trained model on the Hugging Face hub, where `load` finds it by ``hub_id``.
+    """Publish a trained model on the Hugging Face hub, where `load` finds it; returns the address of the commit.
 
-    ``hf auth login`` or the variable ``HF_TOKEN`` gives the account.
+    ``hf auth login`` or the variable ``HF_TOKEN`` gives the account. Raises UserError as `save_pretrained` does, and
+    for a hub that refuses.
 
     Args:
         model: the folder of a training, such as ``runs/aurl-0``.
         hub_id: ``OWNER/NAME``; the repository is made if there is none.
         metrics: as in `save_pretrained`.
         private: whether a new repository is private.
-
-    Returns:
-        The address of the commit. Raises UserError as `save_pretrained` does, and for a hub that refuses.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 

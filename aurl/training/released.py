@@ -31,13 +31,10 @@ _UNUSED = re.compile(r"(backbone\.)?regressor\.|classifier_txts\.")  # no featur
 
 
 def load_released(path):
-    """Load the authors' checkpoint as an `aurl.models.AURL` in eval mode.
+    """Load the authors' checkpoint, or another one of their training script, as an `aurl.models.AURL` in eval mode.
 
-    ``path`` is ``AURL662_checkpoint.pth.tar``, ``AURL700_checkpoint.pth.tar``, or a ``checkpoint.pth.tar`` or
-    ``last_checkpoint.pth.tar`` of their training script. Sizes follow from the weights, so other files of that layout
-    load, too. No code in the file is executed: besides tensors and plain values it may contain only an
-    ``argparse.Namespace`` and NumPy float scalars. Raises UserError for a file that is missing or of another layout,
-    and for weights that are not finite or saved with two values.
+    Sizes follow from the weights. No code in the file is executed. Raises UserError for a file that is missing or of
+    another layout, and for weights that are not finite or saved with two values.
     """
     try:
         with torch.serialization.safe_globals(_SAVED_BESIDE):

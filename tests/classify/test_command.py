@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,16 +51,9 @@ def test_a_table_for_every_video(here, capsys):
     output, errors = capsys.readouterr()
     blocks = output.strip().split("\n\n")
     assert [block.splitlines()[0] for block in blocks] == ["videos/a.mp4", "videos/b.mp4"]
-    assert all(len(block.splitlines()) == 4 for block in blocks) and "█" not in output and "\x1b" not in output
+    assert all(len(block.splitlines()) == 4 for block in blocks) and "\x1b" not in output
     assert blocks[0].splitlines()[1].split() == ["class", "score", "margin"]
     assert 'aurl: jugling: no vector, "juggling" used instead\n' in errors and "classifying" in errors
-
-
-def test_bars_only_on_a_terminal(here, capsys, monkeypatch):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setenv("COLUMNS", "120")
-    assert command("videos/a.mp4", "--classes", "dog,juggling") == 0
-    assert "█" * 24 in capsys.readouterr().out
 
 
 def test_csv_and_json_have_the_same_columns(here, capsys):

@@ -111,8 +111,3 @@ def test_the_legend_of_sweeps_covers_no_label(count):
     legend = figure.legends[0].get_window_extent()
     labels = [axis.label for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) if axis.label.get_text()]
     assert len(labels) > count and not any(legend.overlaps(label.get_window_extent()) for label in labels)
-
-
-def test_no_sweeps_are_said():
-    figure = ablations.parameter_sweeps(pd.DataFrame(columns=["parameter", "value", "chosen", "top1"]), 0.1, "set")
-    assert figure.axes[0].texts[0].get_text() == "heads.sweeps names nothing to sweep."

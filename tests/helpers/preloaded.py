@@ -33,7 +33,7 @@ from joblib.externals.loky.backend import fork_exec as workers
 
 PACKAGES = """
     av dulwich.repo dvc.cli dvc.commands.experiments.run dvc.commands.repro dvc.repo
-    dvc.repo.experiments.queue.workspace dvc.repo.reproduce dvc.stage.run dvclive fasttext git h5py
+    dvc.repo.experiments.queue.workspace dvc.repo.reproduce dvc.stage.run fasttext git h5py
     ipykernel.ipkernel ipykernel.kernelapp ipykernel.zmqshell ipywidgets joblib lemminflect
     matplotlib.backends.backend_agg matplotlib.tri mpl_toolkits.mplot3d nbformat networkx pandas papermill.engines
     papermill.execute papermill.iorw PIL.PngImagePlugin pydantic.main pydantic.root_model pydantic.types ruamel.yaml

@@ -265,4 +265,4 @@ def test_the_command_says_what_is_wrong(here, monkeypatch, capsys):
     assert "params.paper.yaml cannot be read" in command(monkeypatch, "x.tar", "--params", "params.paper.yaml")
     for count in ("0", "-1", "many"):
         assert command(monkeypatch, "x.tar", f"--clips={count}") == 2
-        assert f"{count} is no number of clips: give 1 or more" in capsys.readouterr().err
+        assert f"{count} is no such number: give 1 or more" in capsys.readouterr().err

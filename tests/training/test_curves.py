@@ -1,11 +1,6 @@
 """Curves are there while a training runs, go on where it goes on, and never stop it."""
 
-import inspect
-import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,17 +35,13 @@ def train(place, first=0, last=BATCHES[-1]):
 
 
 def written(place):
-    """path -> bytes of all of DVCLive's files."""
+    """path -> bytes of all curves."""
     paths = (path for path in place.parent.rglob("*") if path.is_file())
     return {path.relative_to(place.parent).as_posix(): path.read_bytes() for path in paths}
 
 
 def curve(place, name):
     return place.parent / "plots" / place.name / "metrics" / f"{name}.tsv"
-
-
-def values(place):
-    return json.loads((place.parent / "metrics" / f"{place.name}.json").read_text())
 
 
 # --- what is written -------------------------------------------------------------------------------
@@ -64,11 +55,8 @@ def test_every_point_is_in_a_file_at_once(place):
     assert curve(place, "train/total").read_text() == "step\ttotal\n10\t2.5\n20\t0.1\n"
     assert curve(place, "train/clips_per_second").read_text().splitlines()[1] == "10\t333333.3333333333"
     assert curve(place, "val/top1").read_text() == "step\ttop1\n20\t0.75\n"
-    latest = {"train": {"total": 0.1, "clips_per_second": 1e6 / 3}, "val": {"top1": 0.75}, "step": 20}
-    assert values(place) == latest
-    assert set(written(place)) == {"metrics/aurl-0.json"} | {
-        f"plots/aurl-0/metrics/{name}.tsv" for name in ("train/total", "train/clips_per_second", "val/top1")
-    }
+    names = ("train/total", "train/clips_per_second", "val/top1")
+    assert set(written(place)) == {f"plots/aurl-0/metrics/{name}.tsv" for name in names}
 
 
 def test_nothing_is_written_without_a_place_or_after_the_end(place, tmp_path, monkeypatch):
@@ -120,7 +108,6 @@ def test_a_resumed_training_has_the_curves_of_an_undisturbed_one(place, tmp_path
     for path in place.parent.rglob("*.tsv"):
         path.write_bytes(path.read_bytes() + b"130\t0.0")
     train(place, first=kept)
-    assert values(place) == values(whole)
     points = {name: data for name, data in written(whole).items() if name.endswith(".tsv")}
     assert {name: data for name, data in written(place).items() if name.endswith(".tsv")} == points
     assert len(points) == 3
@@ -144,17 +131,6 @@ def test_a_crash_at_the_first_point_leaves_no_file(place, left):
     curve(place, "train/total").write_bytes(left)
     train(place, first=10, last=20)
     assert curve(place, "train/total").read_text() == f"step\ttotal\n20\t{math.exp(-20 / 50)}\n"
-
-
-def test_latest_values_are_those_of_the_step_that_the_training_goes_on_from(place):
-    train(place)
-    (place.parent / "metrics" / "aurl-0.json").write_text('{"train": {"to')  # as a kill may leave it
-    with Watch(place, step=90):
-        assert values(place) == {
-            "train": {"total": math.exp(-90 / 50), "lr": 1 / 90},
-            "val": {"top1": 0.08},
-            "step": 90,
-        }
 
 
 # --- it never stops a training ---------------------------------------------------------------------
@@ -183,11 +159,10 @@ def test_a_file_that_cannot_be_written_any_more(place, capsys):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-@pytest.mark.parametrize("full", ["train/total.tsv", "aurl-0.json"])
-def test_a_full_disk(place, capsys, full):
+def test_a_full_disk(place, capsys):
     with Watch(place) as watch:
         watch.log(10, {"train/total": 1.0})
-        (path,) = place.parent.rglob(full)
+        (path,) = place.parent.rglob("total.tsv")
         path.unlink()
         path.symlink_to("/dev/full")
         for step in (20, 30):
@@ -209,33 +184,7 @@ def test_what_no_one_thought_of(place, capsys):
     assert is_told_once(capsys.readouterr().err, place)
 
 
-# --- it is alone -----------------------------------------------------------------------------------
-
-
-def test_nothing_is_said_and_git_dvc_and_the_network_are_left_alone(tmp_path):
-    """In a process of its own, where all that is left open would be reported at the end."""
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    code = f"""
-import math, socket, sys
-socket.socket.connect = lambda *_: sys.exit("the network is asked")
-sys.path.insert(0, {str(ROOT)!r})
-from pathlib import Path
-from aurl.training.curves import Watch
-BATCHES, EPOCH = {BATCHES}, {EPOCH}
-{inspect.getsource(train)}
-train(Path("live/aurl-0"))
-train(Path("live/aurl-0"), first=50)
-"""
-    stage = {"DVC_STAGE": "03_train@aurl-0", "DVC_ROOT": str(tmp_path), "DVC_STUDIO_TOKEN": "x", "DVCLIVE_RESUME": "1"}
-    stage |= {"DVC_EXP_NAME": "lucid-lynx", "DVC_EXP_BASELINE_REV": "0" * 40}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | stage, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".git", "live"]
-    assert sorted(path.name for path in (tmp_path / "live").iterdir()) == ["metrics", "plots"]
-    status = subprocess.run(["git", "status", "--short"], cwd=tmp_path, capture_output=True, text=True).stdout
-    assert status == "?? live/\n"
+# --- DVC ---------------------------------------------------------------------------------------------
 
 
 def test_dvc_draws_what_is_written(tmp_path, monkeypatch):
@@ -263,20 +212,3 @@ def test_dvc_draws_what_is_written(tmp_path, monkeypatch):
         curves = shown()
     assert curves["build/live/plots/aurl-0/metrics/train/total.tsv"] == [{"step": "10", "total": "0.5"}]
     assert len(curves) == 2
-
-
-# --- packages that are missing ---------------------------------------------------------------------
-
-
-def hide(monkeypatch, package):
-    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
-        monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setitem(sys.modules, package, None)
-
-
-def test_dvclive_is_missing(place, monkeypatch, capsys):
-    hide(monkeypatch, "dvclive")
-    train(place)
-    assert not place.parent.exists()
-    told = "aurl: DVCLive is missing, so `dvc plots show` has no curves: install it with `pip install dvclive`.\n"
-    assert capsys.readouterr() == ("", told)

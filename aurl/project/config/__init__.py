@@ -7,7 +7,7 @@ that the file's paths and classes exist.
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pydantic
 
@@ -26,10 +26,7 @@ class Params(Sections):
     seed: int = 0
 
     def replace(self, **changes: Mapping[str, Any]) -> "Params":
-        """These parameters with some values changed, by section, and checked: ``params.replace(train={"lr": 0.1})``.
-
-        Raises UserError for an unknown key and for a value out of range.
-        """
+        """These parameters with some values changed and checked: ``params.replace(train={"lr": 0.1})``."""
         new = {}
         for name, values in changes.items():
             section = getattr(self, name)
@@ -38,16 +35,6 @@ class Params(Sections):
             except pydantic.ValidationError as error:
                 raise UserError(sentence(error, Sections, "the parameters", (name,))) from None
         return self.model_copy(update=new)
-
-    if not TYPE_CHECKING:  # a type checker then still finds a misspelled section
-
-        def __getattr__(self, name):
-            if name in Sections.model_fields:
-                raise AttributeError(
-                    f"the section {name} was not loaded: name it in the `sections` of aurl.project.config.load, and in "
-                    "the stage's `params` in dvc.yaml."
-                )
-            return super().__getattr__(name)
 
 
 VARIED = ("clip", "model", "loss", "generator", "train", "compute", "evaluate")  # sections that a variant may change
@@ -61,15 +48,9 @@ def load(
 ) -> Params:
     """The checked parameters of one variant, or of the base.
 
-    Args:
-        path: the parameter file.
-        variant: a key of its ``variants``, which overrides the base sections.
-        seed: the attribute ``seed`` of the result.
-        sections: the names of sections to return, so that a pipeline stage cannot depend on a parameter that it does
-            not declare; all if ``None``.
-
-    Raises:
-        UserError: for a file that cannot be read, unknown keys, values out of range, and an unknown variant or section.
+    ``sections`` names those to return, all if ``None``, so that a pipeline stage cannot depend on a parameter that it
+    does not declare. Raises UserError for a file that cannot be read, unknown keys, values out of range, and an unknown
+    variant.
     """
     raw = read(path)
     checked = _check(raw, path)
@@ -88,9 +69,6 @@ def load(
                 )
         checked = _check(overlay(raw, checked.variants[variant], where), where)
     wanted = Sections.model_fields if sections is None else sections
-    for name in wanted:
-        if name not in Sections.model_fields:
-            raise UserError(f"{path}: there is no section {name!r}{nearest(name, Sections.model_fields)}")
     return Params.model_construct(**{name: getattr(checked, name) for name in wanted}, variant=variant, seed=seed)
 
 
@@ -154,10 +132,7 @@ def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
 
 
 def enter_project():
-    """Make the project's root, the nearest folder upward with a ``params.yaml``, the working directory.
-
-    A notebook then has the same paths in JupyterLab, which starts in the notebook's folder, as in the pipeline.
-    """
+    """Make the nearest folder upward with a ``params.yaml`` the working directory; JupyterLab starts elsewhere."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file():

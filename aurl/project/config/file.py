@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from aurl import UserError
-from aurl.project.config.sentences import nearest, shown
+from aurl.project.config.sentences import nearest
 
 LOCAL = "params.local.yaml"  # in the folder of params.yaml; not in git
 LOCAL_KEYS = ("root", "annotations")  # keys of a data set that LOCAL may change
@@ -48,7 +48,7 @@ def _localized(raw, path):
     if here and (len(here) > 1 or not isinstance(sets, dict)):
         raise UserError(f"{path} may change data.datasets and nothing else: write other values into params.yaml.")
     for name, changed in (sets or {}).items():
-        where = f"{path}: data.datasets.{shown(name)}"
+        where = f"{path}: data.datasets.{name}"
         if not isinstance(known, dict) or not isinstance(known.get(name), dict):
             raise UserError(f"{where} is not a set of params.yaml{nearest(name, known or ())}")
         if not isinstance(changed, dict) or set(changed) - {*LOCAL_KEYS}:
@@ -91,7 +91,7 @@ def overlay(base, over, where, inner=False):
         raise UserError(f"{where} must be parameters to change, as `section: {{name: value}}`, not {over!r}.")
     for key in over:
         if key not in base:
-            raise UserError(f"{where}.{shown(key)} is not a parameter{nearest(key, base)}")
+            raise UserError(f"{where}.{key} is not a parameter{nearest(key, base)}")
     return {
         key: overlay(value, over[key], f"{where}.{key}", inner=True)
         if key in over and isinstance(value, dict) and key not in OWN_KEYS and not (inner and over[key] is None)

@@ -12,8 +12,7 @@ SECTIONS = ["run", "data", "clip", "text", "compute", "model", "loss", "generato
 def trainable(path: str | Path = "params.yaml") -> list[config.Params]:
     """The parameters of each variant under ``heads.variants``, with features in place of a backbone.
 
-    Variants must have the clips and the backbone of ``heads.backbone``. Others are left out if ``heads.variants`` is
-    null, and raise UserError if it names them.
+    Null stands for all with the clips and the backbone of ``heads.backbone``; naming another one raises UserError.
     """
     heads = config.load(path, sections=["heads"]).heads
     own = config.load(path, heads.backbone, sections=SECTIONS)

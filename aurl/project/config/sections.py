@@ -38,22 +38,6 @@ def _name(kind, pattern, rule):
     return BeforeValidator(check)
 
 
-def distinct_files(keyed):
-    """Refuse keys that differ in case only: they become names of files."""
-    known = {}
-    for key in keyed:
-        other = known.setdefault(key.casefold(), key)
-        if other != key:
-            raise refusal(f"has the keys {other} and {key}, which are the same file on some systems: rename one.")
-    return keyed
-
-
-def _one_line(path):
-    if not all(letter.isprintable() for letter in path):
-        raise refusal(f"is {path!r}, which holds a character that no path here can have: remove it.")
-    return path
-
-
 Value = TypeVar("Value")
 Distinct = Annotated[list[Value], Field(min_length=1), AfterValidator(unique)]
 LARGEST = 10**9  # larger counts would overflow somewhere
@@ -65,7 +49,7 @@ Rate = Annotated[float, Field(ge=0.1, le=1000)]  # frames per second
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # strict, because it is part of file names
-Place = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]  # a path
+Place = Annotated[str, Field(min_length=1)]  # a path
 Term = Literal["semantic", "visual", "synthetic", "alignment", "regression", "ranking", "center", "relation"]
 Backbone = Literal[
     "r2plus1d", "r3d_18", "mc3_18", "r2plus1d_18", "s3d", "mvit_v1_b", "mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b",
@@ -129,7 +113,7 @@ class StudyChanges(Section):
 class Ablations(Section):
     variants: Names | None
     seeds: Seeds
-    studies: Annotated[dict[Study, StudyChanges], AfterValidator(distinct_files)]
+    studies: dict[Study, StudyChanges]
 
     @pydantic.model_validator(mode="after")
     def _others_can_be_added_to(self):
@@ -179,7 +163,7 @@ class Dataset(Section):
 class Data(Section):
     train: Names
     test: Names
-    datasets: Annotated[dict[SetName, Dataset], AfterValidator(distinct_files)]
+    datasets: dict[SetName, Dataset]
 
 
 class Proxies(Section):
@@ -396,7 +380,7 @@ class Sections(Section):
     evaluate: Evaluate
     sphere: Sphere
     heads: Heads
-    variants: Annotated[dict[Variant, dict[str, Any]], AfterValidator(distinct_files)]
+    variants: dict[Variant, dict[str, Any]]
 
     def shares_backbone(self, other: "Sections") -> bool:
         """Whether both have the same backbone and clips, so that either can use the other's trained backbone."""
@@ -407,7 +391,7 @@ class Sections(Section):
     def _named_things_exist(self):
         datasets, variants = self.data.datasets, self.variants
         for name in datasets:
-            if name.casefold() in BUILT_IN:
+            if name in BUILT_IN:
                 raise refusal(f"data.datasets.{name} has the name of a set of the built-in benchmark: give it another.")
         for key, wanted, known, place in (
             ("data.train", self.data.train, [*BUILT_IN, *datasets], "data.datasets"),

@@ -9,16 +9,13 @@ from pydantic_core import PydanticCustomError
 
 
 def sentence(error, top, where, section=()):
-    """A sentence on one of pydantic's problems in the model ``top``, preferably a misspelled key.
-
-    A misspelled key is missing, too, and its correction solves both problems.
-    """
+    """A sentence on one of pydantic's problems in the model ``top``, preferably a misspelled key, also missing."""
     problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = (*section, *problem["loc"])
-    name, said = ".".join(map(shown, place)), problem["msg"][0].lower() + problem["msg"][1:]
+    name, said = ".".join(map(str, place)), problem["msg"][0].lower() + problem["msg"][1:]
     if place and place[-1] == "[key]":
         why = said if problem["type"] == "refused" else "is no text: put it between quotes."
-        return f"{where}: {'.'.join(map(shown, place[:-2]))} has the key {problem['input']!r}, which {why}"
+        return f"{where}: {'.'.join(map(str, place[:-2]))} has the key {problem['input']!r}, which {why}"
     if problem["type"] == "refused":
         return f"{where}: {name} {said}" if name else f"{where}: {said}"
     if problem["type"] == "extra_forbidden":
@@ -32,11 +29,6 @@ def sentence(error, top, where, section=()):
 def refusal(text):
     """The end of a sentence that begins with the parameter's name."""
     return PydanticCustomError("refused", "{text}", {"text": text})
-
-
-def shown(key):
-    """A key of the file for a sentence, on one line."""
-    return str(key) if str(key).isprintable() else repr(key)
 
 
 def nearest(key, known):
