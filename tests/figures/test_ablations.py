@@ -81,14 +81,6 @@ def test_every_panel_shows_its_own_chance():
         assert chance.y0 >= ax.bbox.y1 and not chance.overlaps(Text.get_window_extent(ax.title))
 
 
-@pytest.mark.parametrize("top", [0.014, 0.14, 0.9])
-def test_numbers_on_the_axis_of_accuracies_do_not_touch(top):
-    row = {"set": ["s"], "variant": "aurl", "top1": top, "top1_low": top, "top1_high": top, "chance": 0.01}
-    figure = ablations.variant_accuracies(pd.DataFrame(row), pd.DataFrame(row))
-    texts, extents = tick_labels(figure.axes[0].xaxis)
-    assert len(texts) > 2 and disjoint(extents)
-
-
 def test_sweeps_join_means_and_mark_the_value_that_the_variant_has():
     scale = [("loss.scale", value, value == 10, top1) for value in (5, 10) for top1 in (0.1 * value, 0.02 * value)]
     share = [("text.share", 0.5, False, 0.2)]
@@ -101,18 +93,3 @@ def test_sweeps_join_means_and_mark_the_value_that_the_variant_has():
     np.testing.assert_allclose(first.lines[1].get_xydata(), [[1, 0.6]])
     assert len(first.collections[0].get_offsets()) == 4 and len(second.lines) == 2  # means and chance, no square
     assert figure.get_suptitle() == "set, fold 0, 1 to 2 seeds per value"
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_the_legend_of_sweeps_covers_no_label(count):
-    rows = [(f"loss.parameter_{i}", value, value == 1, 0.1 * value) for i in range(count) for value in (1, 2)]
-    figure = ablations.parameter_sweeps(pd.DataFrame(rows, columns=["parameter", "value", "chosen", "top1"]), 0.1, "s")
-    figure.canvas.draw()
-    legend = figure.legends[0].get_window_extent()
-    labels = [axis.label for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) if axis.label.get_text()]
-    assert len(labels) > count and not any(legend.overlaps(label.get_window_extent()) for label in labels)
-
-
-def test_no_sweeps_are_said():
-    figure = ablations.parameter_sweeps(pd.DataFrame(columns=["parameter", "value", "chosen", "top1"]), 0.1, "set")
-    assert figure.axes[0].texts[0].get_text() == "heads.sweeps names nothing to sweep."
