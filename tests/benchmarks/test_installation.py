@@ -24,10 +24,3 @@ def test_download_counts_what_pip_takes_here(benchmark):
     python, platform = f"cp3{sys.version_info.minor}", sysconfig.get_platform().replace("-", "_").replace(".", "_")
     own = f"{python}-{python}-{platform}"
     assert benchmark("installation").download(LOCK.format(own=own)) == 210
-
-
-def test_size_counts_files_and_not_what_links_lead_to(benchmark, tmp_path):
-    (tmp_path / "a/b").mkdir(parents=True)
-    (tmp_path / "a/b/file").write_bytes(b"x" * 100)
-    (tmp_path / "a/link").symlink_to(tmp_path / "a/b")
-    assert 100 <= benchmark("installation").size(tmp_path / "a") < 400

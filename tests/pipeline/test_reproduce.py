@@ -1,6 +1,5 @@
 """Stages side by side: each once, trainings before their users; a failure is one sentence. test_pipeline runs it."""
 
-import io
 import os
 import runpy
 import signal
@@ -167,16 +166,6 @@ def test_after_a_failure_no_other_stage_is_begun(calls, capfd):
 def test_one_at_a_time_on_an_accelerator(calls, monkeypatch):
     monkeypatch.setattr(devices, "best_device", lambda: torch.device("cuda"))
     assert reproduce.at_once(parameters(threads=1)) == 1
-
-
-def test_pieces_are_lines_and_states_of_progress_bars():
-    class Slow(io.BytesIO):
-        def read1(self, *_):
-            return super().read(3)
-
-    text = "one\rtwo\r\n\nthrée: 50%|█\rend"
-    found = list(reproduce._pieces(Slow(text.encode())))
-    assert found == [("one", False), ("two", False), ("thrée: 50%|█", False), ("end", True)]
 
 
 PROJECT = """

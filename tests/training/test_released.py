@@ -56,23 +56,6 @@ def test_released_layout_loads(released, tmp_path, save, saved):
         assert not torch.allclose(*expected[0], atol=1e-2)  # the videos differ, so the backbone was compared
 
 
-def test_every_weight_is_saved_twice_there(released):
-    names = list(released.state_dict())
-    assert sum(name.startswith("encode") for name in names) == len(released.backbone.state_dict()) + sum(
-        len(part.state_dict()) for part in (released.projection, released.backbone_words, released.projection_words)
-    )
-    assert {"encode.0.model.0.0.weight", "encode.1.l1.0.weight", "encode_words.0.regressor.bias"} < set(names)
-    assert "encode_words.1.l3.1.running_var" in names
-
-
-def test_the_video_encoder_is_torchvisions(tmp_path):
-    theirs = network(width=64)
-    model = load_released(authors.save(tmp_path / "AURL662_checkpoint.pth.tar", theirs))
-    assert len(model.backbone.layer3) == 2 and model.backbone.stem[0].weight.shape[0] == 45
-    with torch.no_grad():
-        assert torch.equal(model.backbone(clips(2)), theirs.backbone.model(clips(2)).flatten(1))
-
-
 @pytest.mark.parametrize("classes, width", [(3, 8), (9, 4)])
 def test_released_layout_of_any_size_loads(tmp_path, classes, width):
     model = load_released(authors.save(tmp_path / "x.pth.tar", authors.Released(classes=classes, width=width)))
