@@ -2,13 +2,13 @@
 
 import os
 import pickle
-import resource
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import disk
 import joblib
 import numpy as np
 import pandas as pd
@@ -333,14 +333,9 @@ def test_batches_from_a_slow_disk_keep_their_order(manifest, monkeypatch):
 
 
 def test_a_full_disk_is_an_error_and_leaves_no_cache(decode):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # of 31,488 bytes: fails like a full disk
-    try:
-        expected = r"set-16-.*npy cannot be written .*: make 0\.0 GB of room, or lower compute\.cache_gb\.$"
-        with pytest.raises(UserError, match=expected):
-            decode()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    expected = r"set-16-.*npy cannot be written .*: make 0\.0 GB of room, or lower compute\.cache_gb\.$"
+    with disk.full_at(20_000), pytest.raises(UserError, match=expected):  # it takes 31,488 bytes
+        decode()
     assert not os.listdir(FRAMES)
     assert len(decode()) == 41
 

@@ -3,17 +3,12 @@
 import os
 
 import pytest
+from trees import touch
 
 from aurl import UserError
 from aurl.data import names
 from aurl.data.readers.classes import same_class
 from aurl.data.readers.listing import EXTENSIONS, Listing, counted
-
-
-def touch(root, *paths):
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
 
 
 def found(root, **options):
