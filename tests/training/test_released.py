@@ -9,6 +9,7 @@ import authors
 import numpy as np
 import pytest
 import torch
+from authors import clips, words
 from torch.nn.functional import normalize
 
 from aurl import UserError, losses
@@ -18,20 +19,9 @@ from aurl.training.released import load_released
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def clips(*batch, seed=0, contrast=5):
-    """Noise with another brightness in every clip, as random networks hardly tell plain noise apart."""
-    rng = torch.Generator().manual_seed(seed)
-    noise = torch.randn(*batch, 3, 4, 16, 16, generator=rng)
-    return noise + contrast * torch.randn(*batch, 1, 1, 1, 1, generator=rng)
-
-
-def words(count=5, seed=1):
-    return torch.randn(count, 7, generator=torch.Generator().manual_seed(seed))
-
-
 def network(**sizes):
     torch.manual_seed(0)
-    return authors.shake(authors.Released(**sizes), clips(6, 1, seed=5), words(6, seed=6)).eval()
+    return authors.shake(authors.Released(**sizes)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +104,7 @@ def test_five_steps_of_training_are_those_of_the_released_network(tmp_path, save
     "name, part",
     [
         ("encode.0.model.0.0.weight", "backbone.model.0.0.weight"),
-        ("encode.1.l2.1.running_mean", "projection.l2.1.running_mean"),
         ("encode_words.0.regressor.bias", "backbone_words.regressor.bias"),
-        ("encode_words.1.l3.0.weight", "projection_words.l3.0.weight"),
         ("encode.0.regressor.weight", "backbone.regressor.weight"),
     ],
 )
