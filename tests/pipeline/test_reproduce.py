@@ -17,7 +17,6 @@ from project import ROOT
 
 from aurl import UserError
 from aurl.pipeline import reproduce
-from aurl.project import paths
 from aurl.training import devices
 
 RUNS = [f"{variant}-{seed}" for seed in (0, 1) for variant in ("aurl", "e2e", "frozen")]
@@ -258,20 +257,6 @@ def test_an_interruption_stops_what_runs(project, sent):
     sleepers = subprocess.run(["pgrep", "-f", "python slow.py$"], capture_output=True, text=True).stdout.split()
     folders = [os.readlink(f"/proc/{pid}/cwd") for pid in sleepers]
     assert str(project) not in folders and not Path("ended").exists()
-
-
-def test_front_page_is_named_where_there_is_one(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for name in ("stale", "work_without_git"):
-        monkeypatch.setattr(reproduce, name, lambda folder: set())
-    monkeypatch.setattr(reproduce.config, "load_all", dict)
-    reproduce.main()
-    assert capsys.readouterr().out == "Everything is up to date.\n"
-    paths.SITE.mkdir(parents=True)
-    (paths.SITE / "index.html").touch()
-    reproduce.main()
-    said = "Everything is up to date.\nThe report is build/site/index.html: open it in a browser.\n"
-    assert capsys.readouterr().out == said
 
 
 COMMANDS = ["check", "code", "heads", "notebook", "reproduce", "sphere", "studies", "train"]
