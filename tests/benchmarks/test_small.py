@@ -84,9 +84,12 @@ def test_the_cost_of_losses_is_measured(benchmark, monkeypatch):
     assert list(table["classes"]) == [40, 80] and (table["ms"] > 0).all() and (table["mb"] >= 0).all()
     assert "| 80 | " in Path("reports/tables/cost.md").read_text()
     assert Path("reports/figures/cost.png").is_file()
+
+
+def test_the_exponent_of_a_cost_is_the_power_of_c(benchmark):
     classes = np.array([1_000, 3_000, 10_000, 30_000])
     rows = pd.DataFrame({"classes": classes, "ms": np.where(classes < 3_000, 7.0, 0.01 * classes**2.0)})
-    assert cost.exponent(rows, "ms") == pytest.approx(2)
+    assert benchmark("cost").exponent(rows, "ms") == pytest.approx(2)
 
 
 def test_download_counts_what_pip_takes_here(benchmark):
