@@ -46,13 +46,6 @@ def test_a_full_memory_ends_the_search(benchmark):
     assert [row["batch"] for row in found] == [4, 8]
 
 
-def test_it_wants_an_accelerator(benchmark, monkeypatch):
-    module = benchmark("accelerator")
-    monkeypatch.setattr("sys.argv", ["accelerator.py"])
-    with pytest.raises(SystemExit, match=r"^aurl: there is no accelerator here: add --tiny"):
-        module.main()
-
-
 def test_no_figure_of_an_accelerator_is_claimed():
     """Until someone ran the benchmark on one: then this test goes, and docs/paper-scale.md shows the table."""
     assert not (ROOT / "reports/tables/accelerator.csv").exists()

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pandas as pd
-import pytest
 from PIL import Image
 
 
@@ -59,9 +58,3 @@ def test_ratios_are_of_clips_per_second(benchmark):
     rows = pd.DataFrame({"video": "v", "way": ways, "ms_per_clip": [40.0, 80.0, 20.0, 10.0]})
     table = benchmark("decoding").compared(rows).set_index("way")
     assert table.loc["proxy", ["times_released", "times_opencv", "times_original"]].tolist() == [4, 8, 2]
-
-
-def test_missing_opencv_is_one_sentence(benchmark, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(SystemExit, match="pip install opencv-python-headless"):
-        benchmark("decoding").main()

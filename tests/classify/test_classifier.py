@@ -11,7 +11,7 @@ import trees
 
 import aurl.models
 from aurl import UserError, text
-from aurl.classify.classifier import Classifier, embed, find_videos, plain
+from aurl.classify.classifier import Classifier, embed, find_videos
 from aurl.data.video import read_clips
 from aurl.project import config
 from aurl.training import checkpoints
@@ -80,11 +80,6 @@ def test_learned_scores_rank_the_names(vectors, video, tmp_path):
     assert table["score"].to_numpy() == pytest.approx(scores.sort(descending=True).values.numpy(), abs=2e-4)
 
 
-def test_the_last_class_has_no_margin(model, vectors, video):
-    margins = Classifier(model, vectors).classify([video], NAMES).table["margin"]
-    assert margins.isna().tolist() == [False, False, True]
-
-
 def test_a_broken_video_is_named_and_the_others_are_classified(model, vectors, video):
     broken = video.with_name("b.mp4")
     broken.write_text("no video")
@@ -118,10 +113,6 @@ def test_a_word_without_a_vector(vectors, name, used, note):
     found, notes = embed([name, "fly"], known)
     assert notes == [note]
     np.testing.assert_array_equal(found, known.embed([used, "fly"]))
-
-
-def test_known_words_need_no_note(vectors):
-    assert embed(NAMES, text.WordVectors.load(vectors))[1] == []
 
 
 def test_a_capital_begins_a_word(vectors):
@@ -216,7 +207,3 @@ def test_a_model_that_does_not_say_which_clips_it_takes(vectors, tmp_path):
     checkpoints.save(tmp_path / "old", network.state_dict(), MODEL, ["one", "two"], 3)
     with pytest.raises(UserError, match="old does not say which clips its model takes: train it again"):
         Classifier(tmp_path / "old", vectors)
-
-
-def test_what_a_terminal_would_obey_is_escaped():
-    assert plain("walk\x1b[2J\n\u202edog\udcff é") == "walk\\x1b[2J\\n\\u202edog\\udcff é"

@@ -138,9 +138,3 @@ def test_options_that_are_refused(here, capsys):
         assert command("videos", "--classes", "dog", *wrong) == 2
     assert command("videos") == 2
     assert "--classes" in capsys.readouterr().err
-
-
-def test_help_names_every_option(capsys):
-    assert command("--help") == 0
-    shown = capsys.readouterr().out
-    assert all(name in shown for name in ("--classes", "--model", "--vectors", "--top", "--clips", "--csv", "--json"))

@@ -86,13 +86,6 @@ def test_a_sets_own_validation_split_is_used_and_its_test_split_is_not():
     assert {name.split("/")[1] for name in rows.loc[rows["split"] == "val", "id"]} == {"val"}
 
 
-def test_every_video_of_a_test_set_is_for_the_test():
-    parts, _ = prepare.datasets(
-        sets(["own"], ["other"], own=folders("own", jump=2, fly=2), other=folders("other", run=1, hop=2)), settings()
-    )
-    assert parts[1]["split"].tolist() == ["test"] * 3 and parts[1]["set"].unique().tolist() == ["other"]
-
-
 def test_unusable_videos_are_listed_even_when_they_stop_everything():
     data = sets(["own"], own=folders("own", jump=4, run=4))
     Path("own/jump/0.mp4").write_bytes(b"no video")
@@ -130,11 +123,6 @@ def test_every_file_is_used_or_listed():
     assert sorted(Path(path).name for path in listed["path"]) == names
     assert listed["reason"].str.len().gt(5).all() and (listed["set"] == "own").all()
     assert found.loc["own", ["videos", "left out", "other files"]].tolist() == [10, 7, "1 other file (1 .txt)"]
-
-
-def test_without_sets_on_disk_there_is_nothing_to_list():
-    parts, found = prepare.datasets(sets(["pairs-seen"]), settings())
-    assert parts == [] and found.empty and len(pd.read_csv(REJECTED)) == 0
 
 
 def test_a_class_with_one_video_cannot_be_trained_on():

@@ -49,11 +49,6 @@ def test_segments_follow_the_times_of_uneven_frames(tmp_path, in_process):
     assert again[["first", "frames"]].equals(found[["first", "frames"]])
 
 
-def test_short_videos_are_left_out(rows, tmp_path):
-    found = probing.probe_all(rows, tmp_path / "cache.jsonl", min_frames=11)
-    assert found["status"].tolist()[:3] == ["ok", "too short (10 frames)", "ok"]
-
-
 def test_a_file_is_probed_once_and_again_when_it_changes_or_could_not_be_read(rows, tmp_path, monkeypatch):
     probed = []
     monkeypatch.setattr(

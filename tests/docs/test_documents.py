@@ -113,7 +113,7 @@ def test_prose_on_results_has_no_number_of_its_own(page):
         "4",
         "45",
         "10",
-    }  # and names of data sets
+    }  # data sets, too
     assert {*re.findall(r"(?<![\w.-])\d[\d.,]*\d|(?<![\w.-])\d(?!\w)", text)} <= known
 
 

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from colored import compute
+from colored import MODEL, WORDS, compute, videos
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from aurl import UserError, metrics
+from aurl import UserError, metrics, models
 from aurl.evaluation import protocols
+from aurl.project import config
 from aurl.rivals import Relation
+from aurl.training.inference import to_input
 
 
 @pytest.fixture
@@ -66,30 +68,24 @@ def test_saved_features_load_unchanged(features, tmp_path):
     assert back.keys() == features.keys() and all((back[key] == features[key]).all() for key in back)
 
 
-def test_missing_features_are_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="evaluate the variant first"):
-        protocols.load(tmp_path / "none.npz")
-
-
 def foreign(features, path):
     """Write one file of another kind after the other to ``path``, and yield its name."""
     protocols.save(path, features)
     whole = path.read_bytes()
-    pieces = {f"cut at {size}": whole[:size] for size in (0, 1, 4, 30, 200, len(whole) // 2, len(whole) - 1)}
-    for name, content in (pieces | {"text": b"features\n", "damaged": whole[:400] + b"\xff" + whole[401:]}).items():
+    contents = {f"cut at {size}": whole[:size] for size in (0, 30, len(whole) // 2, len(whole) - 1)}
+    for name, content in (contents | {"text": b"features\n", "damaged": whole[:400] + b"\xff" + whole[401:]}).items():
         path.write_bytes(content)
         yield name
     np.savez(path, names=np.arange(3))
     yield "another npz"
     np.savez(path, **features, more=np.arange(3))
     yield "more than features"
-    np.save(path.with_suffix(".npy"), features["video"])
-    path.with_suffix(".npy").replace(path)
-    yield "an npy"
 
 
-def test_a_cut_or_foreign_features_file_is_one_sentence(features, tmp_path):
+def test_a_missing_cut_or_foreign_features_file_is_one_sentence(features, tmp_path):
     path = tmp_path / "set.npz"
+    with pytest.raises(UserError, match="evaluate the variant first"):
+        protocols.load(path)
     for name in foreign(features, path):
         with pytest.raises(UserError) as error:
             protocols.load(path)
@@ -97,62 +93,37 @@ def test_a_cut_or_foreign_features_file_is_one_sentence(features, tmp_path):
         assert "set.npz holds no features" in text and text.endswith("run `dvc repro`."), f"{name}: {text}"
 
 
-def test_features_are_the_models(tmp_path):
-    class Model(torch.nn.Module):
-        dim, relation = 4, None
-
-        def __init__(self):
-            super().__init__()
-            self.backbone = torch.nn.Linear(1, 1)
-
-        def encode_video(self, clips):
-            return clips.flatten(1)[:, :4]
-
-        def encode_class(self, word_vectors):
-            return 2 * word_vectors
-
-    class Clips:
-        clip, count = SimpleNamespace(frames=2, size=4), 1
-        encoded = 0
-
-        def facts(self):
-            return {}
-
-        def __len__(self):
-            return 4
-
-        def batches(self, size, order, compute):
-            self.encoded += 1
-            for places in order:
-                labels = torch.tensor([i if i < 3 else 7 for _, i in places])
-                yield (
-                    torch.zeros(len(places), 1, 2, 4, 4, 3, dtype=torch.uint8),
-                    labels,
-                    torch.zeros(len(places), 1) > 0,
-                )
-
+def test_features_are_the_models_and_are_kept(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    model, clips = models.build(config.Model(**MODEL), 4, 6).eval(), videos(4, 2)
     params = SimpleNamespace(evaluate=SimpleNamespace(batch=3, processes=1), compute=compute("float32"))
-    found = protocols.features(Model(), Clips(), np.ones((5, 4), np.float32), params)
-    assert found["video"].shape == (4, 4) and found["labels"].tolist() == [0, 1, 2, 7]
-    assert (found["classes"] == 2).all()
-
-    model, clips, kept = Model(), Clips(), tmp_path / "kept" / "set.npz"
-    words = np.ones((5, 4), np.float32)
-    first = protocols.features(model, clips, words, params, kept=kept)
-    again = protocols.features(model, clips, 2 * words, params, kept=kept)
-    assert clips.encoded == 1 and (again["video"] == first["video"]).all() and (again["classes"] == 4).all()
+    encode, encoded = protocols.encode, []
+    monkeypatch.setattr(protocols, "encode", lambda *given: encoded.append(1) or encode(*given))
+    found = protocols.features(model, clips, WORDS, params)
+    assert found["labels"].tolist() == clips.labels
     with torch.no_grad():
-        model.backbone.bias += 1  # other weights
-    protocols.features(model, clips, words, params, kept=kept)
-    assert clips.encoded == 2
+        np.testing.assert_allclose(found["classes"], model.encode_class(torch.from_numpy(WORDS)), atol=1e-6)
+        one = model.encode_video(to_input(clips[0][0])[None])
+    np.testing.assert_allclose(found["video"][:1], one, atol=1e-5)
+
+    encoded.clear()
+    kept = tmp_path / "kept" / "set.npz"
+    first = protocols.features(model, clips, WORDS, params, kept=kept)
+    again = protocols.features(model, clips, 1 - WORDS, params, kept=kept)
+    assert len(encoded) == 1 and (again["video"] == first["video"]).all()
+    assert not np.allclose(again["classes"], first["classes"])  # which are never kept
+    with torch.no_grad():
+        model.projection[0].bias += 1  # other weights
+    protocols.features(model, clips, WORDS, params, kept=kept)
+    assert len(encoded) == 2
     kept.write_bytes(kept.read_bytes()[:100])  # cut short
-    protocols.features(model, clips, words, params, kept=kept)
-    assert clips.encoded == 3 and protocols.load(kept)["labels"].tolist() == [0, 1, 2, 7]
+    protocols.features(model, clips, WORDS, params, kept=kept)
+    assert len(encoded) == 3 and protocols.load(kept)["labels"].tolist() == clips.labels
     whole = kept.read_bytes()
     protocols.save(kept, protocols.load(kept) | {"video": found["video"] + 1})  # those of another model, as large
     assert kept.stat().st_size == len(whole)
-    protocols.features(model, clips, words, params, kept=kept)
-    assert clips.encoded == 4 and kept.read_bytes() == whole
+    protocols.features(model, clips, WORDS, params, kept=kept)
+    assert len(encoded) == 4 and kept.read_bytes() == whole
 
 
 def test_report_has_both_distances_and_the_half_protocol(features):
@@ -236,14 +207,6 @@ def test_gamma_is_chosen_with_the_share_of_classes_that_are_unseen(features):
     }
     gamma, half = (metrics.choose_gamma(protocols.scores(seen), seen["labels"], share) for share in (2 / 6, 1 / 2))
     assert protocols.generalized(seen, unseen, {})["gzsl_gamma"] == pytest.approx(gamma, abs=1e-4) != half
-
-
-def test_every_class_weighs_the_same_in_the_mean(features):
-    few = features | {name: features[name][:33] for name in ("video", "labels")}
-    right = protocols.scores(few).argmax(axis=1) == few["labels"]
-    means = [right[few["labels"] == place].mean() for place in range(4)]
-    report = protocols.report(few, 100)
-    assert report["mean_per_class"] == pytest.approx(np.mean(means), abs=1e-4) != report["top1"]
 
 
 def test_no_test_class_chooses_gamma(features):

@@ -81,14 +81,6 @@ def test_every_panel_shows_its_own_chance():
         assert chance.y0 >= ax.bbox.y1 and not chance.overlaps(Text.get_window_extent(ax.title))
 
 
-@pytest.mark.parametrize("top", [0.014, 0.14, 0.9])
-def test_numbers_on_the_axis_of_accuracies_do_not_touch(top):
-    row = {"set": ["s"], "variant": "aurl", "top1": top, "top1_low": top, "top1_high": top, "chance": 0.01}
-    figure = ablations.variant_accuracies(pd.DataFrame(row), pd.DataFrame(row))
-    texts, extents = tick_labels(figure.axes[0].xaxis)
-    assert len(texts) > 2 and disjoint(extents)
-
-
 def test_sweeps_join_means_and_mark_the_value_that_the_variant_has():
     scale = [("loss.scale", value, value == 10, top1) for value in (5, 10) for top1 in (0.1 * value, 0.02 * value)]
     share = [("text.share", 0.5, False, 0.2)]

@@ -91,8 +91,22 @@ class Released(nn.Module):
         return [weight for part in used for weight in part.state_dict().values()]
 
 
-def shake(network, clips, word_vectors):
+def clips(*batch, seed=0, contrast=5):
+    """Noise with another brightness in every clip, as random networks hardly tell plain noise apart."""
+    rng = torch.Generator().manual_seed(seed)
+    noise = torch.randn(*batch, 3, 4, 16, 16, generator=rng)
+    return noise + contrast * torch.randn(*batch, 1, 1, 1, 1, generator=rng)
+
+
+def words(count=5, seed=1):
+    """Word vectors of ``count`` classes."""
+    return torch.randn(count, 7, generator=torch.Generator().manual_seed(seed))
+
+
+def shake(network, video=None, word_vectors=None):
     """A network as after some training: BatchNorm's weights differ, and its statistics are those of what has passed."""
+    video = clips(6, 1, seed=5) if video is None else video
+    word_vectors = words(6, seed=6) if word_vectors is None else word_vectors
     rng = torch.Generator().manual_seed(3)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -100,7 +114,7 @@ def shake(network, clips, word_vectors):
             for tensor in (module.weight.data, module.bias.data):
                 tensor.copy_(torch.rand(tensor.shape, generator=rng) + 0.5)
     with torch.no_grad():
-        network.train()(clips, word_vectors)
+        network.train()(video, word_vectors)
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = 0.1  # torch's own, for further training

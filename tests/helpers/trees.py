@@ -35,6 +35,13 @@ def video(path, color=0, frames=20, width=48, height=36, fps=10):
         container.mux(stream.encode(None))
 
 
+def touch(root, *paths):
+    """Empty files at these paths below ``root``."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
 def timed(path, pictures, milliseconds):
     """An mp4 file of (F, H, W, 3) pictures, each at its own time."""
     with av.open(str(path), "w") as container:

@@ -58,7 +58,7 @@ def project(tmp_path, monkeypatch, videos):
     (tmp_path / "data/embeddings").mkdir()
     (tmp_path / "data/embeddings/own.npz").symlink_to(tmp_path / "own.npz")
     texts = {"bad.npz": "", "half.txt": "\n".join(HALF), "list.yaml": "- a\n", "few.txt": "walk 1 2\nrun 2 3\n"}
-    for name, text in (texts | {"cut.txt": "3 2\nwalk 1 2\nrun 2 3\n"}).items():
+    for name, text in texts.items():
         (tmp_path / name).write_text(text)
 
     def said(kinetics=None, ucf=None, own=None, **sections):
@@ -142,7 +142,6 @@ def test_parameters_that_are_valid(project, monkeypatch, change):
      # paths
      ({"model": {"weights": "r.pth"}}, "in variant aurl, model.weights: there is no file r.pth: "),
      ({"kinetics": {"root": "kinetic"}}, "data.datasets.kin.root: there is no folder kinetic: "),
-     ({"ucf": {"root": "kinetics.csv"}}, "data.datasets.ucf.root: there is no folder kinetics.csv"),
      ({"kinetics": {"annotations": ["kinetics.csv", "b.csv"]}},
       "data.datasets.kin.annotations: there is no file b.csv"),
      ({"text": {"vectors": "data"}}, "text.vectors: there is no file data: "),
@@ -163,23 +162,15 @@ def test_parameters_that_are_valid(project, monkeypatch, change):
       "data.datasets.told.pretraining is x, but told.npz says kinetics400: leave it out."),
      ({"ucf": {"test_lists": "own"}}, "data.datasets.ucf.test_lists: own has no official splits (testlist01.txt "),
      # classes
-     ({"kinetics": {"names": "kinetics70"}}, "data.datasets.kin.names: there are no class names of 'kinetics70', only"),
      ({"own": {"names": "ucf110"}}, "data.datasets.own.names: there are no class names of 'ucf110', "),  # not used
      ({"ucf": {"classes": "x.txt"}}, "the class list x.txt cannot be read (No such file or directory): give a file"),
-     ({"ucf": {"classes": ["Archry", "Diving"]}},
-      "ucf lacks 1 of the 2 classes, such as 'Archry' (did you mean 'Archery'?): expected"),
-     ({"ucf": {"classes": 7}}, "ucf has 101 classes, such as 'ApplyEyeMakeup', where 7 should be: expected"),
      ({"own": {"classes": ["hop"]}, "data": {"test": ["own"]}},
       'the test set own has one class, "hop", so that every guess is right: add another class, or take'),
      ({"text": {"overlap": 2.0}}, "text.overlap 2.0 leaves no training class of 360: lower it."),
      ({"sphere": {"classes": ["bouncing duck", "rolling hammer", "swinging bo"]}},
       'sphere.classes names \'swinging bo\', which is not a class of data.train; did you mean "swinging box"?'),
-     ({"sphere": {"classes": ["bouncing duck", "rolling hammer", "Zumba"]}},
-      "sphere.classes names 'Zumba', which is not a class of data.train: take classes that are trained on."),
      ({"sphere": {"classes": ["bouncing duck", "rolling hammer", "soaring ball"]}},  # a class of verbs-unseen
       "sphere.classes names 'soaring ball', which is not a class of data.train"),
-     ({"kinetics": {}, "sphere": {"classes": [*TEN[:3], "zumbaa"]}},
-      'sphere.classes names \'zumbaa\', which is not a class of data.train; did you mean "zumba"?'),
      ({"kinetics": {}, "text": {"overlap": 0.01}, "sphere": {"classes": [*TEN, "archery"]}},
       "sphere.classes names \"archery\", which text.overlap removes"),
      # words and class vectors
@@ -187,13 +178,11 @@ def test_parameters_that_are_valid(project, monkeypatch, change):
       "text.embeddings: the stages do not watch own.npz: copy or link it to data/embeddings."),
      ({"text": {"embeddings": "data/embeddings/own.npz"}},
       'text.embeddings: data/embeddings/own.npz has no vector of the class "'),
-     ({"kinetics": {}, "text": {"describe": True}}, f"text.describe {UNDESCRIBED}"),
      ({"kinetics": {}, "variants": DESCRIBED}, f"model.describe of variant aurl {UNDESCRIBED}"),
      ({"variants": DESCRIBED, "text": {"descriptions": "list.yaml"}}, "the descriptions list.yaml are not `name: sent"),
      ({"own": {"root": "odd"}, "data": {"test": ["own"]}},
       'in own: data/vectors/glove-6b-100d-actions.bin has no vector for "xqzw" of class "xqzw": write the class with'),
      ({"text": {"vectors": "few.txt"}}, 'in pairs-seen: few.txt has no vector for "'),
-     ({"text": {"vectors": "cut.txt"}}, "the word vectors cut.txt cannot be read: it is cut short, or its first line"),
      # numbers of videos: each class of kin has one to train on
      ({"kinetics": {}, "sphere": {"classes": TEN[:3], "batch": 4}},
       "sphere.batch is 4, but its classes have only 3 training videos: lower it."),

@@ -120,12 +120,6 @@ def test_variants_that_see_segments_have_heads_on_a_backbone_that_sees_them(proj
     assert list(pd.read_csv(paths.HEADS_RUNS)["variant"]) == variants and counts == [2] * 9
 
 
-def test_a_diverging_training_is_said(project):
-    project(heads={"variants": ["aurl"], "seeds": 1, "rates": [1e30], "sweeps": {}})
-    with pytest.raises(UserError, match=r"1e\+30"):
-        heads.run()
-
-
 def test_each_variant_gets_the_rate_that_is_best_on_validation_videos(project, monkeypatch):
     project(heads={"variants": ["aurl", "e2e"], "seeds": 3, "rates": [0.1, 0.2, 0.3], "sweeps": {}})
     judged = {("aurl", 0.1): [0.6, 0.6], ("aurl", 0.2): [1, 0.3], ("aurl", 0.3): [0.5, 0.5]}
@@ -162,12 +156,6 @@ def test_sweeps_change_one_parameter_of_the_first_variant(project):
     assert others.nunique() == 3 and own["closeness"][0] not in set(others)
 
 
-def test_a_sweep_cannot_have_classes_that_were_not_kept(project):
-    project(heads={"variants": ["aurl"], "sweeps": {"text.share": [1.0]}}, text={"share": 0.5})
-    with pytest.raises(UserError, match=r"^heads\.sweeps has the text\.share 1\.0, but no more than 0\.5 was kept"):
-        heads.run()
-
-
 @pytest.mark.parametrize(
     ("sweeps", "sentence"),
     [
@@ -180,12 +168,6 @@ def test_a_sweep_cannot_have_classes_that_were_not_kept(project):
 def test_a_mistake_in_a_sweep_is_said_at_once(project, sweeps, sentence):
     project(heads={"sweeps": sweeps})
     with pytest.raises(UserError, match=sentence):
-        config.load()
-
-
-def test_backbone_is_one_that_is_trained(project):
-    project(heads={"backbone": "frozen"})
-    with pytest.raises(UserError, match=r"heads\.backbone names 'frozen', which is not under run\.variants"):
         config.load()
 
 

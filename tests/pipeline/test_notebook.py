@@ -131,8 +131,3 @@ def test_programming_error_keeps_its_traceback_and_leaves_no_file(project, tmp_p
     with pytest.raises(papermill.PapermillExecutionError, match="ZeroDivisionError"):
         notebook.run("demo", {})
     assert not (tmp_path / "reports").exists()
-
-
-def test_missing_notebook_is_one_sentence(project):
-    with pytest.raises(UserError, match=r"^there is no notebook build/notebooks/gone\.ipynb: restore it"):
-        notebook.run("gone", {})

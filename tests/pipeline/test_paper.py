@@ -58,7 +58,7 @@ def project(tmp_path_factory):
         "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 4, "classes": ["abseiling", "archery", "zumba"]},
     }  # fmt: skip
     lay_out(folder, change, "params.paper.yaml")
-    dvc("repro", "-q", "06_paper", "07_your_own_video", cwd=folder)
+    dvc("repro", "-q", "05_ablations", "07_your_own_video", cwd=folder)
     return folder
 
 

@@ -1,6 +1,5 @@
 """Stages side by side: each once, trainings before their users; a failure is one sentence. test_pipeline runs it."""
 
-import io
 import os
 import runpy
 import signal
@@ -18,7 +17,6 @@ from project import ROOT
 
 from aurl import UserError
 from aurl.pipeline import reproduce
-from aurl.project import paths
 from aurl.training import devices
 
 RUNS = [f"{variant}-{seed}" for seed in (0, 1) for variant in ("aurl", "e2e", "frozen")]
@@ -169,16 +167,6 @@ def test_one_at_a_time_on_an_accelerator(calls, monkeypatch):
     assert reproduce.at_once(parameters(threads=1)) == 1
 
 
-def test_pieces_are_lines_and_states_of_progress_bars():
-    class Slow(io.BytesIO):
-        def read1(self, *_):
-            return super().read(3)
-
-    text = "one\rtwo\r\n\nthrée: 50%|█\rend"
-    found = list(reproduce._pieces(Slow(text.encode())))
-    assert found == [("one", False), ("two", False), ("thrée: 50%|█", False), ("end", True)]
-
-
 PROJECT = """
 stages:
   quick: {cmd: "echo 'aurl: too large: lower it.' >&2; exit 1"}
@@ -269,20 +257,6 @@ def test_an_interruption_stops_what_runs(project, sent):
     sleepers = subprocess.run(["pgrep", "-f", "python slow.py$"], capture_output=True, text=True).stdout.split()
     folders = [os.readlink(f"/proc/{pid}/cwd") for pid in sleepers]
     assert str(project) not in folders and not Path("ended").exists()
-
-
-def test_front_page_is_named_where_there_is_one(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for name in ("stale", "work_without_git"):
-        monkeypatch.setattr(reproduce, name, lambda folder: set())
-    monkeypatch.setattr(reproduce.config, "load_all", dict)
-    reproduce.main()
-    assert capsys.readouterr().out == "Everything is up to date.\n"
-    paths.SITE.mkdir(parents=True)
-    (paths.SITE / "index.html").touch()
-    reproduce.main()
-    said = "Everything is up to date.\nThe report is build/site/index.html: open it in a browser.\n"
-    assert capsys.readouterr().out == said
 
 
 COMMANDS = ["check", "code", "heads", "notebook", "reproduce", "sphere", "studies", "train"]

@@ -12,7 +12,6 @@ import yaml
 from aurl import UserError
 from aurl.pipeline import studies as ablations
 from aurl.pipeline.check import check
-from aurl.pipeline.reproduce import Job
 from aurl.project import config
 from aurl.rendered import sets
 
@@ -138,19 +137,6 @@ def test_results_stay_and_removed_files_go(project):
     ablations.lay_out("pairs-1")
     assert made.exists() and lock.read_text() == "theirs"
     assert not (project / "build/ablations/pairs-1/notebooks/06_paper.ipynb").exists()
-
-
-def test_failing_stage_gives_its_own_sentence(project, capfd):
-    ablations.lay_out("pairs-1")
-    file = project / "build/ablations/pairs-1/params.yaml"
-    file.write_text(file.read_text().replace("epochs: 30", "epochs: -1"))
-    with pytest.raises(UserError, match=r"^params\.yaml: train\.epochs is -1: "):
-        Job(ablations.WORKSPACES / "pairs-1", "repro", "check", name="check").run()
-    with pytest.raises(
-        UserError, match=r"`dvc repro no_such_stage` failed in \S*build/ablations/pairs-1, as shown above\.$"
-    ):
-        Job(ablations.WORKSPACES / "pairs-1", "repro", "no_such_stage", name="none").run()
-    assert "no_such_stage" in capfd.readouterr().err
 
 
 def test_an_added_study_has_heads_if_it_asks_for_them(project, monkeypatch):

@@ -2,7 +2,6 @@
 
 import ast
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -122,22 +121,6 @@ def test_a_code_digest_tells_which_module_a_name_comes_from(package, user):
     first = cache.code_digest("pack.a")
     package("a", both + user.format("two"))
     assert cache.code_digest("pack.a") != first
-
-
-def test_a_file_of_the_project_may_move_into_another_room(tmp_path, monkeypatch):
-    """The key of every training is the same, so that none is repeated."""
-    before = cache.code_digest("aurl.training.loop", "aurl.data.clips")
-    shutil.copytree(ROOT / "aurl", tmp_path / "aurl", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(cache, "ROOT", tmp_path)
-    (tmp_path / "aurl/other").mkdir()
-    (tmp_path / "aurl/other/__init__.py").write_text('"""Another room."""\n')
-    (tmp_path / "aurl/training/inference.py").rename(tmp_path / "aurl/other/encoding.py")
-    for path in (tmp_path / "aurl").rglob("*.py"):
-        path.write_text(path.read_text().replace("aurl.training.inference", "aurl.other.encoding"))
-    assert cache.code_digest("aurl.training.loop", "aurl.data.clips") == before
-    with (tmp_path / "aurl/losses.py").open("a") as file:
-        file.write("\n\nANOTHER = 1\n")
-    assert cache.code_digest("aurl.training.loop", "aurl.data.clips") != before
 
 
 def test_a_file_is_taken_if_it_was_made_from_the_same_inputs_and_is_undamaged(tmp_path):

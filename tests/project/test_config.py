@@ -67,22 +67,6 @@ def test_the_committed_file_is_valid_with_every_variant(raw):
     assert set(base.sphere.variants) <= set(base.run.variants)
 
 
-def test_a_study_replaces_what_has_keys_of_its_own(tmp_path):
-    raw = yaml.safe_load(PARAMS.read_text())
-    raw["ablations"]["studies"] = {"one": {"heads": {"sweeps": {"model.dim": [4]}}}, "two": {"heads": {"sweeps": {}}}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
-    assert config.study("one", tmp_path / "params.yaml")["heads"]["sweeps"] == {"model.dim": [4]}
-    assert config.study("two", tmp_path / "params.yaml")["heads"]["sweeps"] == {}
-
-
-def test_a_study_may_do_without_a_section_that_is_optional(tmp_path):
-    raw = yaml.safe_load(PARAMS.read_text())
-    raw["prepare"]["proxies"] = {"folder": "small", "side": 32, "keyframe": 4, "crf": 20}
-    raw["ablations"]["studies"] = {"originals": {"prepare": {"proxies": None}}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
-    assert config.study("originals", tmp_path / "params.yaml")["prepare"]["proxies"] is None
-
-
 def test_every_value_has_a_comment():
     """It is above the parameter. Variants and studies need none, because the base explains their parameters."""
     text, leaves = PARAMS.read_text(), 0
@@ -167,6 +151,13 @@ def test_a_mistake_in_a_study_is_named(studies, own, sentence):
     assert f"params.yaml: {sentence}" in str(error.value)
 
 
+def test_a_study_replaces_what_has_keys_of_its_own(studies, raw):
+    raw["prepare"]["proxies"] = {"folder": "small", "side": 32, "keyframe": 4, "crf": 20}
+    path = studies(one={"heads": {"sweeps": {"model.dim": [4]}}}, two={"prepare": {"proxies": None}})
+    assert config.study("one", path)["heads"]["sweeps"] == {"model.dim": [4]}
+    assert config.study("two", path)["prepare"]["proxies"] is None
+
+
 # --- variants and sections -------------------------------------------------------------------------
 
 
@@ -211,18 +202,8 @@ def test_replace_gives_checked_parameters_and_leaves_the_others():
             params.replace(train={change: -1})
 
 
-def test_load_all_gives_every_variant(raw):
-    found = config.load_all(PARAMS)
-    assert [*found] == [*raw["variants"]] and found["e2e"] == config.load(PARAMS, "e2e")
-
-
 def test_the_whole_file_is_checked_whatever_sections_are_read(write):
     assert "evaluate.bootstrap is 1" in said(write("evaluate.bootstrap", 1), sections=["loss"])
-
-
-def test_parameters_do_not_change():
-    with pytest.raises(Exception, match="frozen"):
-        config.load(PARAMS).train.lr = 1.0
 
 
 # --- mistakes --------------------------------------------------------------------------------------
@@ -244,34 +225,17 @@ def test_unknown_keys(write, place, value, expected):
 
 @pytest.mark.parametrize(
     "place, value, reason",
-    [("train.lr", 0, "greater than 0"), ("train.lr", -0.1, "greater than 0"),
-     ("train.lr", float("nan"), "finite number"), ("train.lr", float("inf"), "finite number"),
-     ("train.epochs", 0, "greater than or equal to 1"), ("train.batch", 1, "greater than or equal to 2"),
-     ("train.optimizer", "adamax", "'adamw', 'adam' or 'sgd'"), ("train.ema", 1.0, "less than 1"),
-     ("train.micro_batch", 1, "greater than or equal to 2"), ("train.processes", 0, "greater than or equal to 1"),
-     ("train.rendezvous", "node 1", "should match pattern"), ("compute.workers", -1, "greater than or equal to 0"),
-     ("verbs.size", 97, "multiple of 2"), ("verbs.fold", 5, "less than 5"),
-     ("verbs.size", 1000, "less than or equal to 512"), ("model.dropout", 1.0, "less than 1"),
-     ("data.train", [], "at least 1 item"), ("ablations.seeds", [], "at least 1 item"),
-     ("compute.threads", 0, "greater than or equal to 1"), ("run.seeds", [], "at least 1 item"),
-     ("sphere.classes", ["walk box", "roll ball"], "at least 3 items"),
+    [("train.lr", 0, "greater than 0"), ("train.lr", float("nan"), "finite number"),
+     ("train.batch", 1, "greater than or equal to 2"), ("train.optimizer", "adamax", "'adamw', 'adam' or 'sgd'"),
+     ("train.ema", 1.0, "less than 1"), ("train.rendezvous", "node 1", "should match pattern"),
+     ("verbs.size", 97, "multiple of 2"), ("verbs.fold", 5, "less than 5"), ("data.train", [], "at least 1 item"),
      ("text.descriptions", "", "at least 1 character"), ("text.describe", "data/descriptions.yaml", "valid boolean"),
-     ("evaluate.bootstrap", 10, "greater than or equal to 100"), ("evaluate.clips", [], "at least 1 item"),
-     ("evaluate.clips", 25, "valid list")],
+     ("train.epochs", "ten", "valid integer"), ("train.epochs", 1.5, "valid integer"), ("train", None, "valid dict"),
+     ("run.seeds", 0, "valid list"), ("variants", ["aurl"], "valid dict"), ("variants.e2e", None, "valid dict")],
 )  # fmt: skip
-def test_values_out_of_range(write, place, value, reason):
+def test_values_out_of_range_or_of_the_wrong_type(write, place, value, reason):
     message = said(write(place, value))
     assert re.search(rf"params\.yaml: {place} is {re.escape(repr(value))}: .*{reason}", message)
-
-
-@pytest.mark.parametrize(
-    "place, value",
-    [("train.epochs", "ten"), ("train.epochs", 1.5), ("train.epochs", None), ("train.lr", "fast"), ("train.lr", [1]),
-     ("train", None), ("train", 3), ("run.seeds", 0), ("text.vectors", 3), ("generator.num_classes", "all"),
-     ("variants", ["aurl"]), ("variants.e2e", None)],
-)  # fmt: skip
-def test_values_of_the_wrong_type(write, place, value):
-    assert f"params.yaml: {place} is {value!r}: input should be a valid " in said(write(place, value))
 
 
 def test_class_vectors_have_one_source():
@@ -317,11 +281,7 @@ def test_wrong_values_in_a_variant(write, value, expected):
 
 
 FOLDERS = {"reader": "folders", "root": "x"}
-TWICE = [
-    ("run.variants", ["aurl", "aurl"]), ("run.seeds", [1, 1]), ("ablations.variants", ["e2e", "e2e"]),
-    ("loss.terms", ["semantic", "semantic"]), ("data.train", ["pairs-seen"] * 2), ("sphere.variants", ["e2e", "e2e"]),
-    ("sphere.classes", ["roll ball", "roll ball", "walk box"]),
-]  # fmt: skip
+TWICE = [("run.seeds", [1, 1]), ("loss.terms", ["semantic", "semantic"]), ("data.train", ["pairs-seen"] * 2)]
 
 
 @pytest.mark.parametrize(
@@ -335,11 +295,10 @@ TWICE = [
       "pairs-seen, pairs-unseen, verbs-unseen, colors-seen; did you mean pairs-seen?"),
      ("data.train", ["verbs-unseen", "pairs-seen"], "data.train and data.test both name verbs-unseen: its classes"),
      ("run.seeds", [0, -1], "run.seeds.1 is -1"),
-     *(("run.seeds", [seed], f"run.seeds.0 is {seed!r}: input should be ") for seed in (True, 1.0, "1", -1, 2**32)),
+     ("run.seeds", [True], "run.seeds.0 is True: input should be "),
      *((place, value, f"{place} names {value[0]} twice: remove one.") for place, value in TWICE),
+     ("heads.backbone", "frozen", "heads.backbone names 'frozen', which is not under run.variants"),
      ("sphere.variants", ["e2"], "sphere.variants names 'e2', which is not under run.variants; there are "),
-     ("sphere.variants", ["e2e_linear"],
-      "sphere.variants names 'e2e_linear', which is not under run.variants; there are "),
      ("data.datasets", {"pairs-seen": FOLDERS},
       "data.datasets.pairs-seen has the name of a set of the built-in benchmark"),
      ("prepare.proxies", {"folder": "p", "size": 128, "keyframe": 16, "crf": 20},
@@ -354,11 +313,6 @@ def test_missing_keys(write, place):
     assert f"params.yaml: {place} is missing" in said(write(place, remove=True))
 
 
-def test_a_misspelled_key_is_named_rather_than_the_missing_one(write, raw):
-    del raw["train"]["epochs"]
-    assert "train.epocks is not a parameter; did you mean epochs?" in said(write("train.epocks", 3))
-
-
 def test_unknown_variants(write, raw):
     assert re.search(
         r"no variant 'contrastiv' .*there are aurl, .*contrastive, .*e2e, e2e_linear, .*; did you mean contrastive\?",
@@ -371,25 +325,11 @@ def test_unknown_variants(write, raw):
     assert "run.variants names 'aulr'" in said(write("run.variants", ["aulr"]), "e2e")
 
 
-BAD_NAMES = [
-    "my variant", "a/b", "../x", "..", ".", "a;touch pwned", "$(x)", "a\n", "a-b", "a.b", "ä", "", "-p", "a" * 41,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", [*BAD_NAMES, "7", 7, True, None, "_a"])
-def test_names_of_variants_are_safe_in_paths_and_shells(write, raw, name):
+@pytest.mark.parametrize("name", ["my variant", "../x", "$(x)", "a\n", "ä", "", "-p", "a" * 41, 7, None])
+def test_names_are_safe_in_paths_and_shells(write, raw, name):
     raw["variants"][name] = {}
-    found = said(write("run.variants", ["aurl", "e2e", name]))
-    if isinstance(name, str):
-        expected = f"variants has the key {name!r}, which cannot name a variant: use a letter, then letters, digits and"
-        assert expected in said(write("run.variants", ["aurl", "e2e"]))
-    else:
-        assert "variants" in found
-        assert f"has the key {name!r}, which cannot name" in said(write("run.variants", ["aurl", "e2e"]))
-
-
-@pytest.mark.parametrize("name", [bad for bad in BAD_NAMES if bad not in ("a-b", "a.b")] + ["a+b", 7, None])
-def test_names_of_data_sets_are_safe_in_paths_and_shells(write, name):
+    assert f"has the key {name!r}, which cannot name a variant: use a letter, then letters, digits and" in said(write())
+    del raw["variants"][name]
     found = said(write("data.datasets", {name: {"reader": "folders", "root": "x"}}))
     assert f"data.datasets has the key {name!r}, which cannot name a data set: use a letter or digit" in found
 
@@ -406,13 +346,10 @@ def test_names_that_are_safe(write, raw, name):
 @pytest.mark.parametrize(
     "about, expected",
     [({"reader": "ucf101", "annotations": "x.csv"}, "x has annotations, which the reader ucf101 does not take: remove"),
-     ({"reader": "folders", "annotations": ["x"]}, "x has annotations, which the reader folders does not take: remove"),
      ({"reader": "folders", "test_lists": "x"},
       "x has test_lists, which only ucf101 and hmdb51 have: remove them, or set names to one of these."),
-     ({"reader": "ucf101", "names": "activitynet", "test_lists": "x"}, "x has test_lists, which only ucf101 and"),
      ({"reader": "ucf101", "pretraining": []}, "x has pretraining, which is of the encoder of features: remove it"),
      ({"reader": "activitynet"}, "x needs one path as its annotations, of ActivityNet's JSON file."),
-     ({"reader": "activitynet", "annotations": ["x"]}, "x needs one path as its annotations, of ActivityNet's JSON"),
      ({"reader": "kinetics", "rot": 1}, "x.rot is not a parameter; did you mean root?"),
      ({"reader": "kinetic"}, "x.reader is 'kinetic': input should be 'activitynet', ")],
 )  # fmt: skip
@@ -442,10 +379,7 @@ def test_files_that_cannot_be_read(tmp_path):
         b"[1, 2]": "holds no parameters",
         b"run:\n  seeds: [0\ndata: 1\n": "not valid YAML at line 3",
         b"run:\n\tseeds: 0\n": "not valid YAML at line 2",
-        b"run: @x\n": "not valid YAML at line 1",
         b"run: \x00\n": "not valid YAML",
-        b"run: 2020-13-45\n": "not valid YAML",
-        b"? [1]\n: 2\n": "not valid YAML at line 1",
         "# Größe\n".encode("latin-1") + b"run: 1\n": "not valid YAML",
     }.items():
         path.write_bytes(content)
@@ -455,22 +389,15 @@ def test_files_that_cannot_be_read(tmp_path):
 # --- YAML ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("again", ["  lr: 1.0", "  'lr': 1.0", "  lr:"])
-def test_a_repeated_key_is_named_with_its_lines(tmp_path, again):
+def test_a_repeated_key_is_named_with_its_lines(tmp_path):
     lines = PARAMS.read_text().splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("  lr: "))
     path = tmp_path / "params.yaml"
-    path.write_text("\n".join([*lines[: first + 1], again, *lines[first + 1 :]]))
+    path.write_text("\n".join([*lines[: first + 1], "  'lr': 1.0", *lines[first + 1 :]]))
     assert said(path).endswith(
         f"params.yaml is not valid YAML at line {first + 2}: the key 'lr' stands in line {first + 1} already, so "
         "remove one."
     )
-
-
-def test_a_repeated_section_is_named(tmp_path):
-    path = tmp_path / "params.yaml"
-    path.write_text(PARAMS.read_text() + "\ntrain: {epochs: 1}\n")
-    assert "the key 'train' stands in line " in said(path)
 
 
 def test_anchors_and_merge_keys_work(tmp_path, raw):
@@ -546,12 +473,10 @@ def test_folders_of_this_machine_are_laid_over_the_others(with_sets, tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [("train: {lr: 1}", "may change data.datasets and nothing else: write other values into params.yaml."),
-     ("data: {train: [mine], datasets: {}}", "may change data.datasets and nothing else"),
      ("data: {datasets: {mine: {reader: ucf101}}}",
       "data.datasets.mine may change root and annotations and nothing else."),
      ("data: {datasets: {mime: {root: a}}}", "data.datasets.mime is not a set of params.yaml; did you mean mine?"),
-     ("data: {datasets: {mine: {root: 3}}}", "data.datasets.mine.root"), ("data: [", "is not valid YAML"),
-     ("data:\n  datasets:\n    mine: a", "data.datasets.mine may change root and annotations and nothing else.")],
+     ("data: {datasets: {mine: {root: 3}}}", "data.datasets.mine.root"), ("data: [", "is not valid YAML")],
 )  # fmt: skip
 def test_other_values_of_this_machine_are_refused(with_sets, text, sentence):
     with pytest.raises(UserError) as caught:

@@ -4,11 +4,11 @@ import errno
 import io
 import os
 import re
-import resource
 import subprocess
 import sys
 import zipfile
 
+import disk
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,13 +59,8 @@ def test_the_file_is_whole_before_it_gets_its_name(tmp_path, monkeypatch):
 def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path):
     path = tmp_path / "a"
     files.write_bytes(path, b"old")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))  # no file may grow beyond this: fails like a full disk
-    try:
-        with pytest.raises(UserError, match=r"a cannot be written \(File too large\): make room"):
-            files.write_bytes(path, bytes(1000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with disk.full_at(500), pytest.raises(UserError, match=r"a cannot be written \(File too large\): make room"):
+        files.write_bytes(path, bytes(1000))
     assert names(tmp_path) == ["a"] and path.read_bytes() == b"old"
 
 

@@ -42,22 +42,6 @@ def test_a_process_that_the_system_ends_is_one_sentence():
         list(progress.parallel(killed, [(1,), (2,)], "probing", "video"))
 
 
-def test_a_bar_leaves_no_file_open(monkeypatch, tmp_path):
-    monkeypatch.setenv(progress.ENVIRONMENT, str(tmp_path / "bar"))
-    opened = []
-    monkeypatch.setattr(progress, "open", lambda *a, **b: opened.append(open(*a, **b)) or opened[-1], raising=False)  # noqa: SIM115
-    assert list(progress.bar([1, 2])) == list(progress.bar([1, 2], disable=True)) == [1, 2]
-    with pytest.raises(ZeroDivisionError):
-        [1 / number for number in progress.bar([0])]
-    given_up = iter(progress.bar([1, 2]))
-    next(given_up)
-    given_up.close()
-    by_hand = progress.bar(total=3)
-    by_hand.update(3)
-    by_hand.close()
-    assert len(opened) == 5 and all(stream.closed for stream in opened)
-
-
 def test_a_parent_process_can_show_the_last_piece_of_what_is_drawn(monkeypatch, capsys):
     """This holds for bars in bars too: no codes move the cursor, and nothing is colored."""
     monkeypatch.delenv(progress.ENVIRONMENT, raising=False)

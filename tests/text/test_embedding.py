@@ -1,6 +1,5 @@
 """Class names to vectors, and the class-overlap filter."""
 
-import time
 from pathlib import Path
 
 import fasttext
@@ -118,16 +117,6 @@ def test_classes_are_embedded_in_one_pass_over_a_file_that_lists_words(tmp_path,
         vectors.embed(["kick duck"])
 
 
-def test_overlapping_finds_the_nearest_test_class():
-    train = (["far", "same", "near"], np.array([[0, -2.0], [5.0, 0], [1.0, 0.1]]))
-    test = (["up", "right"], np.array([[0, 1.0], [0.1, 0]]))
-    table = text.overlapping(train, test, threshold=0.05)
-    assert table["class"].tolist() == ["same", "near", "far"]
-    assert table["nearest"].tolist() == ["right", "right", "right"]
-    assert table["removed"].tolist() == [True, True, False]
-    np.testing.assert_allclose(table["distance"], [0, 1 - 1 / np.sqrt(1.01), 1], atol=1e-12)
-
-
 def test_overlapping_at_zero_keeps_identical_classes(vectors):
     """Rounding must not make a class nearer than identical."""
     found = vectors.embed(NAMES)
@@ -176,14 +165,6 @@ def test_descriptions_lie_beside_the_names(tmp_path):
         text.load_classes(tmp_path / "classes.npz", "novel", describe=True)
 
 
-def test_the_same_classes_give_the_same_bytes(tmp_path, monkeypatch):
-    text.save_classes(tmp_path / "a.npz", SETS)
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 1e6)
-    text.save_classes(str(tmp_path / "b.npz"), SETS)
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-
-
 def test_missing_classes_are_named(tmp_path):
     text.save_classes(tmp_path / "classes.npz", SETS)
     for file, name in (("nowhere.npz", "seen"), ("classes.npz", "composed")):
@@ -210,16 +191,6 @@ def test_files_of_another_kind_are_refused(tmp_path):
         with pytest.raises(UserError, match=r"classes\.npz has no classes") as caught:
             text.load_classes(path, "seen")
         assert "\n" not in str(caught.value)
-
-
-def test_a_failed_save_leaves_the_old_classes(tmp_path):
-    text.save_classes(tmp_path / "a.npz", SETS)
-    before = (tmp_path / "a.npz").read_bytes()
-    (tmp_path / "a.npz").rename(tmp_path / "b.npz")
-    (tmp_path / "a.npz").mkdir()
-    with pytest.raises(UserError, match="a.npz cannot be written"):
-        text.save_classes(tmp_path / "a.npz", SETS)
-    assert (tmp_path / "b.npz").read_bytes() == before and len(list(tmp_path.iterdir())) == 2
 
 
 def test_select_keeps_the_requested_order_and_names_an_unknown_class():
@@ -313,11 +284,3 @@ def test_training_classes_near_any_test_class_are_left_out():
     assert table["set"].tolist()[:2] == ["s", "t"] and table["nearest"].tolist()[:2] == ["b2", "c2"]
     assert table["distance"].is_monotonic_increasing and len(table) == 4
     assert text.without_overlap(train, tests, 0)[0][0] == train[0]
-
-
-def test_overlap_that_leaves_nothing_is_refused_and_zero_keeps_even_the_same_class():
-    train, test = (["a", "b", "c"], np.eye(3)), {"s": (["a", "x"], np.array([[1.0, 0, 0], [1.0, 1, 1]]))}
-    assert text.without_overlap(train, test, 0)[0][0] == ["a", "b", "c"]
-    assert text.without_overlap(train, test, 0.05)[0][0] == ["b", "c"]
-    with pytest.raises(UserError, match="leaves no training class"):
-        text.without_overlap(train, test, 1.5)

@@ -240,11 +240,3 @@ def test_number_that_cannot_be_read(tmp_path):
     path = written(tmp_path, b"walk 1 2 3\nduck 1 O.2 3\n")
     assert open_vectors(path).lookup("walk").tolist() == [1, 2, 3]
     assert 'of the vector of "duck"' in refusal(path, "duck")
-
-
-def test_file_that_may_not_be_read(tmp_path, monkeypatch):
-    def denied(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(vectors, "_opened", denied)
-    assert "cannot be read: Permission denied" in refusal(written(tmp_path, FILES["GloVe"]))

@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -71,20 +70,6 @@ def test_nothing_is_written_without_a_place_or_after_the_end(place, tmp_path, mo
     assert written(place) == before
 
 
-def test_one_training_leaves_the_curves_of_another_alone(place):
-    train(place)
-    before = written(place)
-    train(place.with_name("aurl-1"), last=20)
-    train(place.with_name("aurl"), last=20)
-    assert {name: written(place)[name] for name in before} == before
-
-
-def test_numbers_of_other_types_are_numbers(place):
-    with Watch(place) as watch:
-        watch.log(10, {"a": torch.tensor(0.5), "b": np.float32(0.25), "c": 3, "d": math.nan})
-    assert [curve(place, name).read_text().split()[-1] for name in "abcd"] == ["0.5", "0.25", "3.0", "nan"]
-
-
 # --- resuming --------------------------------------------------------------------------------------
 
 
@@ -113,9 +98,7 @@ def test_a_resumed_training_has_the_curves_of_an_undisturbed_one(place, tmp_path
     assert len(points) == 3
 
 
-@pytest.mark.parametrize(
-    "tail", [b"80\t0.", b"80\t", b"80", b"8", b"\0" * 100, b"\n", b"80\t\n", b"80\t0.5\t1\n", b"\xff\n"]
-)
+@pytest.mark.parametrize("tail", [b"80\t0.", b"8", b"\0" * 100, b"80\t\n", b"\xff\n"])
 def test_what_a_crash_left_of_a_line_is_cut(place, tail):
     train(place, last=70)
     before = curve(place, "train/total").read_bytes()
@@ -125,7 +108,7 @@ def test_what_a_crash_left_of_a_line_is_cut(place, tail):
     assert curve(place, "train/total").read_bytes() == before
 
 
-@pytest.mark.parametrize("left", [b"", b"st", b"step\ttotal", b"step\ttotal\n", b"step\ttotal\n10\t0."])
+@pytest.mark.parametrize("left", [b"", b"st", b"step\ttotal\n"])
 def test_a_crash_at_the_first_point_leaves_no_file(place, left):
     train(place, last=10)
     curve(place, "train/total").write_bytes(left)
@@ -136,52 +119,25 @@ def test_a_crash_at_the_first_point_leaves_no_file(place, left):
 # --- it never stops a training ---------------------------------------------------------------------
 
 
-def is_told_once(err, place):
-    return err.count("\n") == 1 and err.startswith(f"aurl: the curves in {place} cannot be written (")
-
-
-@pytest.mark.parametrize("first", [0, 50])
-def test_a_folder_that_cannot_be_written(place, capsys, first):
-    place.parent.write_text("a file where the folder should be")
-    train(place, first)
-    out, err = capsys.readouterr()
-    assert out == "" and is_told_once(err, place) and "the training goes on" in err
-
-
-def test_a_file_that_cannot_be_written_any_more(place, capsys):
-    with Watch(place) as watch:
-        watch.log(10, {"train/total": 1.0})
-        curve(place, "train/total").unlink()
-        curve(place, "train/total").mkdir()
-        for step in (20, 30):
-            watch.log(step, {"train/total": 1.0})
-    assert is_told_once(capsys.readouterr().err, place)
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk(place, capsys):
     with Watch(place) as watch:
-        watch.log(10, {"train/total": 1.0})
+        watch.log(10, {"train/total": torch.tensor(1.0)})
         (path,) = place.parent.rglob("total.tsv")
         path.unlink()
         path.symlink_to("/dev/full")
         for step in (20, 30):
             watch.log(step, {"train/total": 1.0})
-    err = capsys.readouterr().err
-    assert is_told_once(err, place) and "No space left on device" in err
+    said = (
+        f"aurl: the curves in {place} cannot be written (No space left on device); the training goes on without them.\n"
+    )
+    assert capsys.readouterr() == ("", said)
 
 
 def test_a_disk_too_full_even_for_the_line_about_it(place, monkeypatch, tmp_path):
     monkeypatch.setenv(progress.ENVIRONMENT, str(tmp_path))  # a folder cannot be written to
     place.parent.write_text("a file where the folder should be")
     train(place)
-
-
-def test_what_no_one_thought_of(place, capsys):
-    with Watch(place) as watch:
-        watch.log(10, {"train/total": "much"})
-        watch.log(20, {"train/total": 1.0})
-    assert is_told_once(capsys.readouterr().err, place)
 
 
 # --- DVC ---------------------------------------------------------------------------------------------

@@ -187,13 +187,6 @@ def test_memory_is_kept_from_step_to_step():
     assert status == 0, said
 
 
-def test_facts_are_what_json_can_hold():
-    facts = choose("bf16", "always").facts()
-    assert json.loads(json.dumps(facts)) == {
-        "device": "cpu", "precision": "bf16", "channels_last": True, "compiled": False, "threads": 1
-    }  # fmt: skip
-
-
 def test_a_model_of_features_has_nothing_to_measure(records):
     network = models.build(config.Model(**MODEL), 4, 6, features=5)
     assert choose(network=network, clip=None)[1:] == ("float32", False, False)

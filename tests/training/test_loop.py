@@ -1,7 +1,6 @@
 """The training loop on videos of colored noise: it learns, repeats itself to the byte, and survives being killed."""
 
 import copy
-import itertools
 import math
 import re
 import shutil
@@ -63,9 +62,8 @@ def states(tmp_path, scratch="run"):
 
 @pytest.mark.parametrize(
     "change",
-    [dict(), dict(loss=dict(terms=["semantic"])), dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.01),
-     dict(loss=dict(terms=["regression"]), model=dict(projection="linear", semantic="fixed"))],
-    ids=["aurl", "contrastive", "sgd", "e2e"],
+    [dict(), dict(precision="bf16"), dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.01)],
+    ids=["aurl", "bf16", "sgd"],
 )  # fmt: skip
 def test_it_learns(run, change, tmp_path):
     history = run(settings(**dict(epochs=12, batch=8) | change))
@@ -146,13 +144,6 @@ def test_every_epoch_has_random_numbers_of_its_own(run, data, monkeypatch):
     run(settings(epochs=3, batch=32), clips=clips)
     assert epochs == [0] * 64 + [1] * 64 + [2] * 64  # on which the clips' random starts hang
     assert len(seeds) == len(set(seeds)) == 6
-
-
-@pytest.mark.parametrize("warmup, first", [(0, 0.02), (2, 0.0), (5, 0.0)])
-def test_warm_up_of_any_length(run, rates, warmup, first):
-    run(settings(epochs=2, warmup_epochs=warmup, lr=0.02))
-    assert rates[0] == pytest.approx(first) and max(rates) <= 0.02 and len(rates) == 8
-    assert rates == sorted(rates, reverse=not warmup)
 
 
 @pytest.fixture
@@ -296,16 +287,6 @@ def test_the_recorded_score_is_that_of_the_checkpoint(run, tmp_path, data):
     assert facts["classes"] == NAMES and facts["word_dim"] == 6 and facts["model"] == MODEL
 
 
-def test_a_model_that_knows_no_names_is_judged_by_its_centers(run):
-    history = run(settings(loss=dict(terms=["visual"]), epochs=12, batch=8))
-    assert history["val_top1"].max() > 0.6
-
-
-def test_it_learns_in_rough_arithmetic(run):
-    history = run(settings(precision="bf16", epochs=12, batch=8))
-    assert history["val_top1"].max() > 0.6 and history["total"].iloc[-1] < 0.8 * history["total"].iloc[0]
-
-
 # --- mistakes --------------------------------------------------------------------------------------
 
 
@@ -377,25 +358,17 @@ def test_features_that_explode_are_said(run, monkeypatch, features):
         run(settings(epochs=1))
 
 
-def test_a_run_can_start_from_the_backbone_of_another(run, data, tmp_path):
+def test_a_run_can_start_from_the_backbone_of_another_or_of_a_file(run, tmp_path):
     run(name="first")
-    run(settings(lr=1e-12, epochs=1), "second", start="first")
-    (first, _), (second, _) = checkpoints.load(tmp_path / "first"), checkpoints.load(tmp_path / "second")
-    for (name, weight), (_, other) in zip(
-        first.backbone.named_parameters(), second.backbone.named_parameters(), strict=True
-    ):
-        assert torch.allclose(weight, other, atol=1e-6), name
-    assert not torch.allclose(first.projection[0].weight, second.projection[0].weight, atol=1e-3)
-
-
-def test_a_run_can_start_from_a_file_of_weights(run, tmp_path):
-    run(name="first")
-    first = checkpoints.load(tmp_path / "first")[0].backbone.cpu()
-    torch.save(first.state_dict(), tmp_path / "weights.pth")
-    run(settings(lr=1e-12, epochs=1, model={"weights": str(tmp_path / "weights.pth")}), "second")
-    second = checkpoints.load(tmp_path / "second")[0].backbone.cpu()
-    for (name, weight), other in zip(first.named_parameters(), second.parameters(), strict=True):
-        assert torch.allclose(weight, other, atol=1e-6), name
+    first = checkpoints.load(tmp_path / "first")[0].cpu()
+    torch.save(first.backbone.state_dict(), tmp_path / "weights.pth")
+    run(settings(lr=1e-12, epochs=1), "another", start="first")
+    run(settings(lr=1e-12, epochs=1, model={"weights": str(tmp_path / "weights.pth")}), "file")
+    for source in ("another", "file"):
+        found = checkpoints.load(tmp_path / source)[0].cpu()
+        for (name, weight), other in zip(first.backbone.named_parameters(), found.backbone.parameters(), strict=True):
+            assert torch.allclose(weight, other, atol=1e-6), (source, name)
+        assert not torch.allclose(first.projection[0].weight, found.projection[0].weight, atol=1e-3)
 
 
 def test_epochs_of_fewer_steps_see_other_videos_each_time(data, run):
@@ -484,7 +457,7 @@ def test_a_kill_while_a_result_is_kept_loses_nothing(run, written, tmp_path, mon
 def test_a_finished_training_that_was_damaged_is_repeated(run, written, steps, tmp_path):
     run(settings(epochs=1))
     kept = written()
-    for file, harm in itertools.product([*FILES, "finished.json"], ["cut", "flipped"]):
+    for file, harm in (("model.safetensors", "flipped"), ("model.json", "cut"), ("finished.json", "flipped")):
         before = len(steps)
         path = next(tmp_path.glob(f"scratch-run/aurl-0-*/{file}"))
         content = path.read_bytes()
@@ -504,11 +477,9 @@ def test_the_key_holds_the_code_that_matters_and_no_other():
 # --- features that were computed elsewhere -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", [dict(), dict(model=dict(projection="linear", semantic="fixed"))])
-def test_features_are_trained_on_as_videos_are(run, written, tmp_path, change):
+def test_features_are_trained_on_as_videos_are(run, written, tmp_path):
     data = [fixed(tmp_path, 16, 1, random=0), fixed(tmp_path, 4, 2)]
-    terms = dict(terms=["regression"]) if change else {}
-    params = settings(**dict(epochs=12, batch=8, loss=terms, precision="auto") | change)
+    params = settings(epochs=12, batch=8, precision="auto")
     history = run(params, clips=data[0], val=data[1])
     assert history["val_top1"].max() > 0.6  # chance is 0.25
     model, about = checkpoints.load(tmp_path / "run")
@@ -518,11 +489,3 @@ def test_features_are_trained_on_as_videos_are(run, written, tmp_path, change):
     assert (found == labels).mean() == about["val_top1"]
     run(params, "again", clips=fixed(tmp_path, 16, 1, random=0), val=data[1])
     assert written("again") == written()
-
-
-def test_other_features_are_another_training(run, written, tmp_path):
-    val = fixed(tmp_path, 4, 2)
-    run(clips=fixed(tmp_path, 16, 1, random=0), val=val)
-    one = written()
-    run(clips=fixed(tmp_path, 16, 3, random=0), val=val)
-    assert written() != one

@@ -9,6 +9,7 @@ import authors
 import numpy as np
 import pytest
 import torch
+from authors import clips, words
 from torch.nn.functional import normalize
 
 from aurl import UserError, losses
@@ -18,20 +19,9 @@ from aurl.training.released import load_released
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def clips(*batch, seed=0, contrast=5):
-    """Noise with another brightness in every clip, as random networks hardly tell plain noise apart."""
-    rng = torch.Generator().manual_seed(seed)
-    noise = torch.randn(*batch, 3, 4, 16, 16, generator=rng)
-    return noise + contrast * torch.randn(*batch, 1, 1, 1, 1, generator=rng)
-
-
-def words(count=5, seed=1):
-    return torch.randn(count, 7, generator=torch.Generator().manual_seed(seed))
-
-
 def network(**sizes):
     torch.manual_seed(0)
-    return authors.shake(authors.Released(**sizes), clips(6, 1, seed=5), words(6, seed=6)).eval()
+    return authors.shake(authors.Released(**sizes)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +44,6 @@ def test_released_layout_loads(released, tmp_path, save, saved):
         assert torch.allclose(model.encode_video(video), expected[0], atol=1e-6)
         assert torch.allclose(model.encode_class(names), expected[1], atol=1e-6)
         assert not torch.allclose(*expected[0], atol=1e-2)  # the videos differ, so the backbone was compared
-
-
-def test_every_weight_is_saved_twice_there(released):
-    names = list(released.state_dict())
-    assert sum(name.startswith("encode") for name in names) == len(released.backbone.state_dict()) + sum(
-        len(part.state_dict()) for part in (released.projection, released.backbone_words, released.projection_words)
-    )
-    assert {"encode.0.model.0.0.weight", "encode.1.l1.0.weight", "encode_words.0.regressor.bias"} < set(names)
-    assert "encode_words.1.l3.1.running_var" in names
-
-
-def test_the_video_encoder_is_torchvisions(tmp_path):
-    theirs = network(width=64)
-    model = load_released(authors.save(tmp_path / "AURL662_checkpoint.pth.tar", theirs))
-    assert len(model.backbone.layer3) == 2 and model.backbone.stem[0].weight.shape[0] == 45
-    with torch.no_grad():
-        assert torch.equal(model.backbone(clips(2)), theirs.backbone.model(clips(2)).flatten(1))
 
 
 @pytest.mark.parametrize("classes, width", [(3, 8), (9, 4)])
@@ -131,9 +104,7 @@ def test_five_steps_of_training_are_those_of_the_released_network(tmp_path, save
     "name, part",
     [
         ("encode.0.model.0.0.weight", "backbone.model.0.0.weight"),
-        ("encode.1.l2.1.running_mean", "projection.l2.1.running_mean"),
         ("encode_words.0.regressor.bias", "backbone_words.regressor.bias"),
-        ("encode_words.1.l3.0.weight", "projection_words.l3.0.weight"),
         ("encode.0.regressor.weight", "backbone.regressor.weight"),
     ],
 )

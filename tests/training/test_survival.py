@@ -17,7 +17,6 @@ from colored import FILES, NAMES, WORDS, fixed, settings
 
 from aurl import UserError
 from aurl.data.clips import Clips
-from aurl.project import files
 from aurl.training import checkpoints, inference, processes
 from aurl.training import loop as training
 
@@ -441,8 +440,3 @@ def test_a_moving_average_of_the_weights_is_judged_and_kept(run, tmp_path, monke
         expected = 0.75 * expected + 0.25 * weight
     assert torch.allclose(checkpoints.load(tmp_path / "run/run")[0].centers, expected, atol=1e-6)
     assert not torch.allclose(weights[-1], expected, atol=1e-4)
-
-
-def test_a_folder_is_locked_for_one(tmp_path):
-    with files.locked(tmp_path), pytest.raises(UserError, match="^busy: wait.$"), files.locked(tmp_path, "busy: wait."):
-        pass

@@ -116,18 +116,11 @@ def test_trees_with_a_fault(make, tmp_path):
 
 @pytest.mark.parametrize(
     "content, reason",
-    [("", "at the top: Invalid JSON: .* at line 1"),
-     ('{"database": {\n"a": }}', "at the top: Invalid JSON: .* at line 2"),
+    [('{"database": {\n"a": }}', "at the top: Invalid JSON: .* at line 2"),
      ("[]", "at the top: .*object"),
-     ('{"database": []}', "database: .*object"),
      ('{"database": {}}', "no labeled videos"),
-     ('{"database": {"x": 3}}', "database.x: .*object"),
      ({"x": entry(subset="train")}, "database.x.subset: .*'training', 'validation' or 'testing'"),
-     ({"x": {**entry(), "duration": None}}, "database.x.duration: .*number"),
-     ({"x": {**entry(), "annotations": {}}}, "database.x.annotations: .*array"),
-     ({"x": entry((0, 1), label=7)}, r"database.x.annotations.0.label: .*string"),
      ({"x": entry((0, 1), (1,))}, r"database.x.annotations.1.segment: .*at least 2 items"),
-     ({"x": entry(("0", "1"))}, r"annotations.0.segment.0: .*number"),
      (b'{"database": "\xff"}', "Invalid JSON"),
      ("[" * 100_000, "Invalid JSON: recursion limit")],
 )  # fmt: skip

@@ -4,17 +4,12 @@ import shlex
 
 import pytest
 import trees
+from trees import touch
 
 from aurl import UserError
 from aurl.data.prepare import READERS
 from aurl.data.readers.folders import split_of
 from aurl.data.video import probe
-
-
-def touch(root, *paths):
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
 
 
 def refused(reader, root, reason, **options):
@@ -104,9 +99,8 @@ def test_classes_and_splits_that_cannot_be_told_apart(tmp_path):
 
 @pytest.mark.parametrize(
     "name, split",
-    [("train", "train"), ("videos_train", "train"), ("train_256", "train"), ("Training", "train"), ("validate", "val"),
-     ("val_340p", "val"), ("videos_val", "val"), ("testing", "test"), ("training dog", ""), ("training_dog", ""),
-     ("trains", ""), ("", ""), ("contest", "")],
+    [("videos_train", "train"), ("Training", "train"), ("val_340p", "val"), ("testing", "test"), ("training dog", ""),
+     ("trains", ""), ("contest", "")],
 )  # fmt: skip
 def test_names_of_splits(name, split):
     assert split_of(name) == split

@@ -3,17 +3,12 @@
 import os
 
 import pytest
+from trees import touch
 
 from aurl import UserError
 from aurl.data import names
 from aurl.data.readers.classes import same_class
 from aurl.data.readers.listing import EXTENSIONS, Listing, counted
-
-
-def touch(root, *paths):
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
 
 
 def found(root, **options):
@@ -64,38 +59,6 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
     assert skipped == [f"{path}: it leads back to a folder above it" for path in circles]
 
 
-def test_broken_links_are_videos_for_the_decoder_to_refuse(tmp_path):
-    (tmp_path / "gone.mp4").symlink_to("nowhere.mp4")
-    (tmp_path / "self.mp4").symlink_to("self.mp4")
-    (tmp_path / "self").symlink_to("self")
-    videos, skipped = found(tmp_path)
-    assert videos == ["gone.mp4", "self.mp4"]
-    assert len(skipped) == 1 and skipped[0].startswith("self: Too many levels")
-
-
-def test_folders_named_like_videos(tmp_path):
-    touch(tmp_path, "a/parts.mp4/one.mp4")
-    (tmp_path / "a/empty.avi").mkdir()
-    assert found(tmp_path) == (["a/parts.mp4/one.mp4"], ["a/empty.avi: it is a folder"])
-
-
-def test_ignored_folders_are_not_opened(tmp_path, monkeypatch):
-    touch(tmp_path, "rawframes_train/a/v.mp4", "b/rawframes/v.mp4", "b/v.mp4")
-    assert found(tmp_path, ignored="rawframes")[0] == ["b/v.mp4"]
-
-
-@pytest.mark.parametrize(
-    "make, reason",
-    [(lambda path: None, "No such file"), (lambda path: path.touch(), "is not a folder"),
-     (lambda path: path.symlink_to(path), "Too many levels")],
-)  # fmt: skip
-def test_roots_that_cannot_be_listed(tmp_path, make, reason):
-    make(tmp_path / "root")
-    with pytest.raises(UserError, match=f"root .*{reason}.*expected ROOT/video; see DATA.md") as caught:
-        Listing(tmp_path / "root", "ROOT/video")
-    assert "\n" not in str(caught.value)
-
-
 def test_a_closed_folder_is_an_error_that_names_it(tmp_path, monkeypatch):
     touch(tmp_path, "a/one.mp4", "closed/two.mp4")
     scandir = os.scandir
@@ -135,24 +98,6 @@ def test_table_columns_types_and_order(tmp_path):
 
 
 TWO = [("a.mp4", "playing_drums", ""), ("b.mp4", "ZUMBA", "")]
-
-
-@pytest.mark.parametrize(
-    "classes, reason",
-    [(3, "has 2 classes, such as 'ZUMBA', where 3 should be"),
-     (["playing drums", "yoga", "abseiling"], "lacks 2 of the 3 classes, such as 'yoga':"),
-     (["playing drumz"], r"lacks 1 of the 1 classes, such as 'playing drumz' \(did you mean 'playing_drums'\?\):")],
-)  # fmt: skip
-def test_other_classes_than_wanted(tmp_path, classes, reason):
-    with pytest.raises(UserError, match=reason):
-        Listing(tmp_path, "ROOT/video").table(TWO, classes)
-
-
-def test_a_list_selects_classes_and_names_them(tmp_path):
-    table = Listing(tmp_path, "ROOT/video").table(TWO, ["playing drums"])
-    assert table["class"].tolist() == ["playing drums"] and table.attrs["unselected"] == 1
-    official = Listing(tmp_path, "ROOT/video").table(TWO, ["PlayingDrums"], ["ucf101", "kinetics700"])
-    assert official["class"].tolist() == ["playing drums"] and official.attrs["list"] == "kinetics700"
 
 
 def test_official_lists(tmp_path):

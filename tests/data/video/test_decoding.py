@@ -86,9 +86,7 @@ TRUSTED = {  # file -> how it is encoded; read without decoding what comes befor
     "h264.ts": dict(codec="libx264", options={"x264-params": X264 + "open-gop=1"}),
     "vp9.webm": dict(codec="libvpx-vp9", options=VP9),
     "vp9-live.webm": dict(codec="libvpx-vp9", options=VP9, live=True),
-    "vp9-odd.webm": dict(codec="libvpx-vp9", options=VP9, size=(61, 47)),
     "h264-odd.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="yuv444p", size=(61, 47)),
-    "h264-gray.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="gray"),
     "h264-ten-bits.mp4": dict(codec="libx264", options={"x264-params": X264}, pix_fmt="yuv420p10le"),
     "hevc.mkv": dict(
         codec="libx265", options={"preset": "ultrafast", "x265-params": X264 + "open-gop=1:log-level=none"}
@@ -99,10 +97,8 @@ TRUSTED = {  # file -> how it is encoded; read without decoding what comes befor
 COUNTED = {  # the same once the number of frames is known
     "asp.avi": dict(codec="mpeg4", bframes=2),
     "simple.avi": dict(codec="mpeg4"),
-    "simple-odd.avi": dict(codec="mpeg4", size=(61, 47)),
     "asp.mp4": dict(codec="mpeg4", bframes=2),
     "asp-live.mkv": dict(codec="mpeg4", bframes=2, live=True),
-    "ffv1-gray.mkv": dict(codec="ffv1", pix_fmt="gray16le"),
     "vp8.webm": dict(codec="libvpx", options=VP9),
 }
 OTHERS = {  # decoded from the beginning if necessary
@@ -148,9 +144,9 @@ def test_every_start_and_stride_gives_the_frames_of_a_full_decode(movie, name):
     full = everything(path)
     cut = 5 if name == "h264-cut.mp4" else 0
     assert numbers(full) == list(range(cut, COUNT))
-    for start in range(len(full)):
+    for start in range(0, len(full), 2):  # every place in a group of nine
         # With and without their number, a file's packets lead to the same seeks, or else to none.
-        for stride, count in ((1, None), (1, len(full)), (4, len(full)), (11, len(full))):
+        for stride, count in ((1, None), (1, len(full)), (11, len(full))):
             chosen = np.arange(start, len(full), stride)[:3]
             found = decoding.pick(path, chosen, small, count)
             assert list(found) == chosen.tolist()
