@@ -79,16 +79,12 @@ def comparable(table, variant, baseline):
     return not seeds[0].isdisjoint(seeds[1])
 
 
-def markdown(table, method, minutes):
-    """`summary`, and each other variant's difference from ``method``, as one Markdown table; accuracies in percent.
-
-    ``minutes`` maps a variant to how long a training took; without any, there is no such column.
-    """
+def markdown(table, method):
+    """`summary`, and each other variant's difference from ``method``, as one Markdown table; accuracies in percent."""
     others = [name for name in table["variant"].unique() if name != method and comparable(table, method, name)]
     versus = {name: difference(table, name, method) for name in others}
-    cost = ["minutes"] if len(minutes) else []
-    columns = ["variant", "seeds", "top-1 % (95 %)", "times chance (95 %)", "top-5 %", *cost]
-    columns += [f"variant − {method}, points (95 %)"]
+    columns = ["variant", "seeds", "top-1 % (95 %)", "times chance (95 %)", "top-5 %"]
+    columns.append(f"variant − {method}, points (95 %)")
     rows = []
     for row in summary(table).itertuples():
         cells = [
@@ -97,7 +93,6 @@ def markdown(table, method, minutes):
             _with_interval("{:.1f}", 100 * row.top1, 100 * row.low, 100 * row.high),
             _with_interval("{:.1f}", row.times, row.times_low, row.times_high),
             f"{100 * row.top5:.1f}",
-            *([f"{minutes[row.variant]:.1f}" if row.variant in minutes else "–"] if cost else []),
         ]
         other = versus.get(row.variant)
         cells += [_with_interval("{:+z.1f}", *(100 * value for value in other[:3])) if other else "–"]

@@ -67,9 +67,8 @@ def _combine(key, test, kind, runs, learned):
     )
     every_training = _rows(f"{part}runs.csv", runs, test)
     table, trainings = _confirming(every), _confirming(every_training)
-    cost = trainings.groupby("variant")["seconds"].mean() / 60 if "seconds" in trainings else {}
     method = table["variant"].iloc[0]
-    write_bytes(paths.STUDIES / f"{stem}.md", folds.markdown(table, method, cost).encode())
+    write_bytes(paths.STUDIES / f"{stem}.md", folds.markdown(table, method).encode())
     verdicts = claims.markdown(claims.decide(every, every_training, learned))
     write_bytes(paths.STUDIES / f"{stem}-claims.md", verdicts.encode())
     means = trainings.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()

@@ -39,7 +39,7 @@ def test_variants_without_a_common_seed_are_not_compared(tmp_path):
     more = study(tmp_path / "2.csv", ["a", "b"], lambda *_: 0.25, variants=("tarn",), seeds=(2,))
     table = folds.read({0: [one, more]}, "s")
     assert folds.comparable(table, "aurl", "e2e") and not folds.comparable(table, "aurl", "tarn")
-    text = folds.markdown(table, "aurl", {})
+    text = folds.markdown(table, "aurl")
     assert "| tarn | 1 | 25.0 | 0.5 | 50.0 | – |" in text and "| 50.0 | +0.0 " in text
 
 
@@ -60,9 +60,7 @@ def test_a_class_without_videos_counts_nowhere(tmp_path):
 
 def test_a_variant_alone_is_compared_with_nothing(tmp_path):
     table = folds.read({0: [study(tmp_path / "1.csv", ["a", "b", "c"], lambda *_: 0.5, ("aurl",), range(3))]}, "s")
-    assert "| aurl | 3 | 50.0 (50.0 to 50.0) | 1.5 (1.5 to 1.5) | 50.0 | 1.5 | – |" in (
-        folds.markdown(table, "aurl", {"aurl": 1.5})
-    )
+    assert "| aurl | 3 | 50.0 (50.0 to 50.0) | 1.5 (1.5 to 1.5) | 50.0 | – |" in folds.markdown(table, "aurl")
 
 
 @pytest.mark.parametrize(("gain", "verdict"), [(0.2, "above"), (-0.2, "below"), (0.0, "undecided")])
@@ -76,7 +74,7 @@ def test_verdicts(tmp_path, gain, verdict):
     table = folds.read({0: [study(tmp_path / "1.csv", names, accuracy, seeds=range(8))]}, "s")
     found = differences(table, [("e2e", "aurl"), ("aurl", "e2e")])
     assert found["verdict"][1] == verdict
-    text = folds.markdown(table, "aurl", {"aurl": 1, "e2e": 1})
+    text = folds.markdown(table, "aurl")
     assert f"| {100 * found['points'][0]:+z.1f} (" in text and text.count("\n") == 4  # e2e - aurl
 
 
