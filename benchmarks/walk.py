@@ -3,7 +3,7 @@
     python benchmarks/walk.py
 
 Each console block of the page holds commands after "$ " and their output. The commands of all blocks run one after the
-other, in one clone of the last commit; about 20 minutes on two cores. Trainings that this project has in its cache are
+other, in one clone of the last commit: about an hour on two cores. Trainings that this project has in its cache are
 not repeated. The page is written only if all succeed.
 """
 
