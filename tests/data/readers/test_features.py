@@ -122,6 +122,22 @@ def test_mistakes_in_a_file(tmp_path, change, sentence):
     assert sentence in said(write(tmp_path / "set.npz", **change))
 
 
+@pytest.mark.parametrize(
+    ("name", "ahead", "value"),
+    [("features", -7, 2), ("features", 11, 255), ("features", -39, 255), ("labels", -7, 1), ("labels", -39, 31),
+     ("classes", -39, 255), ("jump", -3, 255), ("jump", -4, 8), ("ids", -12, 9)],
+)  # fmt: skip
+def test_mat_with_a_damaged_byte(tmp_path, name, ahead, value):
+    """SciPy crashes on most of these. The byte is so far from the first letter of a name."""
+    path = write(tmp_path / "set.mat")
+    content = bytearray(path.read_bytes())
+    place = content.index(name.encode()) + ahead
+    assert content[place] != value
+    content[place] = value
+    path.write_bytes(content)
+    assert "cannot be read" in said(path)
+
+
 def test_cells_of_matlab_hold_names_numbers_or_nothing(tmp_path):
     named = write(tmp_path / "named.mat", labels=np.array([NAMES[i] for i in LABELS], object), split=None)
     numbered = write(tmp_path / "numbered.mat", labels=np.array(LABELS.tolist(), object), split=None)
