@@ -71,15 +71,15 @@ def stale(folder):
 def jobs_of(folder, size, wanted=None, needs=()):
     """The jobs for `side_by_side`, ``size`` at a time, that bring stages of the project in ``folder`` up to date.
 
-    The first job runs all stages that every other stage needs. Each other stage is a job, in descending order of the
-    number of stages that need it. ``wanted`` names stages, without variant and seed, to run with all stages that they
-    need, by default all; ``needs`` are the names of other jobs that must end before.
+    The first job runs all stages that every other stage needs, but no training or evaluation. Each other stage is a
+    job, in descending order of the number of stages that need it. ``wanted`` names stages, without variant and seed, to
+    run with all stages that they need, by default all; ``needs`` are the names of other jobs that must end before.
     """
     above = _graph(folder)
     chosen = {name for name in above if wanted is None or name.partition("@")[0] in wanted}
     chosen |= {other for name in chosen for other in above[name]}
     rank = {name: sum(name in above[other] for other in chosen) for name in chosen}
-    shared = {name for name in chosen if rank[name] + len(above[name]) == len(chosen) - 1}
+    shared = {name for name in chosen if "@" not in name and rank[name] + len(above[name]) == len(chosen) - 1}
     first = max((name for name in shared if above[name] <= shared), key=lambda name: len(above[name]))
     prefix = f"{folder.name}: " if folder.name else ""
 

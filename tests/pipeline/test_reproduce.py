@@ -72,7 +72,7 @@ def test_every_stage_runs_once_and_after_what_it_needs(calls):
 
 def test_wanted_stages_run_with_what_they_need(calls):
     names = list(reproduce.jobs_of(Path("study"), 2, ["heads"], needs={"made"}).items())
-    assert [name for name, _ in names] == ["study: heads"]  # all in one, as nothing can run beside it
+    assert [name for name, _ in names] == ["study: data", f"study: 03_train@{RUNS[-1]}", "study: heads"]
     jobs = reproduce.jobs_of(Path("study"), 2, ["heads", "04_evaluate"])
     assert len(jobs) == 2 + 2 * len(RUNS) and not [name for name in jobs if "05" in name or "sphere" in name]
     assert jobs["study: heads"][1] == {"study: data", f"study: 03_train@{RUNS[-1]}"}
