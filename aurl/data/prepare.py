@@ -175,7 +175,7 @@ def _report(rejected, file):
 
 
 def merged(manifest, sets):
-    """The manifest with one name, that of the first set, for classes of the training ``sets`` with the same words."""
+    """The manifest after classes with the same words in several training ``sets`` got the name they have in the first."""
     known, manifest = {}, manifest.copy()
     for name in sets:
         for label, text in manifest.loc[manifest["set"] == name, ["class", "words"]].drop_duplicates().to_numpy():

@@ -111,7 +111,7 @@ def _number(value, digits):
 def verdicts(runs, method="aurl"):
     """Compare every other variant with ``method``, or else the first, in the rows of `collect`: a list of sentences.
 
-    P-values are those of `aurl.evaluation.differences`, corrected for the number of variants.
+    `aurl.evaluation.differences` gives the p-values, which are corrected for the number of variants.
     """
     variants = [*runs["variant"].unique()]
     method = method if method in variants else variants[0]

@@ -29,8 +29,8 @@ class Estimate(NamedTuple):
 def estimate(values, groups, trainings):
     """The mean of ``values`` over classes and trainings, and how sure it is.
 
-    The variance is that of `statsmodels`' two-way clustered covariance, and never below either one-way variance, which
-    the two-way formula can undercut by chance. The interval is infinite where there are fewer than `FEWEST` groups or
+    The variance comes from `statsmodels`' two-way clustered covariance. By chance, it can be smaller than a one-way
+    variance; the larger of the two one-way variances is then used. The interval is infinite where there are fewer than `FEWEST` groups or
     trainings. Raises ValueError for no rows or a value that is not finite.
 
     Args:

@@ -115,8 +115,9 @@ def _classes(workspace, params):
 def _runs(workspace, params):
     """The metrics and cost of every training of a study.
 
-    Columns: ``set``, a test set or the training set, whose held-out videos count; ``variant``, ``seed``; `FIGURES` and
-    `WORDS`; ``seconds`` of training; and ``synthetic``, L_US in the last epoch as a share of that of guessing, ln U.
+    Columns: ``set``, a test set or the training set, whose held-out videos count; ``variant``; ``seed``; those that
+    `FIGURES` and `WORDS` name; ``seconds``, the length of the training; and ``synthetic``, L_US in the last epoch
+    divided by ln U, its value for U synthetic classes that cannot be told apart.
     """
     rows, seen = [], paths.merged(params.data.train)
     for variant, seed in product(params.run.variants, params.run.seeds):

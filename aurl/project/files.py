@@ -73,7 +73,7 @@ def to_csv(table, **options):
 
 
 def npz(arrays):
-    """The bytes of a ``.npz`` file of named ``arrays``; those of `numpy.savez` depend on the release of Python."""
+    """The bytes of a ``.npz`` file of named ``arrays``. Unlike `numpy.savez`, every release of Python writes the same."""
     import numpy as np  # most users of this module write no arrays
 
     buffer = io.BytesIO()

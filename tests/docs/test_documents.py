@@ -326,7 +326,7 @@ def test_every_variant_is_explained():
 
 def test_what_is_not_there_is_noticed():
     for wrong in ("make all", "dvc repro 03_trian@aurl-0", "dvc exp run -S loss.scala=5", "python -m aurl.notebook",
-                  "python -m aurl.pipeline.released x --parms y", "python benchmarks/speed.py", "pip install .[gpu]",
+                  "aurl released x --parms y", "python benchmarks/speed.py", "pip install .[gpu]",
                   "cp params.papers.yaml params.yaml", "git status"):  # fmt: skip
         assert not is_command(wrong), wrong
     for wrong in ("run.variant", "aurl.text.Words", "aurl/stage.py", "centers"):

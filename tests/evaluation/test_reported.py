@@ -3,7 +3,7 @@
 import pandas as pd
 
 from aurl.evaluation import reported
-from aurl.pipeline import released
+from aurl.classify import released
 
 
 def cells(table):

@@ -42,7 +42,7 @@ PACKAGES = """
     torch.utils.data tqdm yaml
 """
 SETTINGS = ("ATEN_", "CUDA_", "GLIBC_", "LD_", "MALLOC_", "MKL_", "MPL", "OMP_", "OPENBLAS_", "PYTHON")
-FREE = ("PYTHONPATH", "PYTHONUNBUFFERED")  # every process gets its own
+FREE = ("GLIBC_TUNABLES", "PYTHONPATH", "PYTHONUNBUFFERED")  # they change no result, or every process gets its own
 SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER
 KERNEL = "ipykernel_launcher"
 CLIENT = None  # of this process, once installed

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -91,9 +92,12 @@ def test_a_training_that_ends_is_not_requeued(tmp_path, script, ends):
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_job_that_is_about_to_be_killed_saves_and_is_requeued(tmp_path, script):
-    """The training gets SIGTERM, and the job waits until it has saved."""
-    srun = "trap 'sleep 0.3; echo saved >> said; exit 1' TERM; touch begun; while :; do sleep 0.05; done"
-    found = commands(tmp_path, srun=srun, scontrol="echo $@ >> said")
+    """The training gets SIGINT, and the job waits until it has saved. SIGTERM to `srun` would kill it."""
+    task = "import signal, time; signal.signal(signal.SIGINT, lambda *_: (time.sleep(0.3), print('saved'), exit(1)))"
+    task += "; open('begun', 'w').close(); time.sleep(60)"
+    srun = f'trap "kill -9 %1" TERM; {sys.executable} -uc "{task}" >> said & echo $! > task; wait $!'
+    scancel = '[ "$*" = "--signal=INT 7" ] && kill -INT $(cat task)'
+    found = commands(tmp_path, srun=srun, scancel=scancel, scontrol="echo $@ >> said")
     job = subprocess.Popen(["bash", "-c", script], cwd=project(tmp_path), env=found)
     while not (tmp_path / "begun").exists():
         time.sleep(0.01)

@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 from aurl import UserError, text
 from aurl.data import names
 from aurl.data.video import read_frames
-from aurl.pipeline import released
+from aurl.classify import released
 from aurl.training.inference import to_input
 
 UCF = ("ApplyEyeMakeup", "CleanAndJerk", "HandstandWalking", "Mixing", "Nunchucks", "YoYo")
