@@ -12,7 +12,7 @@ import json
 import sys
 
 from aurl import UserError
-from aurl.classify import features
+from aurl.classify import features, released
 from aurl.classify.classifier import Classifier, plain
 from aurl.data import names
 from aurl.evaluation import protocols
@@ -101,6 +101,7 @@ def parser():
     written.add_argument("--csv", action="store_true", help="print CSV, safe to open in a spreadsheet")
     written.add_argument("--json", action="store_true", help="print JSON")
     features.add_command(commands)
+    released.add_command(commands)
     return main_parser
 
 

@@ -8,9 +8,8 @@ come from the original videos, not from proxies. The table goes to the terminal 
 one line for each expected accuracy of the checkpoint says whether ours agrees.
 """
 
-import argparse
 import re
-import sys
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,8 @@ from aurl.classify.features import count
 from aurl.data import prepare
 from aurl.data.clips import Clips
 from aurl.data.names import truze
-from aurl.evaluation import protocols
+from aurl.data.readers import test_lists
+from aurl.evaluation import protocols, published
 from aurl.project import config
 from aurl.project.files import write_bytes
 from aurl.text import WordVectors
@@ -46,6 +46,12 @@ LINES = {
     "TruZe's unseen classes, top-1": "{truze_top1:.1%}",
     "TruZe's unseen classes, top-5": "{truze_top5:.1%}",
     "TruZe's unseen classes, mean per class": "{truze_mean_per_class:.1%}",
+    "official splits, top-1": "{lists_top1:.1%} ± {lists_top1_std:.1%}",
+    "official splits, top-5": "{lists_top5:.1%} ± {lists_top5_std:.1%}",
+    "official splits, mean per class": "{lists_mean_per_class:.1%} ± {lists_mean_per_class_std:.1%}",
+    "160 new classes of Kinetics-600, top-1 (3 draws)": "{draws_top1:.1%} ± {draws_top1_std:.1%}",
+    "160 new classes of Kinetics-600, top-5 (3 draws)": "{draws_top5:.1%} ± {draws_top5_std:.1%}",
+    "160 new classes, mean per class (3 draws)": "{draws_mean_per_class:.1%} ± {draws_mean_per_class_std:.1%}",
     "closeness ↓": "{closeness:.3f}",
     "dispersion ↑": "{dispersion:.3f}",
 }
@@ -54,10 +60,10 @@ LINES = {
 def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
     """Every figure of a released checkpoint, as a table with one row per number of clips and test set.
 
-    Columns are as in `aurl.evaluation.protocols.report`. TruZe's figures are over its ``truze_classes`` unseen classes,
-    and NaN for sets that it does not split. After every row, the table is written to ``reports/released`` as CSV and
-    Markdown, with a list of rejected videos. Raises UserError for a checkpoint that is missing, word vectors of another
-    dimension, and test sets that are missing or refused by their readers.
+    Columns are as in `aurl.evaluation.protocols.report` and `aurl.evaluation.published`, and NaN for sets that lack a
+    protocol. TruZe's figures are over its ``truze_classes`` unseen classes. After every row, the table is written to
+    ``reports/released`` as CSV and Markdown, with a list of rejected videos. Raises UserError for a checkpoint that is
+    missing, word vectors of another dimension, and test sets that are missing or refused by their readers.
 
     Args:
         checkpoint: a file for `aurl.training.released.load_released`.
@@ -86,6 +92,9 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
     originals = params.prepare.model_copy(update={"proxies": None})
     tests = dict(zip(sets, prepare.datasets(data, originals, rejected)[0]))
     embedded = {name: _embedded(videos, vectors) for name, videos in tests.items()}
+    official = {name: params.data.datasets[name].names or params.data.datasets[name].reader for name in sets}
+    folders = {name: params.data.datasets[name].test_lists for name in sets}
+    lists = {name: test_lists.read(folder, official[name]) for name, folder in folders.items() if folder}
     rows = []
     for number in dict.fromkeys(counts):
         batch = max(1, params.evaluate.batch // number)  # a constant number of clips at a time
@@ -93,13 +102,15 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
             clips = Clips(tests[name], classes, CLIP, number)
             video, labels = encode(model, clips, batch, params.compute, f"{name}, {_clips(number)} per video")
             features = {"video": video, "classes": encode_classes(model, word_vectors), "labels": labels}
-            about = params.data.datasets[name]
-            unseen = truze(about.names or about.reader)["unseen"]
+            unseen = truze(official[name])["unseen"]
             unseen = [place for place, label in enumerate(classes) if label in unseen]
             row = {"set": name, "clips": number, "videos": len(labels), "classes": len(classes)}
-            row |= {"truze_classes": len(unseen), "truze_top1": np.nan, "truze_top5": np.nan}
-            row |= {"truze_mean_per_class": np.nan}
-            rows.append(row | protocols.report(features, params.evaluate.bootstrap, truze=unseen))
+            row |= {"truze_classes": len(unseen)} | protocols.report(features, params.evaluate.bootstrap, truze=unseen)
+            if name in lists:
+                row |= published.over_lists(features, clips.ids, lists[name])
+            if official[name] == "kinetics600" and (draws := published.kinetics600_draws(classes)):
+                row |= published.over_draws(features, draws)
+            rows.append(row)
             table, arithmetic = pd.DataFrame(rows), devices.choose_arithmetic(model, CLIP, batch, params.compute)
             facts = f"Word vectors: {Path(params.text.vectors).name}. Arithmetic: {arithmetic.precision}."
             write_bytes(f"{stem}.csv", table.to_csv(index=False).encode())
@@ -112,17 +123,24 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
 def agreement(checkpoint, table, expected=EXPECTED):
     """One line for each expected accuracy of a checkpoint: expected, found, and whether both agree.
 
+    If none is expected, one line says so.
+
     ``table`` is the result of `evaluate`; ``expected`` is a CSV file with the columns ``checkpoint`` (the beginning of
     the file's name), ``set, clips, figure, expected`` (in percent) and ``source``. Accuracies agree where they differ
     by at most `TOLERANCE` points. Raises UserError for a file of another kind.
     """
-    found, lines = table.set_index(["set", "clips"]), []
-    for row in _expected(checkpoint, expected).itertuples():
+    found, known, lines = table.set_index(["set", "clips"]), _expected(checkpoint, expected), []
+    if known.empty:
+        return [
+            f"{Path(checkpoint).name}: {expected} has no accuracy of a checkpoint whose name begins like this one's"
+        ]
+    for row in known.itertuples():
         name = f"{row.set}, {_clips(row.clips)}, {row.figure}: expected {row.expected:.2f} % ({row.source})"
-        if (row.set, row.clips) not in found.index or row.figure not in found:
+        place = (row.set, row.clips)
+        ours = 100 * found.loc[place, row.figure] if place in found.index and row.figure in found else np.nan
+        if np.isnan(ours):
             lines.append(f"{name}, not evaluated")
             continue
-        ours = 100 * found.loc[(row.set, row.clips), row.figure]
         apart = round(abs(ours - row.expected), 6)  # 27.37 and 27.07 differ by 0.3
         verdict = "agrees" if apart <= TOLERANCE else f"differs by {apart:.2f} points"
         lines.append(f"{name}, found {ours:.2f} %: {verdict}")
@@ -152,35 +170,37 @@ def _clips(count):
 
 
 def markdown(table):
-    """The result of `evaluate` as an aligned Markdown table: a line per figure, a column per row."""
+    """The result of `evaluate` as an aligned Markdown table: a line per figure that a row has, a column per row."""
     columns = [["", *LINES]]
     for row in table.to_dict("records"):
-        cells = [line.format(**row) for line in LINES.values()]
+        cells = [line.format_map(defaultdict(lambda: np.nan, row)) for line in LINES.values()]
         cells = ["–" if "nan" in cell else cell for cell in cells]
         columns.append([f"{row['set']}, {_clips(row['clips'])}", *cells])
+    columns = list(zip(*[line for line in zip(*columns) if {*line[1:]} != {"–"}]))
     widths = [max(map(len, column)) for column in columns]
     lines = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in zip(*columns)]
     lines.insert(1, " | ".join("-" * width for width in widths))
     return "".join(f"| {line} |\n" for line in lines)
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        prog="aurl released", description=__doc__.split("\n")[0], allow_abbrev=False
-    )
+def add_command(commands):
+    """Add ``released`` to the subcommands of ``aurl``."""
+    about = [paragraph.replace("\n", " ") for paragraph in __doc__.split("\n\n")]
+    parser = commands.add_parser(
+        "released", help="evaluate one of the authors' checkpoints", description=f"{about[0]} {about[2]}",
+        allow_abbrev=False,
+    )  # fmt: skip
+    parser.set_defaults(run=run)
     parser.add_argument("checkpoint", help="AURL662_checkpoint.pth.tar, or another of that layout")
     parser.add_argument(
         "--params", default="params.yaml", help="where the test sets and word vectors are (params.yaml)"
     )
     parser.add_argument("--clips", type=count, nargs="+", default=[1, 25], help="clips per video (1 25)", metavar="N")
     parser.add_argument("--expected", default=EXPECTED, help="accuracies to compare with (the authors' own)")
-    options = parser.parse_args()
-    try:
-        table = evaluate(options.checkpoint, options.params, options.clips, options.expected)
-        print(markdown(table), *agreement(options.checkpoint, table, options.expected), sep="\n")
-    except UserError as error:
-        sys.exit(f"aurl: {error}")
 
 
-if __name__ == "__main__":
-    main()
+def run(options):
+    """Evaluate, print, and return the exit code 0."""
+    table = evaluate(options.checkpoint, options.params, options.clips, options.expected)
+    print(markdown(table), *agreement(options.checkpoint, table, options.expected), sep="\n")
+    return 0

@@ -30,8 +30,8 @@ def estimate(values, groups, trainings):
     """The mean of ``values`` over classes and trainings, and how sure it is.
 
     The variance comes from `statsmodels`' two-way clustered covariance. By chance, it can be smaller than a one-way
-    variance; the larger of the two one-way variances is then used. The interval is infinite where there are fewer than `FEWEST` groups or
-    trainings. Raises ValueError for no rows or a value that is not finite.
+    variance; the larger of the two one-way variances is then used. The interval is infinite where there are fewer than
+    `FEWEST` groups or trainings. Raises ValueError for no rows or a value that is not finite.
 
     Args:
         values: (R,) accuracies, or differences of accuracies, one for each pair of a class and a training.

@@ -73,7 +73,7 @@ def to_csv(table, **options):
 
 
 def npz(arrays):
-    """The bytes of a ``.npz`` file of named ``arrays``. Unlike `numpy.savez`, every release of Python writes the same."""
+    """The bytes of a ``.npz`` file of named ``arrays``, the same in every release of Python, unlike `numpy.savez`'s."""
     import numpy as np  # most users of this module write no arrays
 
     buffer = io.BytesIO()

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import sys
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -18,9 +17,9 @@ import trees
 from torch.nn.functional import normalize
 
 from aurl import UserError, text
+from aurl.classify import command, released
 from aurl.data import names
 from aurl.data.video import read_frames
-from aurl.classify import released
 from aurl.training.inference import to_input
 
 UCF = ("ApplyEyeMakeup", "CleanAndJerk", "HandstandWalking", "Mixing", "Nunchucks", "YoYo")
@@ -29,8 +28,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 VECTORS = project.ROOT / "data/vectors/glove-6b-100d-actions.bin"
 
 
-def lay_out(folder, **change):
-    """The paper's parameters in small, with only the two test sets on disk."""
+def lay_out(folder, lists=None, **change):
+    """The paper's parameters in small, with only the two test sets on disk; ``lists`` are UCF101's official splits."""
     datasets = {
         "ucf101": {"reader": "ucf101", "root": "sets/ucf", "names": "ucf101", "classes": len(UCF)},
         "hmdb51": {"reader": "hmdb51", "root": "sets/hmdb", "names": "hmdb51", "classes": len(HMDB)},
@@ -45,6 +44,8 @@ def lay_out(folder, **change):
     }
     for section, own in change.items():
         small[section] = small.get(section, {}) | own
+    if lists:
+        datasets["ucf101"]["test_lists"] = lists
     project.write(folder, small, "params.paper.yaml")
 
 
@@ -80,18 +81,20 @@ def folder(tmp_path_factory):
     trees.hmdb51(folder / "sets/hmdb", HMDB, frames=30)
     (folder / "data").mkdir()
     (folder / "data/manifest.csv").write_text("the pipeline's own")
-    lay_out(folder)
+    lay_out(folder, lists="lists")
+    (folder / "lists").mkdir()
+    for k in (1, 2, 3):  # each tests the first video of one class and both of the next
+        tested = [f"{UCF[k]}/v_{UCF[k]}_g01_c01.avi", *(f"X/v_{UCF[k + 1]}_g01_c{own:02d}.avi" for own in (1, 2))]
+        (folder / f"lists/testlist{k:02d}.txt").write_text("\n".join(tested))
     checkpoint(folder, sorted((folder / "sets").rglob("*.avi")))
     output, progress = io.StringIO(), io.StringIO()
     with (
         contextlib.chdir(folder),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(progress),
-        pytest.MonkeyPatch.context() as patch,
         joblib.parallel_config(backend="sequential"),
     ):
-        patch.setattr(sys, "argv", ["released", "AURL662_checkpoint.pth.tar", "--clips", "1", "3"])
-        released.main()
+        released.run(command.parser().parse_args(["released", "AURL662_checkpoint.pth.tar", "--clips", "1", "3"]))
     (folder / "output").write_text(output.getvalue())
     (folder / "progress").write_text(progress.getvalue())
     return folder
@@ -142,6 +145,12 @@ def test_figures_are_those_of_the_authors_network(folder, table, name, root, cou
         unseen = [place for place in every if classes[place] in names.truze(name)["unseen"]]
         assert row["truze_classes"] == len(unseen)
         assert row[f"truze_{key}"] == pytest.approx(accuracy(scores, labels, unseen, k), abs=1e-4)
+    if name == "ucf101":
+        found = [accuracy(scores[rows], labels[rows], every, 1) for rows in ([2, 4, 5], [4, 6, 7], [6, 8, 9])]
+        assert row["lists_top1"] == pytest.approx(np.mean(found), abs=1e-4)
+        assert row["lists_top1_std"] == pytest.approx(np.std(found), abs=1e-4)
+    else:
+        assert np.isnan(row["lists_top1"])
     own = defaultdict(list)
     for score, label in zip(scores, labels, strict=True):
         own[label].append(1 - score[label])
@@ -175,14 +184,17 @@ def test_the_authors_numbers_are_those_of_the_papers_facts(folder, table):
         "hmdb51, 1 clip, top1: expected 27.37 %", "hmdb51, 1 clip, mean_per_class: expected 28.92 %",
     ]  # fmt: skip
     assert all(line.split(": ")[-1].startswith("differs by ") for line in lines)
-    assert released.agreement("other.pth.tar", table.reset_index()) == []
+    (line,) = released.agreement("other.pth.tar", table.reset_index())
+    assert line.startswith("other.pth.tar: ") and "no accuracy of a checkpoint" in line
 
 
 def test_found_accuracies_agree_or_differ(tmp_path):
     table = pd.DataFrame({"set": ["a", "b"], "clips": [1, 25], "top1": [0.4439, 0.5], "top5": [0.7, 0.8]})
+    table["truze_top1"] = [0.2707, float("nan")]
     rows = [
         "checkpoint,set,clips,figure,expected,source", "my,a,1,top1,44.68,a log", "my,a,1,top5,70.31,a log",
         "my,b,25,top1,50,a page", "my,b,1,top1,50,a page", "my,a,1,top9,50,a page", "other,a,1,top1,1,a log",
+        "my,a,1,truze_top1,27.37,a log", "my,b,25,truze_top1,50,a log",
     ]  # fmt: skip
     file = tmp_path / "expected.csv"
     file.write_text("\n".join(rows))
@@ -192,6 +204,8 @@ def test_found_accuracies_agree_or_differ(tmp_path):
         "b, 25 clips, top1: expected 50.00 % (a page), found 50.00 %: agrees",
         "b, 1 clip, top1: expected 50.00 % (a page), not evaluated",
         "a, 1 clip, top9: expected 50.00 % (a page), not evaluated",
+        "a, 1 clip, truze_top1: expected 27.37 % (a log), found 27.07 %: agrees",
+        "b, 25 clips, truze_top1: expected 50.00 % (a log), not evaluated",
     ]
 
 
@@ -245,24 +259,21 @@ def test_sets_without_a_list_of_truze_have_no_such_figure(here):
     trees.video("sets/hmdb/brush_hair/short.mp4", frames=3)  # a quarter of all, but a video that is left out is listed
     lay_out(here, data=data, prepare={"broken": 0.5})
     table = released.evaluate("AURL662_checkpoint.pth.tar", counts=[1, 1])
-    assert len(table) == 1 and table["truze_classes"].item() == 0 and table["truze_top1"].isna().all()
+    assert len(table) == 1 and table["truze_classes"].item() == 0 and "truze_top1" not in table
     assert "own, 1 clip" in released.markdown(table) and "nan" not in released.markdown(table)
     rejected = pd.read_csv("reports/released/AURL662_checkpoint-rejected.csv")
     assert rejected["reason"].tolist() == ["too short (3 frames)"]
 
 
-def command(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["released", *arguments])
+def failed(*arguments):
     with pytest.raises(SystemExit) as ended:
-        released.main()
+        command.main(["released", *arguments])
     return ended.value.code
 
 
-def test_the_command_says_what_is_wrong(here, monkeypatch, capsys):
-    assert command(monkeypatch, "nowhere.tar") == (
-        "aurl: There is no checkpoint nowhere.tar; download it or correct the path."
-    )
-    assert "params.paper.yaml cannot be read" in command(monkeypatch, "x.tar", "--params", "params.paper.yaml")
+def test_the_command_says_what_is_wrong(here, capsys):
+    assert failed("nowhere.tar") == ("aurl: There is no checkpoint nowhere.tar; download it or correct the path.")
+    assert "params.paper.yaml cannot be read" in failed("x.tar", "--params", "params.paper.yaml")
     for count in ("0", "-1", "many"):
-        assert command(monkeypatch, "x.tar", f"--clips={count}") == 2
+        assert failed("x.tar", f"--clips={count}") == 2
         assert f"{count} is no such number: give 1 or more" in capsys.readouterr().err

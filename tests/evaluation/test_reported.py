@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from aurl.evaluation import reported
 from aurl.classify import released
+from aurl.evaluation import reported
 
 
 def cells(table):

@@ -474,7 +474,7 @@ def test_folders_of_this_machine_are_laid_over_the_others(with_sets, tmp_path):
     ("text", "sentence"),
     [("train: {lr: 1}", "may change data.datasets and nothing else: write other values into params.yaml."),
      ("data: {datasets: {mine: {reader: ucf101}}}",
-      "data.datasets.mine may change root and annotations and nothing else."),
+      "data.datasets.mine may change root, annotations, test_lists and nothing else."),
      ("data: {datasets: {mime: {root: a}}}", "data.datasets.mime is not a set of params.yaml; did you mean mine?"),
      ("data: {datasets: {mine: {root: 3}}}", "data.datasets.mine.root"), ("data: [", "is not valid YAML")],
 )  # fmt: skip

@@ -10,7 +10,7 @@ from aurl import UserError
 from aurl.project.config.sentences import nearest
 
 LOCAL = "params.local.yaml"  # in the folder of params.yaml; not in git
-LOCAL_KEYS = ("root", "annotations")  # keys of a data set that LOCAL may change
+LOCAL_KEYS = ("root", "annotations", "test_lists")  # keys of a data set that LOCAL may change
 OWN_KEYS = ("datasets", "sweeps")  # mappings in a section with any keys
 
 
@@ -52,7 +52,7 @@ def _localized(raw, path):
         if not isinstance(known, dict) or not isinstance(known.get(name), dict):
             raise UserError(f"{where} is not a set of params.yaml{nearest(name, known or ())}")
         if not isinstance(changed, dict) or set(changed) - {*LOCAL_KEYS}:
-            raise UserError(f"{where} may change {' and '.join(LOCAL_KEYS)} and nothing else.")
+            raise UserError(f"{where} may change {', '.join(LOCAL_KEYS)} and nothing else.")
         known[name] |= changed
     return raw
 

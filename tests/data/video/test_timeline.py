@@ -1,4 +1,7 @@
-"""Seconds mean what players show. The right frames are those of ``ffmpeg -i FILE -ss SECONDS``, compared once."""
+"""Seconds mean what players show: the last frame that begins at or before them.
+
+``ffmpeg -i FILE -ss SECONDS`` was compared once; it gives this frame or, between two frames, the next.
+"""
 
 import sys
 from pathlib import Path
