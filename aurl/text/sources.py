@@ -145,7 +145,7 @@ class Encoder:
     column = "class"
 
     def __init__(self, name: str, templates: Sequence[str] = ("{}",)):
-        self.source, self.templates = name, templates
+        self.source, self.templates, self.width = name, templates, None
         path, _, argument = name.partition("(")
         self.arguments = [argument.removesuffix(")")] if argument else []
         self.function = _imported(path)
@@ -172,6 +172,12 @@ class Encoder:
             raise UserError(
                 f"the encoder {self.source} returned an array of shape {found.shape} for {len(texts)} texts: return "
                 f"({len(texts)}, W)."
+            )
+        self.width = self.width or found.shape[1]
+        if found.shape[1] != self.width:
+            raise UserError(
+                f"the encoder {self.source} returned vectors of {self.width} and of {found.shape[1]} numbers: let all "
+                "have one length."
             )
         _check_vectors(found, texts, f"the encoder {self.source}")
         return found / np.linalg.norm(found, axis=1, keepdims=True)

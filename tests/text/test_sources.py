@@ -173,6 +173,8 @@ def encoder(tmp_path, monkeypatch):
         "    return np.ones(len(texts))\n"
         "def fewer(texts):\n"
         "    return np.ones((1, 3))\n"
+        "def ragged(texts):\n"
+        "    return np.ones((len(texts), len(texts[0])))\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(tmp_path)])
@@ -209,6 +211,8 @@ def test_descriptions_are_averaged_in(encoder):
 )  # fmt: skip
 def test_encoders_that_are_refused(encoder, function, reason):
     assert reason in refused(lambda: text.Encoder(f"mine_for_tests:{function}").embed(["walk", "run"]))
+    ragged = text.Encoder("mine_for_tests:ragged", ["{}", "a {}"])
+    assert "returned vectors of 4 and of 6 numbers: let all have one length." in refused(ragged.embed, ["walk"])
     assert 'class name "!" has no word' in refused(text.Encoder("mine_for_tests:lengths").embed, ["!"])
     assert "no_such_module" in refused(text.Encoder, "no_such_module:f")
 

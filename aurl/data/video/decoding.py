@@ -29,7 +29,8 @@ _FORMATS = "mov,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,m4v,h264,hevc,og
 _TIMED = {"mov", "matroska", "avi", "asf", "flv"}  # formats whose header states the duration
 _PACKET_IS_FRAME = {"h264", "hevc", "vp9", "av1", "mjpeg"}  # others have packets that show nothing, or two frames
 _SKIPPABLE = {"h264", "hevc"}  # decoders that can omit frames that no other frame refers to
-_UNMARKED = {"msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2"}  # frames without an end marker: only their size shows damage
+# More that FFmpeg may check: the size of frames without an end marker, and the checksums of pictures.
+_CHECKS = dict.fromkeys(("msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2"), "+buffer") | {"hevc": "+crccheck"}
 _TWO_THREADS = 2**19  # pixels; larger frames decode faster with a second thread
 _KEPT_FRAMES = 2**22  # timestamps of earlier files that a process keeps: 32 MB
 
@@ -189,9 +190,11 @@ def _open(path, threads=1, **options):
         context.thread_count = 1  # more would delay frames and gain little, because files are decoded in parallel
         if context.width * context.height >= _TWO_THREADS:
             context.thread_count, context.thread_type = threads, "AUTO"
+        if "err_detect" in options:
+            options["err_detect"] += _CHECKS.get(context.codec.canonical_name, "")
+            if context.codec.canonical_name == "hevc":
+                options.pop("skip_loop_filter", None)  # checksums are those of filtered pictures
         context.options = {"max_pixels": str(MAX_PIXELS), **options}
-        if "err_detect" in options and context.codec.canonical_name in _UNMARKED:
-            context.options |= {"err_detect": f"{options['err_detect']}+buffer"}
         yield container, stream
 
 
@@ -221,29 +224,28 @@ def _concealed(container, stream):
 def _sound(container, stream):
     """The frames of a file; raises _Damage or FFmpeg's error at the first sign of damage.
 
-    Beyond FFmpeg's own checks, all packets of H.264 and HEVC must give a frame, libvpx checks VP9, and the streams must
-    last as long as the header says.
+    Beyond FFmpeg's own checks, all packets of H.264 and HEVC must give a frame, a second decoder checks VP9 and HEVC,
+    and the streams must last as long as the header says.
     """
     codec = stream.codec_context.codec.canonical_name
-    counted, first, shown, frames, end, checker = codec in _SKIPPABLE, None, array("q"), 0, 0.0, None
-    if codec == "vp9":
-        with suppress(ValueError):  # this FFmpeg was built without libvpx
-            checker = av.CodecContext.create("libvpx-vp9", "r")
+    counted, first, shown, frames, end = codec in _SKIPPABLE, None, array("q"), 0, 0.0
+    checker = _second_decoder(stream)
     for packet in container.demux():
         if packet.pts is not None and packet.size:
             end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream != stream:
             continue
-        if checker and packet.size:
-            checker.decode(packet)
         if packet.size and packet.pts is not None and not packet.is_discard:
             shown.append(packet.pts)
         try:
+            again = checker.decode(packet if packet.size else None) if checker else []
             decoded = packet.decode()
         except av.InvalidDataError:
             if frames or packet.is_keyframe:
                 raise
             continue  # the file begins within a group of pictures, like a recorded broadcast
+        if codec == "hevc" and [*map(_planes, again)] != [*map(_planes, decoded)]:
+            raise _Damage("two decoders give different pictures of the next frame")
         for frame in decoded:
             if frame.is_corrupt:
                 raise _Damage("FFmpeg marks the next frame as corrupt")
@@ -257,6 +259,30 @@ def _sound(container, stream):
         promised = (container.duration + (container.start_time or 0)) / av.time_base
         if end + 1 < promised - 0.05 * container.duration / av.time_base:
             raise _Damage(f"it ends at {end:.1f} s of {promised:.1f} s, as an interrupted download does")
+
+
+def _second_decoder(stream):
+    """A decoder that notices damage where FFmpeg's own notices none; None for other codecs than VP9 and HEVC.
+
+    With two threads, FFmpeg decodes every row of an HEVC picture from the row's own entry point, if the file has them.
+    After damage, it then gives other pictures than one thread, which decodes row after row.
+    """
+    codec, checker = stream.codec_context.codec.canonical_name, None
+    if codec == "vp9":
+        with suppress(ValueError):  # this FFmpeg was built without libvpx
+            checker = av.CodecContext.create("libvpx-vp9", "r")
+    if codec == "hevc":
+        checker = av.CodecContext.create("hevc", "r")
+        checker.extradata, checker.thread_type, checker.thread_count = stream.codec_context.extradata, "SLICE", 2
+        checker.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
+    return checker
+
+
+def _planes(frame):
+    """The pixels of every plane, as bytes, without the end of its rows in memory."""
+    size = -(-frame.format.components[0].bits // 8)
+    rows = [np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in frame.planes]
+    return [own[: plane.height, : plane.width * size].tobytes() for own, plane in zip(rows, frame.planes, strict=True)]
 
 
 def _timetable(container, stream, count):

@@ -126,6 +126,10 @@ def small(frame):
     return frame.reformat(16, 16, "rgb24", threads=1).to_ndarray()
 
 
+def everything_kept(path):
+    return np.stack([small(frame) for _, frame in decoding.decode(path, "keep")])
+
+
 def everything(path):
     return np.stack([small(frame) for _, frame in decoding.decode(path)])
 
@@ -314,10 +318,32 @@ def test_damage_is_refused_unless_it_is_to_be_kept(movie, tmp_path, name, chosen
         video.read_frames(path)
     kept = video.probe(path, "keep")
     assert kept["status"] == "ok" and kept["damage"] == found["status"] and kept["frames"] >= COUNT - 3
-    concealed = np.stack([small(frame) for _, frame in decoding.decode(path, "keep")])
+    concealed = everything_kept(path)
     for index in range(0, len(concealed), 3):
         found = decoding.pick(path, np.array([index]), small, kept["frames"])[index]
         np.testing.assert_array_equal(found, concealed[index])
+
+
+def test_a_second_decoder_notices_damaged_rows_of_hevc(tmp_path):
+    """One thread reads noise in the middle of a packet as other pictures, without an error."""
+    squares = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8).repeat(16, 1).repeat(16, 2)
+    with av.open(str(tmp_path / "sound.mkv"), "w") as output:
+        stream = output.add_stream("libx265", rate=25)
+        stream.width = stream.height = 128
+        stream.options = {"preset": "ultrafast", "x265-params": "keyint=4:ctu=16:bframes=0:log-level=none"}
+        for picture in [*squares, None]:
+            frame = None if picture is None else av.VideoFrame.from_ndarray(picture)
+            output.mux(stream.encode(frame))
+    assert video.probe(tmp_path / "sound.mkv")["status"] == "ok"
+    with av.open(str(tmp_path / "sound.mkv")) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    content = bytearray((tmp_path / "sound.mkv").read_bytes())
+    middle = packets[5][0] + packets[5][1] // 2
+    content[middle : middle + 16] = random.Random(0).randbytes(16)
+    (tmp_path / "damaged.mkv").write_bytes(content)
+    assert len(everything_kept(tmp_path / "damaged.mkv")) == 12
+    found = "it is damaged after frame 5, at 0.16 s: two decoders give different pictures of the next frame"
+    assert video.probe(tmp_path / "damaged.mkv")["status"] == found
 
 
 def remuxed(source, target, wanted):
