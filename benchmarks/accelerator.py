@@ -1,14 +1,14 @@
 """The paper's training step on an accelerator: speed, memory, and whether a killed training and two processes work.
 
-    python benchmarks/accelerator.py            # at most 8 minutes on one accelerator
+    python benchmarks/accelerator.py            # about 8 minutes on one accelerator
     python benchmarks/accelerator.py --tiny     # the same on any machine, at a size that measures nothing
 
 writes reports/tables/accelerator.csv, accelerator.md and reports/figures/accelerator.png. r2plus1d_18 takes clips of
 16x112x112 pixels in params.paper.yaml's setting, with the authors' number of classes. Clips are random and in memory,
 so decoding is not measured. For float32, bf16 and compiled bf16, the batch doubles until the memory is full. "Released
 loop" is a plain loop like the authors': float32, the usual memory layout, the class encoder twice per step, SGD that is
-not fused. The share of peak is relative to a large matrix product in the same precision and run. If time runs out, rows
-are left out.
+not fused. The share of peak is relative to a large matrix product in the same precision and run. Rows that would begin
+after 8 minutes are left out.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     pip install "aurl[encoders]"
     python benchmarks/embeddings.py        writes data/embeddings/all-minilm-l6-v2.npz
 
-The file has a vector for each verb ("bouncing"), each thing ("ball"), and each thing that performs a verb: the class
-"bouncing ball", read as "a ball is bouncing". Vectors are float16.
+The file has a vector for each verb ("bouncing"), color ("red") and thing ("ball"), and for each class: "bouncing ball",
+read as "a ball is bouncing", and "red ball", read as "a red ball". Vectors are float16.
 """
 
 import argparse
@@ -14,20 +14,17 @@ import numpy as np
 from aurl import text
 from aurl.project.files import npz, write_bytes
 from aurl.rendered.motions import VERBS
+from aurl.rendered.sets import COLORS, THINGS
 
 ENCODER = "aurl.text.encoders:sentence"
-THINGS = [
-    "ball", "box", "barrel", "duck", "cone", "ring", "cross", "pyramid", "table", "hammer", "bottle", "stool",
-    "dumbbell", "arch",
-]  # fmt: skip
 
 
 def sentences():
     """Class name -> what the encoder reads."""
-    found = {name: name for name in [*sorted(VERBS), *THINGS]}
+    found = {name: name for name in [*sorted(VERBS), *COLORS, *THINGS]}
     for thing in THINGS:
-        article = "an" if thing[0] in "aeiou" else "a"
-        found |= {f"{verb} {thing}": f"{article} {thing} is {verb}" for verb in sorted(VERBS)}
+        found |= {f"{verb} {thing}": f"a {thing} is {verb}" for verb in sorted(VERBS)}
+        found |= {f"{color} {thing}": f"{'an' if color == 'orange' else 'a'} {color} {thing}" for color in COLORS}
     return found
 
 

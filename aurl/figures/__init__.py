@@ -159,7 +159,7 @@ def label_points(ax, points, texts, gap=4):
                     dots_nearby = [Bbox.from_extents(*(other - 5), *(other + 5)) for other in others]
                     cost += 200 * sum(leader.intersects_bbox(own) for own in boxes + dots_nearby)
                 if cost < best[0]:
-                    cost += 40 * sum(line.intersects_bbox(box, filled=False) for line in lines)
+                    cost += 150 * sum(line.intersects_bbox(box, filled=False) for line in lines)
                     best = min(best, (cost, middle, box, leader), key=lambda option: option[0])
         _, middle, box, leader = best
         boxes.append(box)

@@ -30,7 +30,7 @@ GAIN = "aurl", "e2e"  # the method and the baseline of the paper's relative gain
 
 def bring_together():
     """Combine the runs of every study that have results; trainings added to a study need them in all of its folds."""
-    found, learned = config.studies(), claims.learn_classes(config.load_all())
+    found, variants = config.studies(), config.load_all()
     for key in dict.fromkeys(study.key for study in found.values() if study.base is None):
         for kind in ("", "heads"):
             part = f"{kind}_" if kind else ""
@@ -48,28 +48,32 @@ def bring_together():
             combined = {}
             for test in config.study(runs[min(runs)][0])["data"]["test"] if runs else ():
                 try:
-                    combined[test] = _combine(key, test, kind, runs, learned)
+                    combined[test] = _combine(key, test, kind, runs, variants)
                 except UserError as error:  # what was run is not lost, only not brought together
                     print(f"aurl: no table of {test} over the folds of {key}: {error}", file=sys.stderr)
             if combined and not kind:
                 _over_sets(key, combined, runs)
 
 
-def _combine(key, test, kind, runs, learned):
+def _combine(key, test, kind, runs, variants):
     """Write the tables and pictures of one test set; ``runs`` maps a fold to the runs with its trainings.
 
-    Returns the rows of `aurl.evaluation.folds.read` of the confirmatory folds.
+    ``variants`` maps the names of variants to their parameters, in the order of the tables. Returns the rows of
+    `aurl.evaluation.folds.read` of the confirmatory folds.
     """
     stem, part = (f"{test}-{kind}", f"{kind}_") if kind else (test, "")
     stem = f"{key}/{stem}"
     every = folds.read(
         {fold: [paths.STUDIES / name / f"{part}classes.csv" for name in own] for fold, own in runs.items()}, test
     )
+    order = {name: place for place, name in enumerate(variants)}
+    every = every.sort_values("variant", key=lambda names: names.map(order), kind="stable", ignore_index=True)
     every_training = _rows(f"{part}runs.csv", runs, test)
+    every_training = every_training.sort_values("variant", key=lambda names: names.map(order), kind="stable")
     table, trainings = _confirming(every), _confirming(every_training)
     method = table["variant"].iloc[0]
     write_bytes(paths.STUDIES / f"{stem}.md", folds.markdown(table, method).encode())
-    verdicts = claims.markdown(claims.decide(every, every_training, learned))
+    verdicts = claims.markdown(claims.decide(every, every_training, claims.learn_classes(variants)))
     write_bytes(paths.STUDIES / f"{stem}-claims.md", verdicts.encode())
     means = trainings.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()
     chance, title = table["chance"].mean(), f"{test}, {_among(table)}"
@@ -81,7 +85,7 @@ def _combine(key, test, kind, runs, learned):
             sweeps = sweeps.groupby(keys, sort=False)[["chosen", "top1"]].mean().reset_index()
             _save(f"{stem}-sweeps", ablations.parameter_sweeps(sweeps, chance, title))
         return table
-    accuracy, title = folds.per_class(table, method), f"{method} on {title}"
+    accuracy, title = folds.per_class(table, method), f"{method} on {title}, {_seeds(table)}"
     own = f"{title}: {len(accuracy)} classes"
     _save(f"{stem}-classes", evaluation.class_accuracies(accuracy.to_numpy(), list(accuracy.index), chance, own))
     near = [_nearest_seen(runs[fold][0], test) for fold in table["study"].unique()]
@@ -101,7 +105,8 @@ def _over_sets(key, combined, runs):
     gains = pd.DataFrame(rows, columns=["set", "folds", "mean", "low", "high"])
     gains = gains.replace([-np.inf, np.inf], np.nan)
     write_bytes(paths.STUDIES / key / "gains.csv", gains.round(6).to_csv(index=False).encode())
-    title = _among(next(iter(combined.values())))
+    first = next(iter(combined.values()))
+    title = f"{_among(first)}, {_seeds(first)}"
     _save(f"{key}/staircase", ablations.staircase(summary, title))
     seen = config.study(next(iter(runs.values()))[0])["data"]["train"]
     trainings = _confirming(pd.concat([_rows("runs.csv", runs, name) for name in [*combined, paths.merged(seen)]]))
@@ -129,6 +134,11 @@ def _confirming(table):
 def _among(table):
     numbers = sorted(table["study"].unique())
     return f"fold{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+
+
+def _seeds(table):
+    count = table["seed"].nunique()
+    return f"{count} seed{'s' * (count > 1)}"
 
 
 def _save(name, figure):

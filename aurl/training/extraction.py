@@ -9,7 +9,7 @@ number of processes. The file has the arrays of `aurl.data.readers.features` and
 """
 
 import shutil
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,14 @@ class SpreadClips(Clips):
         return super().item(epoch, i)
 
 
+def _version(package):
+    """None for a package that is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
 def extract(rows, name, weights, path, settings, pretraining, desc):
     """Encode the videos of ``rows`` into the file ``path``, unless it is up to date. Returns whether it was written.
 
@@ -58,7 +66,7 @@ def extract(rows, name, weights, path, settings, pretraining, desc):
         "encoder": encoder.digest,
         "clips": clip.model_dump() | {"spread": spread, "segments": settings["segments"]},
         "videos": rows[["digest", "first", "frames"]].to_numpy().tolist(),
-        "versions": {package: version(package) for package in ("av", "numpy", "torch", "torchvision")},
+        "versions": {package: _version(package) for package in ("av", "numpy", "torch", "torchvision", "transformers")},
         "code": cache.code_digest("aurl.data.video.reading", "aurl.training.encoders", skip=UNRELATED),
         "device": devices.best_device().type,
     }

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import hub
 import numpy as np
 import project
 import pytest
@@ -81,6 +82,17 @@ def test_a_broken_video_fails_the_command_after_the_others(here, capsys):
     assert "videos/a.mp4" in output and "videos/b.mp4" in output and "aa.mp4" not in output
     assert "aurl: cannot read the video videos/aa.mp4" in errors
     assert command("videos/aa.mp4", "--classes", "dog,run") == 1 and capsys.readouterr().out == ""
+
+
+def test_a_model_from_an_address(here, capsys, monkeypatch):
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(here / "hub"))
+    digest = aurl.save_pretrained(paths.run("aurl", 0), "site")
+    assert command("videos", "--classes", "dog,run", "--csv") == 0
+    local = capsys.readouterr().out
+    with hub.serving(hub.files_of(here / "site")) as address:
+        assert command("videos", "--classes", "dog,run", "--csv", "--model", f"{address}#sha256={digest}") == 0
+        assert capsys.readouterr().out == local
+        assert "needs a digest" in command("videos", "--classes", "dog,run", "--model", address)
 
 
 def test_files_of_a_folder_are_classified_or_named(here, capsys):

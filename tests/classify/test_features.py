@@ -47,6 +47,7 @@ def test_sets_become_files_and_entries_of_the_parameters(here, capsys):
     assert features("ucf101", "own", *options) == 0
     shown = capsys.readouterr()
     assert "data/features/ucf101.npz has the features of 6 videos" in shown.out
+    assert "features of ucf101:" in shown.err and "features of own:" in shown.err  # progress
     added = yaml.safe_load(shown.out.partition("In params.yaml:")[2])
     assert added["model"] == {"backbone": "features"}
     assert added["data"]["datasets"]["ucf101"] == DATASETS["ucf101"] | {

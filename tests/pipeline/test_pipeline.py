@@ -24,6 +24,7 @@ SMOKE = {
     "verbs": {"size": 16, "frames": 8, "videos": 2, "val_videos": 1, "test_videos": 1},
     "clip": {"frames": 4, "stride": 2, "size": 16}, "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
     "train": {"epochs": 2, "batch": 16}, "evaluate": {"bootstrap": 100},
+    "text": {"embeddings": "data/embeddings/all-minilm-l6-v2.npz"},  # word vectors are in test_paper.py
     "variants": {"e2e": {"model": {"semantic": "fixed"}, "loss": {"terms": ["regression"]},
                          "compute": {"precision": "bf16"}}},
     "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 8},
@@ -138,6 +139,8 @@ def test_pipeline_leaves_its_reports(project):
         metrics = json.loads((project / f"reports/metrics/{variant}-0.json").read_text())
         assert set(metrics) == {"pairs-seen", "pairs-unseen", "verbs-unseen"}
         assert all(0 <= report["top1_low"] <= report["top1"] <= report["top1_high"] <= 1 for report in metrics.values())
+        model = json.loads((project / f"runs/{variant}-0/model.json").read_text())
+        assert model["text"]["embeddings"] == SMOKE["text"]["embeddings"]
     assert (project / "reports/figures/figure1.png").stat().st_size > 10_000
     assert (project / "reports/tables/ablations.md").read_text().count("\n| verbs-unseen") == 2
     assert stale(project) == set()

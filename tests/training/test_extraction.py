@@ -116,6 +116,9 @@ def test_an_interrupted_run_continues(rows):
 def test_only_what_changed_is_computed_again(rows):
     assert extract(rows) and not extract(rows) and len(calls()) == 3
     assert extract(rows.assign(**{"class": "run"})) and extract(rows, dtype="float16") and extract(rows, stride=2)
+    before = len(calls())
+    Path("own.py").write_text(f"{ENCODER}\n# Another encoder.\n")
+    assert extract(rows, stride=2) and len(calls()) == before + 3
     trees.video("videos/0.mp4", color=9, frames=20, width=64, height=64)
     with pytest.raises(UserError, match="videos/0.mp4: it has changed since it was listed"):
         extract(rows, stride=2, frames=2)
