@@ -46,7 +46,7 @@ def picture(figure):
 
 
 SHARES = re.compile(
-    r"\b(accuracy|chance|gain|share|mean_per_class|top\d\w*|val_top1|(half|truze)_\w+|gzsl_(?!gamma|area)\w+)\b"
+    r"\b(accuracy|chance|gain|share|mean_per_class|top\d\w*|val_top1|(half|truze|lists|draws|first|last)_\w+|gzsl_(?!gamma|area)\w+)\b"
 )
 
 

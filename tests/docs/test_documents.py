@@ -135,12 +135,31 @@ def test_every_picture_of_the_pipeline_is_the_one_that_its_chapter_shows():
         assert path.name in drawn_by_benchmarks or path.read_bytes() in shown, path
 
 
+def shown_cells(path):
+    """The cells of all tables in an executed notebook."""
+    return {re.sub("<[^>]*>", "", cell).strip() for html in outputs(path, "text/html") for cell in html.split("\n")}
+
+
 def test_comparison_shows_its_tables():
     path, tables = ROOT / "reports/notebooks/05_ablations.ipynb", ROOT / "reports/tables"
-    cells = {re.sub("<[^>]*>", "", cell).strip() for html in outputs(path, "text/html") for cell in html.split("\n")}
     summary = pd.read_csv(tables / "ablations.csv")
-    assert {f"{value:z.1%}" for value in (*summary["top1"], *summary["top1_low"])} <= cells
+    assert {f"{value:z.1%}" for value in (*summary["top1"], *summary["top1_low"])} <= shown_cells(path)
     assert (tables / "claims.md").read_text() in outputs(path, "text/markdown")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "reports/metrics").glob("*.json")), ids=lambda path: path.stem)
+def test_evaluation_shows_its_metrics(path):
+    cells = shown_cells(ROOT / f"reports/notebooks/04_evaluate-{path.stem}.ipynb")
+    for report in json.loads(path.read_text()).values():
+        lengths = {key: report.pop(key) for key in [*report] if re.match("closeness|dispersion|gzsl_(gamma|area)", key)}
+        assert len(report) > 10 and {f"{value:z.1%}" for value in report.values()} <= cells
+        assert len(lengths) >= 4 and {f"{value:.3f}" for value in lengths.values()} <= cells
+
+
+def test_the_papers_chapter_shows_the_gain_over_all_folds():
+    cells = shown_cells(ROOT / "reports/notebooks/06_paper.ipynb")
+    gains = pd.read_csv(ROOT / "reports/studies/pairs/gains.csv")
+    assert len(gains) == 2 and {f"{value:.1%}" for value in gains[["mean", "low", "high"]].to_numpy().ravel()} <= cells
 
 
 def test_no_model_of_a_study_stopped_before_its_synthetic_classes_were_learned():
