@@ -122,7 +122,7 @@ def main():
     table = pd.DataFrame(rows)
     write_bytes("reports/tables/cost.csv", table.to_csv(index=False, float_format="%.1f").encode())
     write_bytes("reports/tables/cost.md", markdown(table).encode())
-    figures.save(draw(table), "cost")
+    figures.save(draw(pd.read_csv("reports/tables/cost.csv")), "cost")
 
 
 if __name__ == "__main__":

@@ -300,7 +300,7 @@ def main():
     table = compared(pd.DataFrame(rows))
     write_bytes("reports/tables/decoding.csv", table.to_csv(index=False, float_format="%.2f").encode())
     write_bytes("reports/tables/decoding.md", markdown(table).encode())
-    figures.save(draw(table), "decoding")
+    figures.save(draw(pd.read_csv("reports/tables/decoding.csv")), "decoding")
 
 
 if __name__ == "__main__":

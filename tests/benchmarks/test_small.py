@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from project import ROOT
 
-from aurl import text
+from aurl import figures, text
 from aurl.project import config
 from aurl.rendered import sets
 
@@ -97,6 +97,12 @@ def test_download_counts_what_pip_takes_here(benchmark):
     python, platform = f"cp3{sys.version_info.minor}", sysconfig.get_platform().replace("-", "_").replace(".", "_")
     own = f"{python}-{python}-{platform}"
     assert benchmark("installation").download(LOCK.format(own=own)) == 210
+
+
+@pytest.mark.parametrize("name", ["cost", "decoding"])
+def test_committed_pictures_are_those_of_their_tables(benchmark, name):
+    picture = figures.picture(benchmark(name).draw(pd.read_csv(ROOT / f"reports/tables/{name}.csv")))
+    assert picture.data == (ROOT / f"reports/figures/{name}.png").read_bytes()
 
 
 def test_embeddings_have_the_committed_names_and_the_same_bytes_every_time(benchmark, tmp_path, monkeypatch):
