@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import hub
@@ -18,6 +19,7 @@ from aurl.classify import command as classify
 from aurl.project import config, paths
 from aurl.training import checkpoints
 
+command = partial(project.ended, "classify")
 MODEL = config.Model(
     **checkpoints.OLD_DEFAULTS,
     width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=6, dim=5, dropout=0.0,
@@ -38,13 +40,6 @@ def here(tmp_path, monkeypatch):
     for color, name in enumerate("ab"):
         trees.video(f"videos/{name}.mp4", color)
     return tmp_path
-
-
-def command(*arguments):
-    """The exit code, or the sentence that the command ends with."""
-    with pytest.raises(SystemExit) as ended:
-        classify.main(["classify", *arguments])
-    return ended.value.code
 
 
 def test_a_table_for_every_video(here, capsys):

@@ -9,9 +9,8 @@ import torch
 import torchvision
 import trees
 import yaml
-from project import write
+from project import ended, write
 
-from aurl.classify import command
 from aurl.data import prepare
 from aurl.project import config
 
@@ -36,15 +35,9 @@ def here(tmp_path, monkeypatch):
     write(tmp_path, {"data": data, "compute": {"workers": 0}}, "params.paper.yaml")
 
 
-def features(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        command.main(["features", *arguments])
-    return ended.value.code
-
-
 def test_sets_become_files_and_entries_of_the_parameters(here, capsys):
     options = ["--encoder", "mean_color:encode", "--size", "32", "--pretraining", "kinetics400, my videos"]
-    assert features("ucf101", "own", *options) == 0
+    assert ended("features", "ucf101", "own", *options) == 0
     shown = capsys.readouterr()
     assert "data/features/ucf101.npz has the features of 6 videos" in shown.out
     assert "features of ucf101:" in shown.err and "features of own:" in shown.err  # progress
@@ -59,7 +52,7 @@ def test_sets_become_files_and_entries_of_the_parameters(here, capsys):
     videos = prepare.usable_videos("own", params.data.datasets["own"], params.prepare, "rejected.csv")
     listed = prepare.READERS["features"]("data/features/own.npz")
     assert listed[["id", "class", "split"]].equals(videos[["id", "class", "split"]])
-    assert features("ucf101", *options) == 0
+    assert ended("features", "ucf101", *options) == 0
     assert "ucf101.npz is up to date, with the features of 6 videos" in capsys.readouterr().out
 
 
@@ -67,7 +60,7 @@ def test_a_network_of_torchvision(here, capsys):
     torch.manual_seed(0)
     torch.save(torchvision.models.get_model("r3d_18", weights=None).state_dict(), "r3d.pth")
     options = ["--weights", "r3d.pth", "--pretraining", "none", "--frames", "2", "--size", "32", "--dtype", "float16"]
-    assert features("own", "--encoder", "r3d_18", *options, "--out", "elsewhere") == 0
+    assert ended("features", "own", "--encoder", "r3d_18", *options, "--out", "elsewhere") == 0
     with np.load("elsewhere/own.npz") as arrays:
         assert arrays["features"].shape == (4, 512) and arrays["features"].dtype == np.float16
         assert arrays["pretraining"].tolist() == []
@@ -76,13 +69,13 @@ def test_a_network_of_torchvision(here, capsys):
 
 def test_mistakes_are_one_sentence(here, capsys):
     options = ["--encoder", "mean_color:encode", "--pretraining", "none"]
-    assert features("ufc101", *options) == (
+    assert ended("features", "ufc101", *options) == (
         "aurl: params.yaml: data.datasets has no ufc101; there are ucf101, own, done; did you mean ucf101?"
     )
-    assert "data.datasets.done has features already: name a set of videos." in features("done", *options)
+    assert "data.datasets.done has features already: name a set of videos." in ended("features", "done", *options)
     small = [*options, "--size", "8"]
-    assert features("own", *small) == "aurl: clips of 8 pixels are too small: set --size to 16 or more."
-    assert "there is no encoder nowhere" in features("own", "--encoder", "nowhere", "--pretraining", "none")
+    assert ended("features", "own", *small) == "aurl: clips of 8 pixels are too small: set --size to 16 or more."
+    assert "there is no encoder nowhere" in ended("features", "own", "--encoder", "nowhere", "--pretraining", "none")
     for wrong in (["own", *options[:2]], ["own", *options, "--segments", "0"], ["own", *options, "--stride", "wide"]):
-        assert features(*wrong) == 2
+        assert ended("features", *wrong) == 2
     assert "1 or more" in capsys.readouterr().err

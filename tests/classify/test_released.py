@@ -265,15 +265,11 @@ def test_sets_without_a_list_of_truze_have_no_such_figure(here):
     assert rejected["reason"].tolist() == ["too short (3 frames)"]
 
 
-def failed(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        command.main(["released", *arguments])
-    return ended.value.code
-
-
 def test_the_command_says_what_is_wrong(here, capsys):
-    assert failed("nowhere.tar") == ("aurl: There is no checkpoint nowhere.tar; download it or correct the path.")
-    assert "params.paper.yaml cannot be read" in failed("x.tar", "--params", "params.paper.yaml")
+    assert project.ended("released", "nowhere.tar") == (
+        "aurl: There is no checkpoint nowhere.tar; download it or correct the path."
+    )
+    assert "params.paper.yaml cannot be read" in project.ended("released", "x.tar", "--params", "params.paper.yaml")
     for count in ("0", "-1", "many"):
-        assert failed("x.tar", f"--clips={count}") == 2
+        assert project.ended("released", "x.tar", f"--clips={count}") == 2
         assert f"{count} is no such number: give 1 or more" in capsys.readouterr().err

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 import yaml
+
+from aurl.classify import command
 
 ROOT = Path(__file__).parents[2]
 PARTS = [
@@ -50,6 +53,13 @@ def chapter(name, **parameters):
             if "parameters" in cell.metadata.get("tags", []):
                 known |= parameters
     return known
+
+
+def ended(*arguments):
+    """What ``aurl ARGUMENTS`` ends with in this process: its exit code, or the sentence that says what is wrong."""
+    with pytest.raises(SystemExit) as found:
+        command.main(arguments)
+    return found.value.code
 
 
 def commit(folder):
