@@ -72,7 +72,7 @@ def key(model, clips, batch, compute):
     """The key of everything that the videos' features depend on."""
     weights = model.state_dict()
     return cache.key_of(
-        code=cache.code_digest("aurl.training.inference", "aurl.models", "aurl.data.clips"),
+        code=cache.code_digest("aurl.training.inference", "aurl.models", "aurl.data.clips", skip=cache.NAMES_GIVEN),
         versions={name: version(name) for name in ("av", "numpy", "torch", "torchvision")},
         arithmetic=devices.choose_arithmetic(model, clips.clip, batch, compute).facts()
         | {"processes": processes.count()},

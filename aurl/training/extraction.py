@@ -24,7 +24,7 @@ from aurl.training import devices, processes
 from aurl.training.encoders import VideoEncoder, open_encoder
 
 PART = 128  # videos
-UNRELATED = (*cache.NO_NUMBERS, "aurl.text.", "aurl.training.checkpoints")  # code that changes no feature
+UNRELATED = (*cache.NAMES_GIVEN, "aurl.training.checkpoints")  # code that changes no feature
 
 
 class SpreadClips(Clips):

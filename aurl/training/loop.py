@@ -428,7 +428,7 @@ def _key(run, clips, val, names):
     sections = {name: getattr(run.params, name).model_dump() for name in SECTIONS}
     sections["train"] = {name: value for name, value in sections["train"].items() if name not in IGNORED}
     return cache.key_of(
-        code=cache.code_digest("aurl.training.loop", "aurl.data.clips"),
+        code=cache.code_digest("aurl.training.loop", "aurl.data.clips", skip=cache.NAMES_GIVEN),
         versions={name: version(name) for name in ("av", "numpy", "torch", "torchvision")},
         arithmetic=run.facts(),
         params=sections,

@@ -196,3 +196,10 @@ def test_no_file_that_may_have_been_downloaded_can_run_code():
             if unsafe:
                 found.add((path.relative_to(ROOT).as_posix(), name))
     assert found == OUR_OWN
+
+
+def test_a_training_does_not_depend_on_the_code_that_finds_names():
+    """Its key has the class names and vectors themselves."""
+    used = cache.modules_used("import aurl.training.loop\nimport aurl.data.clips", cache.NAMES_GIVEN)
+    assert {"aurl.losses", "aurl.training.loop", "aurl.data.video.decoding"} <= used.keys()
+    assert not [name for name in used if name.startswith(("aurl.text", "aurl.data.names", "aurl.project"))]
