@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 import trees
+from av.sidedata.sidedata import Type
 from PIL import Image
 
 from aurl.data import video
@@ -369,6 +370,12 @@ def test_a_recording_may_begin_within_a_group_of_pictures(movie, tmp_path):
     remuxed(movie("h264.ts"), tmp_path / "a.ts", lambda i: i > 4)
     found = video.probe(tmp_path / "a.ts")
     assert found["status"] == "ok" and numbers(everything(tmp_path / "a.ts")) == list(range(9, COUNT))
+
+
+@pytest.mark.parametrize("number", [29, 99])
+def test_side_data_of_a_later_ffmpeg_is_no_error(number):
+    """A telephone's spatial video has some that PyAV does not know. Only the rotation is read, by its name."""
+    assert Type(number) != Type.DISPLAYMATRIX
 
 
 def test_side_data_that_pyav_does_not_know_is_ignored(tmp_path):
