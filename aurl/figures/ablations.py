@@ -109,7 +109,7 @@ def accuracy_and_metrics(runs, chance, title):
             percent_axis(ax.xaxis)
             chance_line(ax, chance)
     axes[0].set_yticks(range(len(means)), means.index)
-    figure.suptitle(f"{title}, {_seeds(runs.groupby('variant'))} (dots: seeds, line: mean)", parse_math=False)
+    figure.suptitle(f"{title} (dots: trainings, line: mean)", parse_math=False)
     return figure
 
 

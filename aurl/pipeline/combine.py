@@ -75,9 +75,8 @@ def _combine(key, test, kind, runs, variants):
     write_bytes(paths.STUDIES / f"{stem}.md", folds.markdown(table, method).encode())
     verdicts = claims.markdown(claims.decide(every, every_training, claims.learn_classes(variants)))
     write_bytes(paths.STUDIES / f"{stem}-claims.md", verdicts.encode())
-    means = trainings.groupby(["variant", "seed"], sort=False)[FIGURES].mean().reset_index()
     chance, title = table["chance"].mean(), f"{test}, {_among(table)}"
-    _save(f"{stem}-metrics", ablations.accuracy_and_metrics(means, chance, title))
+    _save(f"{stem}-metrics", ablations.accuracy_and_metrics(trainings, chance, f"{title}, {_seeds(table)}"))
     if kind:
         sweeps = _confirming(_rows("heads_sweeps.csv", runs, test))
         if len(sweeps):

@@ -59,7 +59,7 @@ def test_variants_stand_from_best_to_worst_with_every_training():
     runs = pd.DataFrame(rows, columns=["variant", "top1", "dispersion", "closeness"])
     figure = ablations.accuracy_and_metrics(runs, 0.1, "$set_, fold 3")
     assert tick_labels(figure.axes[0].yaxis)[0] == ["c", "a", "b"]
-    assert figure.get_suptitle() == "$set_, fold 3, 1 to 2 seeds per variant (dots: seeds, line: mean)"
+    assert figure.get_suptitle() == "$set_, fold 3 (dots: trainings, line: mean)"
     for ax, value in zip(figure.axes, (lambda x: x, lambda x: x / 2, lambda x: 1 - x)):
         drawn = [dots.get_offsets().tolist() for dots in ax.collections]
         np.testing.assert_allclose(drawn[1], [[value(0.3), 1], [value(0.1), 1]])
