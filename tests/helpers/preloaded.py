@@ -26,6 +26,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -217,8 +218,11 @@ def _serve(connection, started):
         reader, writer = os.pipe()
         helper = os.fork()
         if helper == 0:
+            parent = os.getpid()
             if os.fork():
                 os._exit(0)  # the process that was forked is an orphan
+            while os.getppid() == parent:
+                time.sleep(0.001)
             connection.close()
             os.close(reader)
             module, arguments, folder, environment, numbers, session, ignored = pickle.loads(message)

@@ -149,7 +149,7 @@ def test_accuracy_is_set_against_the_distance_to_the_nearest_seen_class(project,
     monkeypatch.setattr(combine.evaluation, "semantic_distance", lambda *given: shown.append(given[0]) or draw(*given))
     combine.bring_together()
     assert (project / "reports/studies/own/verbs-unseen-distance.png").stat().st_size > 1000
-    table = shown[0]["aurl on verbs-unseen, folds 1, 2"].set_index("class")
+    table = shown[0]["aurl on verbs-unseen, folds 1, 2, 1 seed"].set_index("class")
     assert table["top1"].to_dict() == pytest.approx(accuracy) and table["distance"].between(overlap, 1).all()
     vectors = WordVectors.load(config.load().text.vectors)
     for name, near, distance in zip(table.index[::45], table["nearest"][::45], table["distance"][::45]):

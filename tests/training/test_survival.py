@@ -88,7 +88,7 @@ def test_four_kills_at_random_moments_leave_no_trace(run, written, data, tmp_pat
         child = server.Process(target=live_once, args=(params, data, tmp_path / "run"))
         child.start()
         if kills < 4:
-            child.join(draw.uniform(0, lasts / 4))
+            child.join(draw.uniform(0, min(lasts, 2) / 4))  # on a busy machine, the other may have taken far longer
             child.kill()
         child.join(60)
         kills += child.exitcode == -signal.SIGKILL
