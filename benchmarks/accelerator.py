@@ -1,6 +1,6 @@
 """The paper's training step on an accelerator: speed, memory, and whether a killed training and two processes work.
 
-    python benchmarks/accelerator.py            # about 8 minutes on one accelerator
+    python benchmarks/accelerator.py            # on one accelerator
     python benchmarks/accelerator.py --tiny     # the same on any machine, at a size that measures nothing
 
 writes reports/tables/accelerator.csv, accelerator.md and reports/figures/accelerator.png. r2plus1d_18 takes clips of

@@ -131,9 +131,7 @@ def agreement(checkpoint, table, expected=EXPECTED):
     """
     found, known, lines = table.set_index(["set", "clips"]), _expected(checkpoint, expected), []
     if known.empty:
-        return [
-            f"{Path(checkpoint).name}: {expected} has no accuracy of a checkpoint whose name begins like this one's"
-        ]
+        return [f"{Path(checkpoint).name}: {expected} lists no checkpoint of this name, so nothing is compared"]
     for row in known.itertuples():
         name = f"{row.set}, {_clips(row.clips)}, {row.figure}: expected {row.expected:.2f} % ({row.source})"
         place = (row.set, row.clips)

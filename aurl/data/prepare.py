@@ -175,7 +175,7 @@ def _report(rejected, file):
 
 
 def merged(manifest, sets):
-    """The manifest, where classes of several training ``sets`` with the same words got their name in the first set."""
+    """The manifest, with one name, that of the first set, for each class that several training ``sets`` have."""
     known, manifest = {}, manifest.copy()
     for name in sets:
         for label, text in manifest.loc[manifest["set"] == name, ["class", "words"]].drop_duplicates().to_numpy():

@@ -193,7 +193,7 @@ def _open(path, threads=1, **options):
         if "err_detect" in options:
             options["err_detect"] += _CHECKS.get(context.codec.canonical_name, "")
             if context.codec.canonical_name == "hevc":
-                options.pop("skip_loop_filter", None)  # checksums are those of filtered pictures
+                options.pop("skip_loop_filter", None)  # checksums hold for filtered pictures only
         context.options = {"max_pixels": str(MAX_PIXELS), **options}
         yield container, stream
 
