@@ -185,7 +185,7 @@ def test_the_authors_numbers_are_those_of_the_papers_facts(folder, table):
     ]  # fmt: skip
     assert all(line.split(": ")[-1].startswith("differs by ") for line in lines)
     (line,) = released.agreement("other.pth.tar", table.reset_index())
-    assert line.startswith("other.pth.tar: ") and line.endswith("lists no checkpoint of this name, so nothing is compared")
+    assert line.startswith("other.pth.tar: ") and line.endswith("no checkpoint of this name, so nothing is compared")
 
 
 def test_found_accuracies_agree_or_differ(tmp_path):
