@@ -28,14 +28,21 @@ if len(sys.argv) > 2:
 """
 
 
+@pytest.fixture(scope="module")
+def server():
+    """A server of this module, if another test has left that of the process unusable."""
+    own = preloaded.CLIENT
+    with pytest.MonkeyPatch.context() as patch:
+        if not own.works or own.settings not in (None, preloaded.settings(os.environ)):
+            for name, value in {"connection": None, "settings": None, "works": True}.items():
+                patch.setattr(own, name, value)
+        yield
+
+
 @pytest.fixture
-def program(tmp_path, monkeypatch):
+def program(server, tmp_path, monkeypatch):
     """Write a module; returns how to run it, with output and errors captured."""
     monkeypatch.chdir(tmp_path)
-    own = preloaded.CLIENT
-    if not own.works or own.settings not in (None, preloaded.settings(os.environ)):  # another test left it so
-        for name, value in {"connection": None, "settings": None, "works": True}.items():
-            monkeypatch.setattr(own, name, value)
 
     def run(text, *arguments, name="about", **options):
         (tmp_path / f"{name}.py").write_text(text)

@@ -112,10 +112,10 @@ def _correlated(means, own, claim, metric, sign, resamples, seed):
     )
     whole = stats.spearmanr(means[metric], means["top1"]).statistic
     evidence = (
-        f"Spearman's ρ, {'above' if sign > 0 else 'below'} 0 if so, of {len(own)} variants that learn class features"
+        f"Spearman's ρ (claim: ρ {'>' if sign > 0 else '<'} 0) is {test.statistic:+.2f} over the {len(own)} variants "
+        "that learn class features"
     )
-    evidence += f": {test.statistic:+.2f}"
-    evidence += f"; of all {len(means)}: {whole:+.2f}" if len(own) < len(means) else ""
+    evidence += f" and {whole:+.2f} over all {len(means)}" if len(own) < len(means) else ""
     row = {"kind": "observation", "claim": claim, "before": np.nan, "evidence": evidence}
     return row | {"p": test.pvalue, "agrees": sign * test.statistic > 0}
 

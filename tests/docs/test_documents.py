@@ -249,6 +249,7 @@ OTHERS = {  # what is named and is no part of the project
     "dvc remote add -d storage FOLDER", "dvc push", "dvc pull", "about", "--vectors",
     "--model", "root", "annotations", "test_lists", "srun", "scancel", "scontrol",
     "sbatch train.sh aurl 0", "train.sh", "params.local.yaml", "aurl classify --model",
+    "PreemptParameters=send_user_signal",
     "dvc exp show", "dvc plots show", "dvc commit", "dvc metrics diff", "torch.compile", "model.json", "released",
     "adds_to", "folds", "rendered", "frames", "probed", "encoded", "features", "trainings", "arithmetic",
     "[tool.mutmut]", "mutmut run", "pip install mutmut",

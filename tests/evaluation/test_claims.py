@@ -48,7 +48,7 @@ def test_for_against_and_undecided():
         "help), and 0 are undecided.\n\n| claim of the paper | "
     )
     assert "| AURL beats E2E | – | aurl − e2e: +" in text and "\n\n| observation | " in text
-    assert "ρ, above 0 if so, of 6 variants that learn class features: +1.00 | " in text
+    assert "ρ (claim: ρ > 0) is +1.00 over the 6 variants that learn class features | " in text
 
 
 def test_the_fold_that_was_explored_stands_beside_the_verdict_and_does_not_decide():
@@ -80,7 +80,8 @@ def test_metrics_are_compared_where_class_features_are_learned():
     means = runs.groupby("variant")[["dispersion", "top1"]].mean()
     whole = stats.spearmanr(means["dispersion"], means["top1"]).statistic
     assert found["evidence"] == (
-        f"Spearman's ρ, above 0 if so, of 6 variants that learn class features: +1.00; of all 8: {whole:+.2f}"
+        "Spearman's ρ (claim: ρ > 0) is +1.00 over the 6 variants that learn class features "
+        f"and {whole:+.2f} over all 8"
     )
     assert found["verdict"] == "holds" and claims.decide(table, runs, {"a", "b", "c"}).empty
 

@@ -249,7 +249,8 @@ def test_experiment_with_another_parameter(restored):
 
 def test_ablations_train_what_is_missing_elsewhere_and_keep_tables(restored):
     command = [sys.executable, "-m", "aurl.pipeline.studies"]
-    options = {"cwd": restored, "capture_output": True, "text": True, "env": environment(restored)}
+    alone = environment(restored) | {"LOKY_MAX_CPU_COUNT": "1"}  # as in `project.dvc`
+    options = {"cwd": restored, "capture_output": True, "text": True, "env": alone}
     done = subprocess.run(command, **options)
     assert done.returncode == 0, done.stderr
     for name in ("pairs-unseen", "verbs-unseen"):
