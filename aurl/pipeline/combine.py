@@ -28,7 +28,7 @@ WORDS = ["first_word_top1", "last_word_top1"]  # the same where class names have
 GAIN = "aurl", "e2e"  # the method and the baseline of the paper's relative gain
 
 
-def bring_together():
+def combine_folds():
     """Combine the runs of every study that have results; trainings added to a study need them in all of its folds."""
     found, variants = config.studies(), config.load_all()
     for key in dict.fromkeys(study.key for study in found.values() if study.base is None):

@@ -38,13 +38,13 @@ def main():
     if not stale(Path()):
         print("Everything is up to date.")
     else:
-        size = at_once(config.load(sections=["train", "compute"]))
+        size = jobs_at_a_time(config.load(sections=["train", "compute"]))
         jobs = jobs_of(Path(), size)
         function, _ = jobs.pop(next(iter(jobs)))
         function()  # then run only the outdated stages, because each call of DVC takes a while
         behind = stale(Path())
         behind |= {name for name, (_, needs) in jobs.items() if needs & behind}
-        side_by_side({name: (jobs[name][0], jobs[name][1] & behind) for name in jobs if name in behind}, size)
+        run_parallel({name: (jobs[name][0], jobs[name][1] & behind) for name in jobs if name in behind}, size)
     if (page := paths.SITE / "index.html").exists():
         print(f"The report is {page}: open it in a browser.")
 
@@ -69,7 +69,7 @@ def stale(folder):
 
 
 def jobs_of(folder, size, wanted=None, needs=()):
-    """The jobs for `side_by_side`, ``size`` at a time, that bring stages of the project in ``folder`` up to date.
+    """The jobs for `run_parallel`, ``size`` at a time, that bring stages of the project in ``folder`` up to date.
 
     The first job runs all stages that every other stage needs, but no training or evaluation. Each other stage is a
     job, in descending order of the number of stages that need it. ``wanted`` names stages, without variant and seed, to
@@ -108,7 +108,7 @@ def _graph(folder):
         return {stage.name: above(stage) for stage in repo.index.stages}
 
 
-def side_by_side(jobs, size):
+def run_parallel(jobs, size):
     """Run ``jobs``, ``size`` at a time, in their order but each after the jobs that it needs.
 
     ``jobs`` maps a name to a function and the names of the jobs that it needs. After a failure, no job begins; when the
@@ -135,7 +135,7 @@ def side_by_side(jobs, size):
             raise
 
 
-def at_once(params):
+def jobs_at_a_time(params):
     """The number of stages at a time: one on an accelerator, else the cores divided by the threads of a stage."""
     from aurl.training.devices import best_device  # PyTorch, which takes a while to import
 

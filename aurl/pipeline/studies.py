@@ -29,8 +29,8 @@ import yaml
 from aurl import UserError
 from aurl.pipeline import reproduce
 from aurl.pipeline.check import check, known_classes
-from aurl.pipeline.combine import FIGURES, WORDS, bring_together
-from aurl.pipeline.reproduce import Job, at_once, run_as_command, side_by_side
+from aurl.pipeline.combine import FIGURES, WORDS, combine_folds
+from aurl.pipeline.reproduce import Job, jobs_at_a_time, run_as_command, run_parallel
 from aurl.project import config, paths
 from aurl.project.files import write_bytes
 from aurl.training import checkpoints
@@ -67,10 +67,10 @@ def run(*studies):
             raise UserError(f"there is no study {given!r}: ablations.studies has {', '.join(found)}.")
     chosen = {name: own for name, own in found.items() if not studies or {name, own.key} & set(studies)}
     for name in chosen:
-        lay_out(name)
+        make_workspace(name)
     for name in chosen:
         check(WORKSPACES / name / "params.yaml")
-    size, jobs, before = at_once(config.load(sections=["compute", "train"])), {}, set()
+    size, jobs, before = jobs_at_a_time(config.load(sections=["compute", "train"])), {}, set()
     for name, study in chosen.items():
         workspace, made = WORKSPACES / name, f"{name}: what was made before"
         jobs[made] = Job(workspace, "checkout", "--force", "--allow-missing", name=made).run, before
@@ -81,10 +81,10 @@ def run(*studies):
         first = next(iter(own))
         evaluated = {first} | {job for job in own if job.startswith(f"{name}: 04_evaluate")}
         jobs[f"{name}: tables"] = partial(_write_tables, name), evaluated  # another study's failure does not lose them
-        jobs[f"{name}: results"] = partial(_bring_back, name, files), set(own)
+        jobs[f"{name}: results"] = partial(_keep_heads, name, files), set(own)
         before = {first}  # one study after the other is rendered, on all cores, as folds share videos
-    side_by_side(jobs, size)
-    bring_together()
+    run_parallel(jobs, size)
+    combine_folds()
 
 
 def _write_tables(name):
@@ -94,7 +94,7 @@ def _write_tables(name):
         write_bytes(paths.STUDIES / name / table, make(WORKSPACES / name, own).to_csv(index=False).encode())
 
 
-def _bring_back(name, files):
+def _keep_heads(name, files):
     """Keep what the last stages of a study left among its results; ``files`` maps their paths to other names."""
     for source, target in files.items():
         write_bytes(paths.STUDIES / name / target, (WORKSPACES / name / source).read_bytes())
@@ -137,7 +137,7 @@ def _runs(workspace, params):
 TABLES = {"classes.csv": _classes, "runs.csv": _runs}
 
 
-def lay_out(name):
+def make_workspace(name):
     """The project with a study's parameters, in its workspace; what earlier runs made there stays, for DVC to judge."""
     workspace, params = WORKSPACES / name, config.study(name)
     for part in PROJECT if (workspace / "dvc.lock").exists() else PROJECT + MADE:

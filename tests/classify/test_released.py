@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 VECTORS = project.ROOT / "data/vectors/glove-6b-100d-actions.bin"
 
 
-def lay_out(folder, lists=None, **change):
+def write_project(folder, lists=None, **change):
     """The paper's parameters in small, with only the two test sets on disk; ``lists`` are UCF101's official splits."""
     datasets = {
         "ucf101": {"reader": "ucf101", "root": "sets/ucf", "names": "ucf101", "classes": len(UCF)},
@@ -81,7 +81,7 @@ def folder(tmp_path_factory):
     trees.hmdb51(folder / "sets/hmdb", HMDB, frames=30)
     (folder / "data").mkdir()
     (folder / "data/manifest.csv").write_text("the pipeline's own")
-    lay_out(folder, lists="lists")
+    write_project(folder, lists="lists")
     (folder / "lists").mkdir()
     for k in (1, 2, 3):  # each tests the first video of one class and both of the next
         tested = [f"{UCF[k]}/v_{UCF[k]}_g01_c01.avi", *(f"X/v_{UCF[k + 1]}_g01_c{own:02d}.avi" for own in (1, 2))]
@@ -224,7 +224,7 @@ def here(tmp_path, monkeypatch, in_process):
     monkeypatch.chdir(tmp_path)
     trees.hmdb51("sets/hmdb", HMDB, videos=1, frames=16)
     checkpoint(tmp_path, sorted(Path("sets").rglob("*.avi")))
-    lay_out(tmp_path, data={"test": ["hmdb51"]})
+    write_project(tmp_path, data={"test": ["hmdb51"]})
     return tmp_path
 
 
@@ -238,13 +238,13 @@ ONE = {"reader": "folders", "root": "sets", "names": None}
 
 
 def test_mistakes_are_one_sentence(here):
-    lay_out(here, data={"test": ["verbs-unseen"], "datasets": {}, "train": ["pairs-seen"]})
+    write_project(here, data={"test": ["verbs-unseen"], "datasets": {}, "train": ["pairs-seen"]})
     refused("params.yaml: data.test names no test set on disk: write UCF101 or HMDB51 there and under data.datasets")
-    lay_out(here, data={"test": ["own"], "datasets": {"own": ONE}, "train": ["pairs-seen"]})
+    write_project(here, data={"test": ["own"], "datasets": {"own": ONE}, "train": ["pairs-seen"]})
     refused('the test set own has .*"hmdb"')
-    lay_out(here)
+    write_project(here)
     refused("sets/ucf")  # which is not where it should be
-    lay_out(here, data={"test": ["hmdb51"]})
+    write_project(here, data={"test": ["hmdb51"]})
     Path("expected.csv").write_text("a,b\n1,2\n")
     for file in ("expected.csv", "nowhere.csv"):
         refused(f"{file} is no table of expected accuracies: give a CSV file with checkpoint, set", expected=file)
@@ -257,7 +257,7 @@ def test_mistakes_are_one_sentence(here):
 def test_sets_without_a_list_of_truze_have_no_such_figure(here):
     data = {"test": ["own"], "datasets": {"own": ONE | {"root": "sets/hmdb"}}, "train": ["pairs-seen"]}
     trees.video("sets/hmdb/brush_hair/short.mp4", frames=3)  # a quarter of all, but a video that is left out is listed
-    lay_out(here, data=data, prepare={"broken": 0.5})
+    write_project(here, data=data, prepare={"broken": 0.5})
     table = released.evaluate("AURL662_checkpoint.pth.tar", counts=[1, 1])
     assert len(table) == 1 and table["truze_classes"].item() == 0 and "truze_top1" not in table
     assert "own, 1 clip" in released.markdown(table) and "nan" not in released.markdown(table)

@@ -179,7 +179,7 @@ def test_tables_and_pictures_of_studies_are_what_their_runs_give(tmp_path, monke
     for name in ("params.yaml", "data"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
-    combine.bring_together()
+    combine.combine_folds()
     made = {path.relative_to(tmp_path) for path in (tmp_path / "reports/studies").glob("*/*.*")}
     assert made == {path.relative_to(ROOT) for path in (ROOT / "reports/studies").glob("*/*.*")}
     for path in made:

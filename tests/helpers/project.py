@@ -20,7 +20,7 @@ PARTS = [
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
 
 
-def lay_out(folder, change, params="params.yaml"):
+def copy_project(folder, change, params="params.yaml"):
     """The project with its parameter file ``params`` changed as `write` does, and without its site."""
     for name in PARTS:
         source, target = ROOT / name, folder / name

@@ -12,7 +12,7 @@ import pandas as pd
 import tiny
 import trees
 import yaml
-from project import ROOT, environment, lay_out, write
+from project import ROOT, copy_project, environment, write
 
 PAGE = (ROOT / "docs/clip.md").read_text()
 MODEL = "/data/clip-vit-base-patch32"
@@ -68,7 +68,7 @@ def test_the_three_commands(tmp_path):
         name: small(name, {"reader": name.rstrip("0123456789") if name == "kinetics700" else name}) for name in SETS
     }
     datasets = {name: about | {"root": str(tmp_path / name)} for name, about in datasets.items()}
-    lay_out(folder, {"data": {"datasets": datasets}}, "params.paper.yaml")
+    copy_project(folder, {"data": {"datasets": datasets}}, "params.paper.yaml")
     (folder / "params.yaml").rename(folder / "params.paper.yaml")
 
     features, check, reproduce = COMMANDS

@@ -52,17 +52,17 @@ def leave(project, name, accuracy, seed=0, kind="", labels="ab", test="verbs-uns
 def test_folds_of_a_study_are_brought_together_as_far_as_they_were_run(project):
     study = {"data": {"test": ["verbs-unseen"]}, "folds": [1, 2, 3]}
     write(project, **{"one": study, "more": {"adds_to": "one", "run": {"seeds": [1]}}, "three": {}})
-    combine.bring_together()
+    combine.combine_folds()
     assert not (project / "reports/studies").exists()
 
     leave(project, "one-1", {"aurl": 0.75, "e2e": 0.25})
-    combine.bring_together()
+    combine.combine_folds()
     table = (project / "reports/studies/one/verbs-unseen.md").read_text()
     assert "| aurl | 1 | 75.0 | 1.5 | 100.0 | – |" in table  # one training has no interval
     leave(project, "one-2", {"aurl": 0.75, "e2e": 0.25}, labels="cd")
     leave(project, "one-3", {"aurl": 0.75, "e2e": 0.25}, labels="ef")
     leave(project, "one-1", {"aurl": 0.75, "e2e": 0.25}, kind="heads_")
-    combine.bring_together()
+    combine.combine_folds()
     table = (project / "reports/studies/one/verbs-unseen.md").read_text()
     assert "| aurl | 1 | 75.0 (75.0 to 75.0) | 1.5 (1.5 to 1.5) | 100.0 | –" in table
     assert "| -50.0 (-50.0 to -50.0) |" in table
@@ -75,11 +75,11 @@ def test_folds_of_a_study_are_brought_together_as_far_as_they_were_run(project):
 
     # Trainings that a study adds count when all folds have them.
     leave(project, "one-1-more", {"aurl": 0.25}, seed=1)
-    combine.bring_together()
+    combine.combine_folds()
     assert (project / "reports/studies/one/verbs-unseen.md").read_text() == table
     leave(project, "one-2-more", {"aurl": 0.25}, seed=1, labels="cd")
     leave(project, "one-3-more", {"aurl": 0.25}, seed=1, labels="ef")
-    combine.bring_together()
+    combine.combine_folds()
     table = (project / "reports/studies/one/verbs-unseen.md").read_text()
     assert re.search(r"\| aurl \| 2 \| 50\.0 \(.*\) \| 1\.0 \(.*\) \| 100\.0 \| –", table)
     assert "| e2e | 1 | 25.0 " in table and "| -50.0 (-50.0 to -50.0) |" in table  # by seed 0
@@ -87,7 +87,7 @@ def test_folds_of_a_study_are_brought_together_as_far_as_they_were_run(project):
 
     # It may add heads, too.
     leave(project, "one-1-more", {"tarn": 0.5}, kind="heads_")
-    combine.bring_together()
+    combine.combine_folds()
     heads = (project / "reports/studies/one/verbs-unseen-heads.md").read_text()
     for row in ("aurl | 1 | 75.0", "e2e | 1 | 25.0", "tarn | 1 | 50.0"):
         assert f"| {row} |" in heads
@@ -100,7 +100,7 @@ def test_results_over_all_sets_are_of_the_folds_that_confirm(project):
     for test, accuracy in (("verbs-unseen", 0.75), ("pairs-unseen", 0.5)):
         for fold, labels in enumerate(("ab", "cd", "ef")):
             leave(project, f"one-{fold}", {"aurl": accuracy if fold else 0.0, "e2e": 0.25}, labels=labels, test=test)
-    combine.bring_together()
+    combine.combine_folds()
     folder = project / "reports/studies/one"
     summary = pd.read_csv(folder / "summary.csv").set_index(["set", "variant"])
     assert summary["top1"].to_dict() == {
@@ -118,7 +118,7 @@ def test_folds_with_other_variants_are_not_brought_together(project, capsys):
     write(project, **{"one": {"data": {"test": ["verbs-unseen"]}, "folds": [0, 1]}})
     leave(project, "one-0", {"aurl": 0.5})
     leave(project, "one-1", {"e2e": 0.5}, labels="cd")
-    combine.bring_together()
+    combine.combine_folds()
     assert "no table of verbs-unseen over the folds of one: the folds do not have the same" in capsys.readouterr().err
     assert not (project / "reports/studies/one").exists()
 
@@ -128,7 +128,7 @@ def test_studies_in_other_semantic_spaces_have_results_of_their_own(project):
     write(project, **{"one": test, "two": test | {"text": {"overlap": 0.1}}})
     leave(project, "one-0", {"aurl": 0.5, "e2e": 0.25})
     leave(project, "two-0", {"aurl": 0.25, "e2e": 0.5})
-    combine.bring_together()
+    combine.combine_folds()
     tables = [(project / f"reports/studies/{name}/verbs-unseen.md").read_text() for name in ("one", "two")]
     assert "| aurl | 1 | 50.0 |" in tables[0] and "| aurl | 1 | 25.0 |" in tables[1]
 
@@ -147,7 +147,7 @@ def test_accuracy_is_set_against_the_distance_to_the_nearest_seen_class(project,
         pd.DataFrame(rows).to_csv(project / f"reports/studies/own-{k}/classes.csv", index=False)
     draw = combine.evaluation.semantic_distance
     monkeypatch.setattr(combine.evaluation, "semantic_distance", lambda *given: shown.append(given[0]) or draw(*given))
-    combine.bring_together()
+    combine.combine_folds()
     assert (project / "reports/studies/own/verbs-unseen-distance.png").stat().st_size > 1000
     table = shown[0]["aurl on verbs-unseen, folds 1, 2, 1 seed"].set_index("class")
     assert table["top1"].to_dict() == pytest.approx(accuracy) and table["distance"].between(overlap, 1).all()

@@ -50,7 +50,7 @@ ORDER = [
 ]  # fmt: skip
 
 
-def lay_out(folder):
+def write_project(folder):
     """A project of five small videos for each class, in a folder of its own."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     for section, own in CHANGE.items():
@@ -144,7 +144,7 @@ def test_every_stage_outlives_kills_and_a_full_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "picture", lambda figure: plt.close(figure) or IPython.display.Image(b"\x89PNG"))
     whole, hurt = tmp_path / "whole", tmp_path / "hurt"
     for folder in (whole, hurt):
-        lay_out(folder)
+        write_project(folder)
     videos = {path: path.stat().st_mtime_ns for path in [hurt / "sets", *hurt.glob("sets/**/*")]}
     for name in ORDER:
         count = run(whole, name)

@@ -6,7 +6,7 @@ import nbformat
 import pandas as pd
 import pytest
 import trees
-from project import ROOT, dvc, lay_out
+from project import ROOT, copy_project, dvc
 
 from aurl.data import names
 from aurl.project import config
@@ -57,7 +57,7 @@ def project(tmp_path_factory):
         "heads": {"backbone": "aurl"},
         "sphere": {"variants": ["aurl"], "epochs": 1, "batch": 4, "classes": ["abseiling", "archery", "zumba"]},
     }  # fmt: skip
-    lay_out(folder, change, "params.paper.yaml")
+    copy_project(folder, change, "params.paper.yaml")
     dvc("repro", "-q", "05_ablations", "07_your_own_video", cwd=folder)
     return folder
 

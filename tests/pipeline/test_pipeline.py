@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from dvc.repo import Repo
-from project import ROOT, commit, dvc, environment, lay_out, write
+from project import ROOT, commit, copy_project, dvc, environment, write
 
 from aurl.pipeline.reproduce import main, run_as_command
 from aurl.project import paths
@@ -110,7 +110,7 @@ def reproduce(folder):
 def project(tmp_path_factory):
     """The project on smoke-sized parameters, its pipeline run once, with stages side by side."""
     folder = tmp_path_factory.mktemp("project")
-    lay_out(folder, SMOKE)
+    copy_project(folder, SMOKE)
     done = reproduce(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     commit(folder)

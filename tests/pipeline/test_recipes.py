@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import yaml
-from project import ROOT, environment, lay_out
+from project import ROOT, copy_project, environment
 
 PAGE = (ROOT / "docs/changes.md").read_text()
 RECIPES = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, flags=re.M | re.S))
@@ -73,7 +73,7 @@ def laid_over(text, lines):
 def failed(tmp_path_factory):
     """What went wrong: recipe -> its traceback."""
     folder = tmp_path_factory.mktemp("recipes")
-    lay_out(folder, {})
+    copy_project(folder, {})
     tables = folder / "reports/tables"
     tables.mkdir(parents=True)
     (tables / "ablations.csv").write_bytes((ROOT / "reports/tables/ablations.csv").read_bytes())

@@ -61,7 +61,7 @@ def calls(monkeypatch):
 
 
 def test_every_stage_runs_once_and_after_what_it_needs(calls):
-    reproduce.side_by_side(reproduce.jobs_of(Path(), 2), 2)
+    reproduce.run_parallel(reproduce.jobs_of(Path(), 2), 2)
     begun, needs = [name for what, name in calls.log if what == "begin"], graph(RUNS)
     assert sorted(begun) == sorted({*needs} - {"check", "code"}) and len(calls.log) == 2 * len(begun)
     assert begun[:3] == ["data", f"03_train@{RUNS[0]}", f"03_train@{RUNS[-1]}"]  # those that most stages need
@@ -92,7 +92,7 @@ def test_projects_run_side_by_side_and_are_prepared_one_after_the_other(calls, m
     monkeypatch.setattr(calls.job, "run", wait_for_the_other_project)
     wanted = ["04_evaluate"]
     one, two = (reproduce.jobs_of(Path(name), 4, wanted, needs) for name, needs in (("a", ()), ("b", {"a: data"})))
-    reproduce.side_by_side(one | two, 4)
+    reproduce.run_parallel(one | two, 4)
     assert calls.log[:2] == [("begin", "a: data"), ("end", "a: data")]
     assert calls.log.index(("end", "b: data")) < calls.log.index(("begin", "b: 03_train@aurl-0"))
     assert len(calls.log) == 2 * 2 * 5
@@ -143,8 +143,8 @@ def parameters(threads, processes=1):
     ("threads", "processes", "most"), [(1, 1, 4), (2, 1, 2), (3, 1, 1), (8, 1, 1), (None, 1, 1), (1, 2, 2), (2, 2, 1)]
 )
 def test_as_many_at_a_time_as_there_are_cores_for(calls, threads, processes, most):
-    size = reproduce.at_once(parameters(threads, processes))
-    reproduce.side_by_side(reproduce.jobs_of(Path(), size), size)
+    size = reproduce.jobs_at_a_time(parameters(threads, processes))
+    reproduce.run_parallel(reproduce.jobs_of(Path(), size), size)
     running, peak = 0, 0
     for what, _ in calls.log:
         running += 1 if what == "begin" else -1
@@ -155,7 +155,7 @@ def test_as_many_at_a_time_as_there_are_cores_for(calls, threads, processes, mos
 def test_after_a_failure_no_other_stage_is_begun(calls, capfd):
     calls.job.failing = ("03_train@aurl-0",)
     with pytest.raises(UserError, match=r"^03_train@aurl-0 failed$"):
-        reproduce.side_by_side(reproduce.jobs_of(Path(), 2), 2)
+        reproduce.run_parallel(reproduce.jobs_of(Path(), 2), 2)
     begun = [name for what, name in calls.log if what == "begin"]
     assert begun == ["data", "03_train@aurl-0", f"03_train@{RUNS[-1]}"]
     assert len(begun) == len(calls.log) / 2  # the one beside it was waited for
@@ -164,7 +164,7 @@ def test_after_a_failure_no_other_stage_is_begun(calls, capfd):
 
 def test_one_at_a_time_on_an_accelerator(calls, monkeypatch):
     monkeypatch.setattr(devices, "best_device", lambda: torch.device("cuda"))
-    assert reproduce.at_once(parameters(threads=1)) == 1
+    assert reproduce.jobs_at_a_time(parameters(threads=1)) == 1
 
 
 PROJECT = """

@@ -41,7 +41,7 @@ def write(project, **ablations):
 
 def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
     write(project, variants=["classifier", "center_loss"], seeds=[3, 4])
-    ablations.lay_out("pairs-0")
+    ablations.make_workspace("pairs-0")
     ours, theirs = (config.load(folder / "params.yaml") for folder in (project, project / "build/ablations/pairs-0"))
     assert (theirs.run.variants, theirs.run.seeds, theirs.sphere.variants) == (
         ["classifier", "center_loss"],
@@ -62,7 +62,7 @@ def test_workspace_differs_in_what_it_runs_and_shares_the_cache(project):
 
 
 def test_a_study_changes_any_section(project):
-    ablations.lay_out("pairs-3")
+    ablations.make_workspace("pairs-3")
     theirs = config.load(project / "build/ablations/pairs-3/params.yaml")
     assert (theirs.data.train, theirs.data.test) == (["pairs-seen"], ["pairs-unseen", "verbs-unseen"])
     assert theirs.verbs.fold == 3
@@ -76,14 +76,14 @@ def test_a_study_with_a_run_of_its_own_adds_trainings(project):
     write(project, variants=["aurl", "classifier"], seeds=[0], studies={"more": more, "seed": {"run": {"seeds": [4]}}})
     theirs = config.study("more")
     assert theirs["run"] == more["run"] and theirs["heads"]["backbone"] == "contrastive"
-    ablations.lay_out("more")
+    ablations.make_workspace("more")
     check(project / "build/ablations/more/params.yaml")
     assert config.study("seed")["run"] == {"variants": ["aurl", "classifier"], "seeds": [4]}
     file = project / "params.yaml"
     file.write_text(file.read_text().replace("  variants: []\n", "  variants: [aurl, tarn]\n"))
     segments = {"run": {"variants": ["tarn", "attention"]}, "heads": {"seeds": 2}}
     write(project, variants=["aurl", "classifier"], studies={"segments": segments})
-    ablations.lay_out("segments")
+    ablations.make_workspace("segments")
     check(project / "build/ablations/segments/params.yaml")  # no inherited variant sees segments; tarn is never drawn
     assert config.study("segments")["heads"]["variants"] == ["tarn"]
     write(project, studies={"more": {"run": {"variants": ["contrastif"]}}})
@@ -114,7 +114,7 @@ def test_workspace_finds_what_the_parameters_name(project):
     file.write_text(text + "  pretrained: {model: {weights: weights/r.pth}}\n")
     (project / "f.csv").touch()
     for _ in range(2):
-        ablations.lay_out("pairs-1")
+        ablations.make_workspace("pairs-1")
     assert {"f.npy", "f.csv"} <= set(os.listdir(project / "build/ablations/pairs-1"))
     (project / "weights").mkdir()
     (project / "weights/r.pth").touch()
@@ -126,7 +126,7 @@ def test_workspace_finds_what_the_parameters_name(project):
 
 def test_results_stay_and_removed_files_go(project):
     (project / "dvc.lock").write_text("ours")
-    ablations.lay_out("pairs-1")
+    ablations.make_workspace("pairs-1")
     lock = project / "build/ablations/pairs-1/dvc.lock"
     assert lock.read_text() == "ours"
     lock.write_text("theirs")
@@ -134,7 +134,7 @@ def test_results_stay_and_removed_files_go(project):
     made.parent.mkdir(parents=True)
     made.touch()
     (project / "notebooks/06_paper.ipynb").unlink()
-    ablations.lay_out("pairs-1")
+    ablations.make_workspace("pairs-1")
     assert made.exists() and lock.read_text() == "theirs"
     assert not (project / "build/ablations/pairs-1/notebooks/06_paper.ipynb").exists()
 
