@@ -12,6 +12,11 @@ from aurl.evaluation.differences import accuracy, difference, group_of
 from aurl.project.markdown import markdown_table
 
 RUN = ["variant", "seed"]
+MORE = {  # columns of trainings -> columns of the table
+    "first_word_top1": "first word right, %",
+    "last_word_top1": "last word right, %",
+    "gzsl_harmonic": "seen and unseen, harmonic %",
+}
 
 
 def read(studies, name):
@@ -79,11 +84,16 @@ def comparable(table, variant, baseline):
     return not seeds[0].isdisjoint(seeds[1])
 
 
-def markdown(table, method):
-    """`summary`, and each other variant's difference from ``method``, as one Markdown table; accuracies in percent."""
+def markdown(table, method, trainings):
+    """`summary`, and each other variant's difference from ``method``, as one Markdown table; accuracies in percent.
+
+    ``trainings`` has a row per training; the table has the means of those columns of `MORE` that it has.
+    """
     others = [name for name in table["variant"].unique() if name != method and comparable(table, method, name)]
     versus = {name: difference(table, name, method) for name in others}
-    columns = ["variant", "seeds", "top-1 % (95 %)", "times chance (95 %)", "top-5 %"]
+    known = [name for name in MORE if name in trainings and trainings[name].notna().any()]
+    means = trainings.groupby("variant")[known].mean()
+    columns = ["variant", "seeds", "top-1 % (95 %)", "times chance (95 %)", "top-5 %", *(MORE[name] for name in known)]
     columns.append(f"variant − {method}, points (95 %)")
     rows = []
     for row in summary(table).itertuples():
@@ -93,6 +103,7 @@ def markdown(table, method):
             _with_interval("{:.1f}", 100 * row.top1, 100 * row.low, 100 * row.high),
             _with_interval("{:.1f}", row.times, row.times_low, row.times_high),
             f"{100 * row.top5:.1f}",
+            *(f"{100 * share:.1f}" for share in means.loc[row.variant]),
         ]
         other = versus.get(row.variant)
         cells += [_with_interval("{:+z.1f}", *(100 * value for value in other[:3])) if other else "–"]

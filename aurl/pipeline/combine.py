@@ -72,7 +72,7 @@ def _combine(key, test, kind, runs, variants):
     every_training = every_training.sort_values("variant", key=lambda names: names.map(order), kind="stable")
     table, trainings = _confirming(every), _confirming(every_training)
     method = table["variant"].iloc[0]
-    write_bytes(paths.STUDIES / f"{stem}.md", folds.markdown(table, method).encode())
+    write_bytes(paths.STUDIES / f"{stem}.md", folds.markdown(table, method, trainings).encode())
     verdicts = claims.markdown(claims.decide(every, every_training, claims.learn_classes(variants)))
     write_bytes(paths.STUDIES / f"{stem}-claims.md", verdicts.encode())
     chance, title = table["chance"].mean(), f"{test}, {_among(table)}"

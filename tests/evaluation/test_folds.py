@@ -39,7 +39,7 @@ def test_variants_without_a_common_seed_are_not_compared(tmp_path):
     more = study(tmp_path / "2.csv", ["a", "b"], lambda *_: 0.25, variants=("tarn",), seeds=(2,))
     table = folds.read({0: [one, more]}, "s")
     assert folds.comparable(table, "aurl", "e2e") and not folds.comparable(table, "aurl", "tarn")
-    text = folds.markdown(table, "aurl")
+    text = folds.markdown(table, "aurl", table)
     assert "| tarn | 1 | 25.0 | 0.5 | 50.0 | – |" in text and "| 50.0 | +0.0 " in text
 
 
@@ -58,9 +58,19 @@ def test_a_class_without_videos_counts_nowhere(tmp_path):
     assert (row["classes"], row["chance"], row["top1"]) == (2, 0.5, 0.5)
 
 
+def test_the_table_has_the_means_of_what_every_training_found(tmp_path):
+    table = folds.read({0: [study(tmp_path / "1.csv", ["a", "b"], lambda *_: 0.5)]}, "s")
+    trainings = pd.DataFrame(
+        {"variant": ["e2e", "e2e", "aurl"], "gzsl_harmonic": [0.25, 0.5, 0.75], "first_word_top1": np.nan}
+    )
+    head, _, *rows = folds.markdown(table, "aurl", trainings).splitlines()
+    assert "| seen and unseen, harmonic % |" in head and "word" not in head
+    assert [row.split(" | ")[5] for row in rows] == ["75.0", "37.5"]
+
+
 def test_a_variant_alone_is_compared_with_nothing(tmp_path):
     table = folds.read({0: [study(tmp_path / "1.csv", ["a", "b", "c"], lambda *_: 0.5, ("aurl",), range(3))]}, "s")
-    assert "| aurl | 3 | 50.0 (50.0 to 50.0) | 1.5 (1.5 to 1.5) | 50.0 | – |" in folds.markdown(table, "aurl")
+    assert "| aurl | 3 | 50.0 (50.0 to 50.0) | 1.5 (1.5 to 1.5) | 50.0 | – |" in folds.markdown(table, "aurl", table)
 
 
 @pytest.mark.parametrize(("gain", "verdict"), [(0.2, "above"), (-0.2, "below"), (0.0, "undecided")])
@@ -74,7 +84,7 @@ def test_verdicts(tmp_path, gain, verdict):
     table = folds.read({0: [study(tmp_path / "1.csv", names, accuracy, seeds=range(8))]}, "s")
     found = differences(table, [("e2e", "aurl"), ("aurl", "e2e")])
     assert found["verdict"][1] == verdict
-    text = folds.markdown(table, "aurl")
+    text = folds.markdown(table, "aurl", table)
     assert f"| {100 * found['points'][0]:+z.1f} (" in text and text.count("\n") == 4  # e2e - aurl
 
 

@@ -58,18 +58,18 @@ def test_folds_of_a_study_are_brought_together_as_far_as_they_were_run(project):
     leave(project, "one-1", {"aurl": 0.75, "e2e": 0.25})
     combine.combine_folds()
     table = (project / "reports/studies/one/verbs-unseen.md").read_text()
-    assert "| aurl | 1 | 75.0 | 1.5 | 100.0 | – |" in table  # one training has no interval
+    assert "| aurl | 1 | 75.0 | 1.5 | 100.0 | 10.0 | – |" in table  # one training has no interval
     leave(project, "one-2", {"aurl": 0.75, "e2e": 0.25}, labels="cd")
     leave(project, "one-3", {"aurl": 0.75, "e2e": 0.25}, labels="ef")
     leave(project, "one-1", {"aurl": 0.75, "e2e": 0.25}, kind="heads_")
     combine.combine_folds()
     table = (project / "reports/studies/one/verbs-unseen.md").read_text()
-    assert "| aurl | 1 | 75.0 (75.0 to 75.0) | 1.5 (1.5 to 1.5) | 100.0 | –" in table
+    assert "| aurl | 1 | 75.0 (75.0 to 75.0) | 1.5 (1.5 to 1.5) | 100.0 | 10.0 | –" in table
     assert "| -50.0 (-50.0 to -50.0) |" in table
     claims = (project / "reports/studies/one/verbs-unseen-claims.md").read_text()
     assert "| AURL beats E2E | – | aurl − e2e: +50.0 points (+50.0 to +50.0) |" in claims
     heads = (project / "reports/studies/one/verbs-unseen-heads.md").read_text()
-    assert "| aurl | 1 | 75.0 | 1.5 | 100.0 | – |" in heads
+    assert "| aurl | 1 | 75.0 | 1.5 | 100.0 | 10.0 | – |" in heads
     for picture in ("-classes.png", "-metrics.png", "-heads-metrics.png", "-heads-sweeps.png"):
         assert (project / f"reports/studies/one/verbs-unseen{picture}").stat().st_size > 1000
 
@@ -81,7 +81,7 @@ def test_folds_of_a_study_are_brought_together_as_far_as_they_were_run(project):
     leave(project, "one-3-more", {"aurl": 0.25}, seed=1, labels="ef")
     combine.combine_folds()
     table = (project / "reports/studies/one/verbs-unseen.md").read_text()
-    assert re.search(r"\| aurl \| 2 \| 50\.0 \(.*\) \| 1\.0 \(.*\) \| 100\.0 \| –", table)
+    assert re.search(r"\| aurl \| 2 \| 50\.0 \(.*\) \| 1\.0 \(.*\) \| 100\.0 \| 10\.0 \| –", table)
     assert "| e2e | 1 | 25.0 " in table and "| -50.0 (-50.0 to -50.0) |" in table  # by seed 0
     assert (project / "reports/studies/one/verbs-unseen-heads.md").read_text() == heads
 
