@@ -1,7 +1,7 @@
-"""The paper's training step on an accelerator: speed, memory, and whether a killed training and two processes work.
+"""The paper's training step on an accelerator: speed, memory, resuming after a kill, and two processes.
 
     python benchmarks/accelerator.py            # on one accelerator
-    python benchmarks/accelerator.py --tiny     # the same on any machine, at a size that measures nothing
+    python benchmarks/accelerator.py --tiny     # the same on any machine, too small to measure anything
 
 writes reports/tables/accelerator.csv, accelerator.md and reports/figures/accelerator.png. r2plus1d_18 takes clips of
 16x112x112 pixels in params.paper.yaml's setting, with the authors' number of classes. Clips are random and in memory,
@@ -62,7 +62,7 @@ def count_classes(params):
 
 
 class Resident:
-    """Clips that are never read: what `aurl.training.loop.Run` asks of a training set of ``rows`` videos."""
+    """A training set of ``rows`` videos for `aurl.training.loop.Run`, whose clips are never read."""
 
     dim = None
 
@@ -118,7 +118,7 @@ def released_steps(params):
 
 
 def clips_per_second(make, params, steps, warm=2):
-    """Speed of the function that ``make(params)`` returns, summed over processes, and the peak of memory in GB."""
+    """Clips per second of the step ``make(params)``, summed over processes, and this process's peak memory in GB."""
     step = make(params)
     if cuda := torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -151,7 +151,7 @@ def matrix_speed(precision, side):
 
 
 def largest(make, params, steps, first, last, deadline):
-    """The speed at each batch from ``first`` on, which doubles until memory or time is used up."""
+    """Rows of speed and memory for batches that double from ``first`` to ``last``, while memory and time suffice."""
     rows, batch = [], first
     while batch <= last and time.monotonic() < deadline:
         try:
@@ -229,7 +229,7 @@ def measure(tiny, minutes):
     flops = step_flops(params.replace(train={"batch": 4}))
 
     def left(share):
-        """The end of ``share`` of all time."""
+        """The time at which ``share`` of ``minutes`` is over."""
         return begin + 60 * minutes * share
 
     def add(what, found, peak):
@@ -243,7 +243,7 @@ def measure(tiny, minutes):
         peaks[precision] = peaks.get(precision) or matrix_speed(precision, 256 if tiny else 8192)
         own = params.replace(compute={"precision": precision})
         own_first, own_last = first, last
-        if compiled:  # compiling takes long, so only the best batch of before
+        if compiled:  # compiling takes long, so only bf16's largest batch
             own_first = own_last = max((row["batch"] for row in rows if row["what"] == "bf16"), default=first)
         make = functools.partial(our_steps, compiled=compiled)
         add(name, largest(make, own, steps, own_first, own_last, left(limits[name])), peaks[precision])
@@ -257,14 +257,17 @@ def measure(tiny, minutes):
             rows.append({"what": "two processes", "found": "not run: there is one accelerator"})
         elif time.monotonic() < left(0.95):
             own = params.replace(train={"batch": 2 * best})
-            speed = speed_of_processes(own, steps, 2, folder)
-            add("two processes", [{"batch": 2 * best, "clips_per_second": speed}], 2 * peaks["float32"])
+            try:
+                speed = speed_of_processes(own, steps, 2, folder)
+                add("two processes", [{"batch": 2 * best, "clips_per_second": speed}], 2 * peaks["float32"])
+            except (RuntimeError, UserError) as error:  # such as too little memory; the other rows are kept
+                rows.append({"what": "two processes", "found": f"failed: {str(error).partition(chr(10))[0]}"})
     about = {"device": devices.processor(devices.best_device()), "torch": torch.__version__}
     return pd.DataFrame(rows).reindex(columns=COLUMNS).assign(**about)
 
 
 def markdown(table):
-    """The best row of everything that was measured."""
+    """The fastest row of each measurement, as a Markdown table."""
     best = table.sort_values("clips_per_second").groupby("what", sort=False).tail(1).sort_index()
     forms = {
         "batch": "{:.0f}", "clips_per_second": "{:.1f}", "share_of_peak": "{:.1%}", "memory_gb": "{:.1f}",

@@ -1,12 +1,12 @@
-"""What the losses cost as classes grow: time and peak memory of a step of L_S + L_C + L_US, up to C = 100,000.
+"""The cost of the losses by number of classes: time and peak memory of a step of L_S + L_C + L_US, to C = 100,000.
 
     python benchmarks/cost.py      # about 3 minutes, on Linux
 
 writes reports/tables/cost.csv, cost.md and reports/figures/cost.png. One thread, float32, N = 256 videos, D = 128
-dimensions. With a fixed number U of synthetic classes, both grow linearly. With U = C, as in the released code, they
-grow quadratically, so U is a parameter. A separate process measures each point. Memory is the peak of the resident
-size, minus the size with the inputs ready. Time is the median of five steps after a warm-up step. As in the pipeline, a
-process keeps freed memory; otherwise the system's allocation would dominate the time.
+dimensions. With a fixed number U of synthetic classes, time and memory grow linearly. With U = C, as in the released
+code, they grow quadratically, so U is a parameter. A separate process measures each point. Memory is the peak of the
+resident size, minus the size with the inputs ready. Time is the median of five steps after a warm-up step. As in the
+pipeline, a process keeps freed memory; otherwise the system's allocation would dominate the time.
 """
 
 import json
@@ -62,7 +62,7 @@ def measure(mode, synthetic, classes):
 
     process = Path("/proc/self")
     before = int((process / "statm").read_text().split()[1]) * resource.getpagesize()
-    (process / "clear_refs").write_text("5")  # the highest resident size begins anew
+    (process / "clear_refs").write_text("5")  # resets the peak resident size
     step()
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())[1]) * 1024
     return {"ms": 1e3 * median(step() for _ in range(5)), "mb": (peak - before) / 1e6}

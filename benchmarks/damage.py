@@ -2,9 +2,9 @@
 
     python benchmarks/damage.py      # about 4 minutes
 
-writes reports/tables/damage.csv, with a row for each file, and damage.md. The sound files are 48 small moving frames in
+writes reports/tables/damage.csv, with a row for each file, and damage.md. Intact files have 48 small moving frames in
 every codec that PyAV encodes and a usual container has, with and without B-frames, open groups of pictures, edit lists,
-uneven rates, sound, interlacing, joined and cut streams. 500 mutilated ones are made from them: bytes of some packets
+uneven rates, audio, interlacing, joined and cut streams. 500 mutilated files are made from them: bytes of some packets
 are overwritten at random or by zeros, packets are left out, or the file is cut. A picture is unlike the original if it
 differs from every original picture by more than 3 of 255 gray levels on average.
 """
@@ -99,7 +99,7 @@ KINDS = {  # file name -> encoder, its options, and what else is special
     "png.mov": ("png", {}, {"pix_fmt": "rgb24"}),
     "rawvideo.avi": ("rawvideo", {}, {}),
 }
-FORMATS = {"mkv": "matroska", "ts": "mpegts", "mpg": "mpeg", "wmv": "asf"}  # the others are called as their suffix
+FORMATS = {"mkv": "matroska", "ts": "mpegts", "mpg": "mpeg", "wmv": "asf"}  # elsewhere the suffix is the format
 GROUPS = {  # rows of the table -> how the names of its files begin
     "H.264": ("h264",), "HEVC": ("hevc",), "MPEG-4": ("mpeg4", "xvid"), "MPEG-1 and 2": ("mpeg1", "mpeg2"),
     "VP8": ("vp8",), "VP9": ("vp9",), "AV1": ("av1",), "WMV and DivX 3": ("wmv", "msmpeg4"), "others": ("",),
@@ -125,7 +125,7 @@ def container_of(name):
 
 
 def encode(name):
-    """The bytes of the sound file ``name``."""
+    """The bytes of the intact file ``name``."""
     codec, options, about = KINDS[name]
     file, rng, fps = io.BytesIO(), random.Random(0), about.get("fps", FPS)
     ticks = 1000 if about.get("uneven") else fps
@@ -155,7 +155,7 @@ def encode(name):
             output.mux(packet)
     content = file.getvalue()
     if about.get("cut"):
-        content = content[188 * (len(content) // 188 // 5) :]  # as a recording begins, within a group of pictures
+        content = content[188 * (len(content) // 188 // 5) :]  # begins within a group of pictures, as recordings do
     return content * 2 if about.get("joined") else content
 
 
@@ -172,7 +172,7 @@ def silence(stream, seconds):
 
 
 def overwritten(content, name, rng, zeros=False):
-    """A part of some packets has other bytes."""
+    """The file with a part of some packets replaced by random bytes, or by zeros."""
     with av.open(io.BytesIO(content)) as file:
         packets = [(packet.pos, packet.size) for packet in file.demux(video=0) if packet.size and packet.pos]
     found, place = bytearray(content), rng.randrange(len(packets))
@@ -192,7 +192,7 @@ def cut(content, name, rng):
 
 
 def lost(content, name, rng):
-    """Some packets are missing, and the container does not know of them."""
+    """The file written anew without some packets, so that its container does not list them."""
     file = io.BytesIO()
     with av.open(io.BytesIO(content)) as source, av.open(file, "w", format=container_of(name)) as target:
         stream = target.add_stream_from_template(source.streams.video[0])
@@ -206,7 +206,7 @@ def lost(content, name, rng):
 
 
 def frames(path, damaged):
-    """(F, H, W, 3) pictures of a file; None if it is refused."""
+    """The F pictures of a file, each (H, W, 3) int16; None if it is refused."""
     try:
         return [frame.to_ndarray(format="rgb24").astype(np.int16) for _, frame in decode(path, damaged)]
     except VideoError:
@@ -214,14 +214,14 @@ def frames(path, damaged):
 
 
 def unlike(found, originals):
-    """Whether one of the frames that were ``found`` is like none of the originals."""
+    """Whether any of the frames ``found`` differs from every original by more than `UNLIKE` gray levels on average."""
     shape = originals[0].shape
     gaps = (min(abs(frame - o).mean() for o in originals) if frame.shape == shape else 255 for frame in found)
     return any(gap > UNLIKE for gap in gaps)
 
 
 def measure(count=MUTILATED, kinds=tuple(KINDS)):
-    """A row for each file: its name, how it was mutilated, if so, and what became of it by either check."""
+    """A row for each file: its name, how it was mutilated ("" if intact), and its result with and without the check."""
     rows, clean, hows = [], {}, {"overwritten": overwritten, "zeros": zeroed, "cut": cut, "packets lost": lost}
     with tempfile.TemporaryDirectory() as folder, bar(total=len(kinds) + count, desc="damage", unit="file") as progress:
         path = Path(folder, "video")

@@ -10,17 +10,17 @@ sizes of Kinetics, and MPEG-4 in AVI in UCF101's size. A clip comes from
 
 - the original by `aurl.data.video.read_clips`, which begins at the keyframe before the clip;
 - its proxy by the same function (`aurl.data.proxies.transcode`: short side 128, a keyframe every 16 frames, crf 20);
-- the original as in E2E's code, the base of the released code: OpenCV decodes from the first frame to 16 after a clip;
+- the original as in E2E's code, the base of the released code: OpenCV decodes from the first frame to 15 after a clip;
 - frames stored as in the released code: OpenCV decodes all frames once, and Pillow writes them as JPEGs of full size
   into one record per video; a clip needs the complete record and decodes 16 JPEGs. A file and pickle stand for LMDB and
   msgpack.
 
-decord2 and torchcodec read the original with one thread; torchcodec needs FFmpeg's libraries on the system. Their
-``frame_error`` is the largest distance in frames from the requested frame.
+decord2 and torchcodec read the original with one thread; torchcodec needs FFmpeg's libraries on the system. Every
+way has a ``frame_error``, the largest distance in frames from the requested clip.
 
 All ways take turns on the same random clips. The result is the median of a clip's processor time, which other programs
-do not lengthen. Files are in the system's cache. Every way ends in (16, 112, 112, 3) uint8, checked to show the same
-frames.
+do not lengthen. Files are in the system's cache. Every way ends in (16, 112, 112, 3) uint8. All but decord2 and
+torchcodec are checked to show the same frames.
 """
 
 import io
@@ -124,7 +124,7 @@ def stored_clip(path, start):
 
 
 def opencv_clip(cv2, path, start):
-    """E2E's training input: it decodes from the first frame to 16 after the clip, and resizes the clip's frames."""
+    """E2E's training input: it decodes from the first frame to 15 after the clip, and resizes the clip's frames."""
     pictures = [
         picture
         for index, picture in enumerate(islice(frames(cv2, path), start + 2 * FRAMES - 1))
@@ -162,7 +162,7 @@ def rivals():
 
 
 def frame_error(clip, start, brightness):
-    """The distance in frames from a clip to ``start``, from the `quarters` of all frames."""
+    """The distance in frames from ``start`` to the best match of the clip in ``brightness``, the `quarters` of all."""
     own = quarters(clip)
     starts = range(len(brightness) - FRAMES + 1)
     return abs(min(starts, key=lambda other: abs(own - brightness[other : other + FRAMES]).mean()) - start)
@@ -209,7 +209,7 @@ def measure(cv2, folder, kind):
         for way, read in ways.items():
             seconds, clips[way] = timed(read, start)
             times[way].append(seconds)
-        brightness = {way: clip.mean((1, 2, 3)) for way, clip in clips.items()}  # of every frame
+        brightness = {way: clip.mean((1, 2, 3)) for way, clip in clips.items()}
         for way, clip in clips.items():  # the same frames, up to resizing and compression
             assert clip.shape == (FRAMES, SIZE, SIZE, 3), way
             errors[way] = max(errors[way], frame_error(clip, start, everything))

@@ -4,8 +4,8 @@
 
 writes reports/tables/evaluation.csv and .md. 20,086 videos of 101 and 51 classes, and 5 held-out videos of each of 662
 training classes, have random features with the paper's 2048 dimensions. As in chapter 4, they are stored as means over
-clips, so the time does not depend on the clips per video. It includes reading the features, every figure of chapter 4's
-report with 2000 resamples, predictions and tables of classes, but no drawing. The figures mean nothing.
+clips, so the time does not depend on the clips per video. The time includes reading the features, every figure of
+chapter 4's report with 2000 resamples, predictions and tables of classes, but no drawing. The figures mean nothing.
 """
 
 import argparse

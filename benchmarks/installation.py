@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/installation.py     # seconds, in the environment of `make`; needs uv
 
 writes reports/tables/installation.csv. uv looks up the files of the locked packages. The wheel that pip would choose
-here counts, or else the source.
+here counts, or the source if there is none.
 """
 
 import subprocess
@@ -21,7 +21,7 @@ from aurl.project.files import write_bytes
 
 
 def download(lock):
-    """Bytes of the files that pip downloads here, by the text of a pylock.toml."""
+    """Bytes of the files that pip downloads here; ``lock`` is the text of a pylock.toml."""
     rank = {tag: place for place, tag in enumerate(sys_tags())}
 
     def best(wheel):

@@ -1,15 +1,15 @@
-"""How each loss's learning rate is chosen: the same grid, budget and seed for all, judged on held-out videos.
+"""Choose the learning rate of each loss: the same grid, budget and seed for all, scored on held-out videos.
 
     python benchmarks/learning_rates.py [VARIANT ...] [--verbs FOLD]
 
 writes reports/tables/learning_rates.csv and .md. Trainings see only the verbs that are unseen in fold FOLD, by default
 0. All other folds train on these verbs, so the search uses no video of a verb that is unseen there. Each class has four
-times as many videos as in the pipeline, so that an epoch has as many steps.
+times as many videos as in the pipeline, so that an epoch has as many steps as there.
 
 A variant is trained at three rates for a third of the epochs, and at lower or higher ones while the best rate is the
-lowest or highest that was tried. The score is top-1 on held-out videos. Variants with the
-same loss terms share the rate of the first of them (`docs/protocol.md`). Trainings run side by side, one per core. A
-training that was finished before is taken over, and an interrupted one goes on. Other rows of the table stay.
+lowest or highest that was tried. The score is top-1 on held-out videos. Variants with the same loss terms and number of
+clips share the rate of the first of them (`docs/protocol.md`). Trainings run in parallel, one per core. Finished
+trainings are reused and interrupted ones continue. Other rows of the table stay.
 """
 
 import argparse
@@ -29,8 +29,8 @@ from aurl.training import loop as training
 
 LADDER = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
 GRID = LADDER[2:5]  # tried first
-SHARE = 3  # a search takes this part of the epochs
-VIDEOS = 4  # times as many of each class as the pipeline has, whose training sets have four times as many verbs
+SHARE = 3  # a search trains for 1 / SHARE of the epochs
+VIDEOS = 4  # times the pipeline's videos per class, because its training sets have four times as many verbs
 TABLE = Path("reports/tables/learning_rates.csv")
 TRAININGS = Path("build/learning_rates")
 KEYS = ["verbs", "variant", "lr"]
@@ -47,7 +47,7 @@ def main(arguments=None):
         pd.read_csv(options.table) if options.table.exists() else pd.DataFrame(columns=[*KEYS, "epochs", "val_top1"])
     )
     manifest = render(config.load(sections=["verbs"]).verbs, options.verbs)
-    for split in ("train", "val"):  # here, and not by every process
+    for split in ("train", "val"):  # decode here, not in every process
         opened(manifest, options.verbs, config.load(variant=variants[0]), [], split, None)
     found = {variant: {} for variant in variants}
     while rates := [(variant, lr) for variant, own in found.items() for lr in untried(own)]:

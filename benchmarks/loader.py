@@ -1,4 +1,4 @@
-"""Clips per second and core at the paper's clip size, through the loader of the training.
+"""Clips per second and core at the paper's clip size, through the data loader of the training.
 
     python benchmarks/loader.py      # about 3 minutes on two cores
 
@@ -40,7 +40,7 @@ BATCH = 32
 CLIPS = {"original": 96, "proxy": 384}  # per worker process in one pass of some seconds
 CROPS = ("squash", "crop")
 REPEATS = 5
-TARGET = 1000  # clips per second; the table gives the cores for them
+TARGET = 1000  # clips per second; the table gives the cores that this needs
 
 
 def make(folder, count, frames, settings):
@@ -66,7 +66,7 @@ def dataset(manifest, clip, count):
 
 
 def rate(clips, batch, compute, workers):
-    """Clips per second of a number of worker processes, after the first batch of each."""
+    """Clips per second of ``workers`` processes, after the first batch of each."""
     loader = clips.batches(batch, compute=compute.model_copy(update={"workers": workers}))
     if loader.num_workers != workers:
         sys.exit(f"{workers} worker processes are wanted and {loader.num_workers} fit the memory: free some.")

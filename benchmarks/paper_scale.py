@@ -4,7 +4,7 @@
 
 writes reports/tables/paper_scale.csv: the seconds of each step and the peak of memory. The videos are made here, in the
 layout of the proxies: moving noise of 128x128 pixels, in fewer files than rows, because computing takes longer than
-decoding anyway. There are the authors' number of classes. The trained model means nothing.
+decoding anyway. The number of classes is that of the authors. The trained model means nothing.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Enough(Exception):
 
 
 def measure(params, folder, steps):
-    """Seconds of the first ``steps``, and the peak of memory in GB (10^9 bytes), with the largest child process."""
+    """Seconds of the first ``steps``, and peak memory in GB (10^9 bytes) of this and the largest child process."""
     names = [str(number) for number in range(CLASSES)]
     table = manifest(folder, params.train.steps * params.train.batch)
     clips, val = (Clips(part, names, params.clip, seed=seed) for part, seed in ((table, 0), (table[:32], None)))

@@ -1,10 +1,10 @@
-"""Videos of the built-in benchmark that are rendered per second, and the share of drawing and encoding.
+"""The speed of rendering the built-in benchmark: videos per second, and the times of drawing and encoding.
 
     python benchmarks/rendering.py      # about half a minute on two cores
 
 prints a row for each size of video: videos per second with one process per core, then milliseconds of one core to draw
 and to encode a video. The remaining time reads each file back for its row of the manifest. The videos are the first of
-every test class.
+every test class; drawing and encoding are timed on every seventh.
 """
 
 import os

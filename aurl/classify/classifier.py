@@ -44,8 +44,8 @@ class Classifier:
         vectors: a file of word vectors or class vectors, or a text encoder ``MODULE:FUNCTION``. By default the source
             that the model was trained with, or the source in ``params.yaml`` if the model does not name any.
 
-    Raises UserError if model or vectors are missing or of another kind, if their dimensions differ, or if the model
-    does not describe its clips.
+    Raises UserError if model or vectors are missing or of another kind, if their dimensions differ, if the model does
+    not describe its clips, or if it names a text encoder from outside this project.
     """
 
     def __init__(self, model, vectors=None):
@@ -67,10 +67,11 @@ class Classifier:
         self.arithmetic = devices.Arithmetic(devices.best_device(), "float32", channels_last=False, compiled=False)
 
     def classify(self, paths, classes, clips=1, top=5):
-        """Rank the class names for every video; an `Answer`.
+        """Rank the class names for every video; returns an `Answer`.
 
-        A score in [-1, 1] is a cosine, or the model's learned score. A margin is the difference to the next class of
-        all, NaN for the last one. Raises UserError for no video, no class, or a class without a known word.
+        A score in [-1, 1] is a cosine, or the model's learned score. A margin is the score minus the next lower
+        score among all classes, NaN for the last class. Raises UserError for no video, no class, or a class without a
+        known word.
 
         Args:
             paths: videos and folders of videos.
@@ -114,7 +115,7 @@ def find_videos(paths):
     """
     found, notes = [], []
     for path in map(Path, paths):
-        if os.path.isdir(path):  # false, too, for a name that no file can have
+        if os.path.isdir(path):  # False also for an invalid name
             listing = Listing(path, "a folder of videos", any_name=True)
             inside = sorted(f"{listing.root}/{name}" for name in listing.videos(listing.top))
             others = listing.others()
@@ -195,7 +196,7 @@ def _replacements(unknown, vectors):
 
 
 def _alternatives(word):
-    """Words that a user may mean, the likeliest first: base forms, then longer words with one slip of spelling."""
+    """Words that a user may mean, likeliest first: base forms, then spellings one edit away (from four letters on)."""
     base = [form for forms in lemminflect.getAllLemmas(word).values() for form in forms]
     cuts = [(word[:place], word[place:]) for place in range(len(word) + 1)] if len(word) > 3 else []
     doubled = [head + tail[0] + tail for head, tail in cuts if tail]

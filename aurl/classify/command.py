@@ -2,9 +2,9 @@
 
     aurl classify juggling.mp4 vacation/ --classes "walking a dog, juggling"
 
-The classes need no training videos. The model is a model of this project, here or on the hub, or one of the authors'
-released checkpoints. A score is the cosine between video and class name. A margin is a score minus the next lower one.
-Skipped files and words without a vector are named on stderr.
+The classes need no training videos. The model is one of this project, on disk or on the Hugging Face hub, or one of
+the authors' checkpoints. A score is the cosine between video and class name. A margin is a score minus the next lower
+one. Skipped files and words without a vector are named on stderr.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def run(options):
     for line in notes + broken:
         print(f"aurl: {plain(line)}", file=sys.stderr)
     if options.json:
-        # The last class has no next one; JSON knows no NaN.
+        # The last class has no margin, and JSON has no NaN.
         print(json.dumps(table.astype(object).where(table.notna(), None).to_dict("records"), indent=1))
     elif options.csv:
         safe = table.assign(**{name: table[name].map(plain) for name in ("video", "class")})
@@ -108,7 +108,7 @@ def parser():
 def main(arguments=None):
     options = parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends nothing
+        stream.reconfigure(errors="backslashreplace")  # do not fail on a name that the terminal cannot show
     try:
         sys.exit(options.run(options))
     except UserError as error:

@@ -71,7 +71,7 @@ def run(options):
     stated = [text.strip() for text in options.pretraining.split(",") if text.strip() not in ("", "none")]
     settings = {name: getattr(options, name) for name in ("segments", "frames", "stride", "size", "crop", "batch")}
     settings |= {"dtype": options.dtype, "processes": options.processes, "compute": params.compute}
-    originals = params.prepare.model_copy(update={"proxies": None})  # an encoder may take larger pictures
+    originals = params.prepare.model_copy(update={"proxies": None})  # encoders may take larger pictures than proxies
     entries = []
     for name in sets:
         about, file = params.data.datasets[name], Path(options.out, f"{name}.npz")

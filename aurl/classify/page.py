@@ -16,7 +16,8 @@ from aurl.figures.classify import ranking
 def show(classifier, path, classes, title, clips=1, top=5):
     """Display a video's film strip and its ``top`` classes, after notes on words without a vector.
 
-    Names are shown as plain text, never as markup. Raises UserError, also for a broken video.
+    Names are shown as plain text, never as markup. Raises UserError as `classify` of the
+    classifier does, and for a broken video.
     """
     table, notes, broken = classifier.classify([path], classes, clips, top)
     if broken:
@@ -39,7 +40,7 @@ class Drop(anywidget.AnyWidget):
 
 
 def page(classifier, classes, clips=1, top=5):
-    """Return the widget; its list begins with ``classes``, and other arguments are as for `show`."""
+    """Return the page as a widget; ``classes`` fill its list of names, and other arguments are as for `show`."""
     videos = Drop()
     names = ipywidgets.Textarea("\n".join(classes), rows=10, description="Classes", placeholder="one name a line")
     button, output = ipywidgets.Button(description="Classify"), ipywidgets.Output()

@@ -31,7 +31,7 @@ from aurl.training.released import CLIP, load_released
 
 RESULTS = Path("reports/released")
 EXPECTED = Path(__file__).with_suffix(".csv")  # the authors' own results, with sources
-TOLERANCE = 0.3  # points between an expected accuracy and ours; decoders and resizing differ by less
+TOLERANCE = 0.3  # points between an expected accuracy and ours; decoders and resizing change accuracies by less
 LINES = {
     "videos": "{videos}",
     "classes": "{classes}",
@@ -158,7 +158,7 @@ def _expected(checkpoint, file):
 
 
 def _embedded(videos, vectors):
-    """Class names in the order of the protocols, and their word vectors (C, W)."""
+    """Sorted class names and their word vectors (C, W)."""
     classes = videos.drop_duplicates("class").sort_values("class")
     return classes["class"].tolist(), vectors.embed(classes["words"].tolist())
 

@@ -27,12 +27,13 @@ PREFETCH = 2  # batches that each worker process reads ahead
 def open_set(params, names, split, classes, count=1, seed=None):
     """`Clips` of one split of one or several data sets in the manifest; `FixedFeatures` for sets of features.
 
-    Videos that are squashed rather than cropped are decoded once, into a cache, if it is small enough. ``params`` has
-    the sections ``clip`` and ``compute``. ``count`` is the number of clips of each of the ``clip.segments``. Other
-    arguments are as for `Clips`. Raises UserError if the manifest is missing or has no such videos.
+    Videos that are squashed rather than cropped are decoded once, into a cache, unless it would exceed
+    ``compute.cache_gb``. ``params`` has the sections ``clip`` and ``compute``. ``names`` is a data set or a list of
+    them. ``count`` is the number of clips in each of the ``clip.segments``. Other arguments are as for `Clips`. Raises
+    UserError if the manifest is missing or has no such videos.
     """
     manifest = read_manifest(names, split)
-    if manifest["codec"].iloc[0] == CODEC:  # chapter 1 has no mixed sets
+    if manifest["codec"].iloc[0] == CODEC:  # chapter 1 refuses mixed sets
         return FixedFeatures(manifest, classes, count * params.clip.segments, seed)
     cache = None
     if params.clip.crop == "squash":  # crops need larger pictures than the cache has
@@ -48,15 +49,15 @@ class Clips(torch.utils.data.Dataset):
     Args:
         manifest: rows with the columns ``id``, ``class``, ``path``, ``first``, ``frames`` and ``digest`` of
             `aurl.data.manifest.COLUMNS`, and without a cache also ``fps`` and ``duration``. Rows of other classes are
-            passed over.
-        classes: class names; a label is a place in this list.
+            ignored.
+        classes: class names; a label is an index into this list.
         clip: the ``clip`` section of ``params.yaml``.
         count: clips per video.
         seed: if given, clips begin at random in their segments, anew in every epoch; with ``clip.crop: crop`` they are
             also cut out at a random place, and half of them are to be mirrored.
         cache: every frame of the manifest's videos, as `decode_once` returns it.
 
-    An item that cannot be read is a VideoError, and so is one whose file no longer has the manifest's digest.
+    Raises VideoError for an item that cannot be read, or whose file no longer has the manifest's digest.
     """
 
     dim = None  # the width of features
@@ -67,9 +68,9 @@ class Clips(torch.utils.data.Dataset):
         rows = manifest.assign(start=ends - manifest["frames"], end=ends)[manifest["class"].isin(places)]
         self.ids, self.digests = list(rows["id"]), list(rows["digest"])
         self.paths = list(rows["path"])
-        self.segments = list(zip(rows["first"], rows["frames"]))  # of a video's frames in its file
+        self.segments = list(zip(rows["first"], rows["frames"]))  # (first frame, frames) in the file
         self.labels = [places[name] for name in rows["class"]]
-        self.spans = list(zip(rows["start"], rows["end"]))  # of a video's frames in the cache
+        self.spans = list(zip(rows["start"], rows["end"]))  # (first frame, end) in the cache
         self.clip, self.count, self.seed = clip, count, seed
         self.cache, self.threads = cache, 1  # threads that decode one file; they change no pixel
         if cache is None:
@@ -93,7 +94,7 @@ class Clips(torch.utils.data.Dataset):
         return self.item(0, i)
 
     def item(self, epoch, i):
-        """Item ``i`` in an epoch; the number of the epoch determines its random clips."""
+        """Item ``i`` in an epoch; the seed, the epoch's number and ``i`` determine its random clips."""
         rng = None if self.seed is None else np.random.default_rng([self.seed, epoch, i])
         crop = self.clip.crop == "crop"
         if self.cache is None:
@@ -115,14 +116,14 @@ class Clips(torch.utils.data.Dataset):
         try:
             return [self.item(*place) for place in places]
         except UserError as error:
-            return type(error)(*error.args)  # without the frames of its causes, which keep the processes alive
+            return type(error)(*error.args)  # a copy, because frames in the traceback keep the processes alive
 
     def batches(self, size, order=None, compute=None):
         """A DataLoader of uint8 ``(N, clips, T, size, size, 3)``, labels ``(N,)`` and ``mirrored`` ``(N, clips)``.
 
         By default all videos come once, in their order. ``order`` instead lists the pairs (epoch, i) of each batch, at
-        most ``size``. One loader can thus serve many epochs, and its worker processes decode the next epoch while the
-        last one is still trained on. Without a cache, the section ``compute`` sets the number of worker processes.
+        most ``size``. One loader can thus serve many epochs, and its worker processes decode the next epoch while
+        training is still on this one. Without a cache, the section ``compute`` sets the number of worker processes.
         """
         if order is None:
             order = [
@@ -176,7 +177,7 @@ def _collate(items):
 
 
 def _begin(worker, pin, workers):
-    """A worker process begins."""
+    """Set up a worker process; with ``pin``, bind it to one core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which ends its workers
     if pin and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
@@ -187,7 +188,7 @@ def _begin(worker, pin, workers):
 def workers(batch_bytes, cores, free_bytes, side_by_side=1, compute=None):
     """The number of processes that read batches ahead: one per core, but at most a quarter of the free memory.
 
-    A process holds `PREFETCH` batches and another, which it reads. Runs ``side_by_side`` share cores and memory.
+    A process holds `PREFETCH` batches and the one that it is reading. Runs ``side_by_side`` share cores and memory.
     ``compute.workers`` and ``compute.workers_gb`` (10^9 bytes for each run) override these limits. 0: batches are read
     on demand.
 
@@ -206,7 +207,7 @@ def free_memory():
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux: all there is
+    except (OSError, StopIteration):  # not Linux: the machine's memory
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with suppress(OSError, ValueError):  # no control group, or one without a limit
         free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
@@ -232,7 +233,7 @@ def decode_once(manifest, size, name, limit_gb):
         with locked(file.parent):  # a concurrent run waits and uses the same file
             if not cache.holds(file, key):
                 files = f"{name}-{size}-{'[0-9a-f]' * 12}.npy"
-                for old in [*file.parent.glob(files), *file.parent.glob(f".{files}.*.part")]:  # which a kill left
+                for old in [*file.parent.glob(files), *file.parent.glob(f".{files}.*.part")]:  # .part: left by a kill
                     cache.remove(old)
                 with cache.filling(file, key):
                     _decode(manifest, shape, file)
@@ -247,7 +248,7 @@ def decode_once(manifest, size, name, limit_gb):
 def _decode(manifest, shape, file):
     columns = (manifest[name] for name in ("path", "digest", "first", "frames"))
     calls = [(*row, count, shape[1]) for *row, count in zip(*columns, _file_frames(manifest), strict=True)]
-    # On a full disk, writing to a mapped file would kill the process.
+    # Not written through a map, because a full disk would then kill the process.
     with replacing(file) as part, part.open("wb") as cache:
         np.lib.format.write_array_header_2_0(cache, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for frames in parallel(_read_segment, calls, "decoding", "video"):

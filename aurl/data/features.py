@@ -1,4 +1,4 @@
-"""Features that were computed elsewhere, in memory, with the interface of `aurl.data.clips.Clips`."""
+"""Precomputed features in memory, with the interface of `aurl.data.clips.Clips`."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ class FixedFeatures:
     """The features of the manifest's videos; a video's S segments play the role of its clips.
 
     Args:
-        manifest: rows as `aurl.data.readers.features.read` gives them. Rows of other classes are passed over.
-        classes: class names; a label is a place in this list.
+        manifest: rows as `aurl.data.readers.features.read` gives them. Rows of other classes are ignored.
+        classes: class names; a label is an index into this list.
         count: segments per video. The S segments are split into ``count`` equal parts, and the first of each is used.
         seed: if given, a random segment of each part is used instead, drawn again in every epoch.
 
@@ -27,11 +27,11 @@ class FixedFeatures:
         places = {name: label for label, name in enumerate(classes)}
         rows = manifest[manifest["class"].isin(places)]
         self.ids, self.digests, self.paths = list(rows["id"]), list(rows["digest"]), list(rows["path"])
-        self.rows = rows["first"].to_numpy()  # in the file
+        self.rows = rows["first"].to_numpy()  # indices in the file
         self.labels = [places[name] for name in rows["class"]]
         self.segments, self.dim = int(manifest["frames"].iloc[0]), int(manifest["width"].iloc[0])
         self.count, self.seed = count, seed
-        self._drawn = None, None  # an epoch and its segments
+        self._drawn = None, None  # the last epoch and its segments
         self._load()
 
     def facts(self):
@@ -66,7 +66,7 @@ class FixedFeatures:
         return self._drawn[1]
 
     def __getstate__(self):
-        """What another process needs; it reads the features itself."""
+        """The state for another process, which reads the features itself."""
         return {name: value for name, value in vars(self).items() if name not in ("_values", "_labels", "_drawn")}
 
     def __setstate__(self, state):

@@ -11,14 +11,14 @@ COLUMNS = [
     "set",
     "split",  # "train", "val" or "test"
     "class",
-    "words",  # what the class name is embedded by
+    "words",  # the text that is embedded for the class
     "path",  # the file that later steps read
     "first",  # the segment's first frame in the file, counting from 0
     "frames",  # how many frames the segment has
     "fps",  # frames per second of the file
     "width",  # pixels, as players show the file
     "height",
-    "duration",  # of the file, in seconds; times fps, it is the file's number of frames
+    "duration",  # of the file, in seconds; duration x fps is the file's number of frames
     "codec",
     "digest",  # SHA-256 of the file's bytes
     "status",  # "ok"

@@ -27,7 +27,7 @@ READERS = {
 
 
 def datasets(data, prepare, report=REJECTED):
-    """The manifest's rows of every set that is trained or tested on, a table per set, and counts of their videos.
+    """The manifest's rows of every training and test set, a list of one table per set, and a table of video counts.
 
     ``data`` and ``prepare`` are sections of ``params.yaml``; the CSV file ``report`` lists rejected videos and reasons.
     Videos of training sets are split into "train" and "val"; all videos of test sets are "test". Raises UserError as
@@ -65,7 +65,7 @@ def usable_videos(name, about, prepare, report):
 
 
 def list_videos(data, prepare):
-    """The reader's table of every set that is trained or tested on, by name. No video is opened.
+    """The reader's table of every training and test set, by name. No video is opened.
 
     Two columns are added: ``words``, the class name as embedded, and ``use``: "train", "val", "test", or "" for unused
     videos. Raises UserError as the readers do, and for sets that cannot be trained or tested on.
@@ -175,7 +175,7 @@ def _report(rejected, file):
 
 
 def merged(manifest, sets):
-    """The manifest, with one name, that of the first set, for each class that several training ``sets`` have."""
+    """A copy of the manifest where a class of several training ``sets`` (equal ``words``) has the first set's name."""
     known, manifest = {}, manifest.copy()
     for name in sets:
         for label, text in manifest.loc[manifest["set"] == name, ["class", "words"]].drop_duplicates().to_numpy():
@@ -188,7 +188,8 @@ def merged(manifest, sets):
 def _split(rows, name, data, prepare):
     """The rows of the set ``name`` with their ``split``; "" for unused videos.
 
-    Raises UserError for a training set with a class that cannot be trained on, or without a validation video.
+    Raises UserError for a training set with test videos only or with a class without training videos, and as
+    `_held_out` does.
     """
     if name not in data.train:
         return rows.assign(split="test")
@@ -206,7 +207,9 @@ def _split(rows, name, data, prepare):
 def _held_out(rows, name, val_videos):
     """ "train" or "val" for every row; "" for videos of the set's own test split.
 
-    Of each class, its own validation videos or else training videos validate, by the hashes of their ids.
+    Validation uses up to ``val_videos`` of a class's validation videos or, if it has none, of its training videos, at
+    least one of which stays in training. Videos whose ids have the lowest hashes are chosen. Raises UserError for a
+    class with a single training video and no validation video.
     """
     order = rows["id"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
     split = rows["split"].replace("", "train").mask(rows["split"] == "test", "")

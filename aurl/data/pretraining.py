@@ -1,6 +1,6 @@
-"""The data sets that a video encoder was pretrained on, and the test classes in them, which are not unseen.
+"""The data sets that a video encoder was pretrained on, and the test classes that it saw there.
 
-A data set is named by a list of `aurl.data.names`, whose classes are known, or by any text, such as "image-text pairs".
+A data set is a key of `aurl.data.names.FAMILIES`, whose classes are known, or any other text ("image-text pairs").
 """
 
 from pathlib import Path
@@ -14,9 +14,9 @@ from aurl.text import words
 
 
 def of_set(name, about):
-    """The names of the data sets that the encoder of a set's features was trained on; None if unknown.
+    """The list of data sets that the encoder of the features of set ``name`` was pretrained on; None if unknown.
 
-    ``about`` is the set's entry of ``data.datasets``. Raises UserError if it and the file state two things.
+    ``about`` is the set's entry of ``data.datasets``. Raises UserError if it contradicts the feature file.
     """
     found = _of_file(about.root)
     if found is None:
@@ -30,9 +30,10 @@ def of_set(name, about):
 
 
 def of_model(data, weights):
-    """The names of the data sets that a model's video encoder was pretrained on, in a list; None if unknown.
+    """The list of data sets that a model's video encoder was pretrained on; None if unknown.
 
-    For sets of features, the union of `of_set`. Otherwise ``weights``, the model's ``model.weights``, stands for them.
+    ``data`` is the section of ``params.yaml``. For sets of features, the result is the union of `of_set`. Otherwise it
+    is "the data behind FILE" for the file ``weights`` (``model.weights``), and empty without one.
     """
     used = [(name, data.datasets.get(name)) for name in (*data.train, *data.test)]
     stated = [of_set(name, about) for name, about in used if about is not None and about.reader == FEATURES]
@@ -45,8 +46,9 @@ def of_model(data, weights):
 def seen_classes(pretraining, classes, official):
     """The ``classes`` of a test set that occur in the data set ``pretraining``; None if its classes are unknown.
 
-    Classes are the same if their words are. For UCF101 and HMDB51 against Kinetics, those that TruZe's authors found in
-    Kinetics-400 count, too. ``official`` is the list of ``classes``, a key of `aurl.data.names.FAMILIES`, or None.
+    Classes with the same words are the same. For UCF101 and HMDB51 against Kinetics, classes that TruZe's authors found
+    in Kinetics-400 count, too. ``official`` is the official list of ``classes``, a key of `aurl.data.names.FAMILIES`,
+    or None.
     """
     if pretraining not in names.FAMILIES:
         return None
@@ -70,7 +72,7 @@ def summary(pretraining, classes, official):
 
 
 def warning(pretraining, classes, official, name):
-    """A warning that classes of the test set ``name`` may have been seen; "" if none can."""
+    """A warning that classes of the test set ``name`` may have been seen; "" if none was."""
     if pretraining == []:
         return ""
     if pretraining is None:

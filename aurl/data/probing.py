@@ -1,4 +1,4 @@
-"""Decode every video once before its use: its length and size, or the reason why it is unusable."""
+"""Decode every video once before it is used, to find its length and size, or the reason why it is unusable."""
 
 import json
 from pathlib import Path
@@ -20,10 +20,12 @@ REASONS = ["set", "id", "class", "path", "reason"]  # columns of the table of re
 
 
 def probe_files(paths, cache, desc="probing", scheduler=None, damaged="refuse"):
-    """The results of `aurl.data.video.probe` for each of ``paths``: a table with an index and the columns `FIELDS`.
+    """The results of `aurl.data.video.probe`: a table with a row for each of ``paths`` and the columns `FIELDS`.
 
     Repeated paths are probed once. Each result is added to the file ``cache``, so an interrupted run continues. A file
-    is probed again if its size or date has changed, or if it was unusable. ``damaged`` is ``prepare.damaged``.
+    is probed again if its size or date has changed, or if it was unusable. ``desc`` and ``scheduler`` are as for
+    `aurl.project.progress.parallel`; ``damaged`` is ``prepare.damaged``. Raises UserError if ``cache`` cannot be
+    written.
     """
     file, stamps = Path(cache), {path: _stamp(path) for path in paths}
     known = _earlier(file, damaged)
@@ -46,7 +48,7 @@ def probe_all(rows, cache, min_frames=1, desc="probing", scheduler=None, damaged
     """The table of a reader with the `probe_files` of each file, and ``first`` and ``frames`` of each segment.
 
     ``status`` is "ok" or the reason why a video is unusable: it cannot be read, it has fewer than ``min_frames``
-    frames, or its segment lies outside.
+    frames, or its segment lies outside the file.
     """
     probed = probe_files(rows["path"], cache, desc, scheduler, damaged).set_index(rows.index)
     table = pd.concat([rows.drop(columns=[name for name in FIELDS if name in rows]), probed], axis=1)
@@ -59,9 +61,10 @@ def rejected(rows):
 
 
 def usable(rows, limit, file):
-    """The rows whose status is "ok"; ``file`` lists the others.
+    """The rows whose status is "ok".
 
-    Raises UserError if more than the share ``limit`` is unusable, or a class has no usable video.
+    Raises UserError if more than the share ``limit``, in [0, 1], is unusable, or if a class has no usable video. Its
+    message names ``file``, which lists unusable videos.
     """
     good = rows[rows["status"] == "ok"].reset_index(drop=True)
     bad = rows[rows["status"] != "ok"]
@@ -103,7 +106,7 @@ def _stamp(path):
 
 
 def _earlier(file, damaged):
-    """Results that need no second look, path -> (stamp, result); a line that a kill cut short is ignored."""
+    """Reusable results, path -> (stamp, result); a line that a kill cut short is ignored."""
     known = {}
     for line in file.read_text(errors="replace").splitlines() if file.is_file() else ():
         try:

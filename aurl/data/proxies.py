@@ -17,10 +17,11 @@ from aurl.project.progress import parallel
 
 
 def make_all(rows, folder, side, keyframe, crf, cache, scheduler=None):
-    """The manifest's rows with a proxy in place of every video, made in parallel below ``folder``.
+    """Make proxies of all videos below ``folder``, in parallel; returns the manifest's rows with the proxies' files.
 
-    A proxy has the original's frames, at a constant rate. One of the same bytes and settings is kept; the file
-    ``cache`` keeps probing results. A video that cannot be copied keeps its row, with the reason as ``status``. Raises
+    A proxy has the original's frames, at a constant rate; ``side``, ``keyframe`` and ``crf`` are as for `transcode`. An
+    existing proxy of the same bytes and settings is reused. ``cache`` and ``scheduler`` are as for
+    `aurl.data.probing.probe_files`. A video that cannot be copied keeps its row, with the reason as ``status``. Raises
     UserError if the folder cannot be written to.
     """
     folder = Path(folder)
@@ -44,7 +45,7 @@ def _make(path, digest, target, side, keyframe, crf):
     try:
         check(path, digest)
         with cache.filling(target, key):
-            transcode(path, target, side, keyframe, crf, "keep")  # probing refused damage or was told to keep it
+            transcode(path, target, side, keyframe, crf, "keep")  # probing has refused damage or kept it
     except VideoError as error:
         return f"no proxy: {error.reason}"
     return "ok"
@@ -54,8 +55,9 @@ def transcode(source, target, side=128, keyframe=16, crf=20, damaged="refuse"):
     """Copy a video frame by frame to H.264 in mp4: the frames that `aurl.data.video.read_frames` gives, without sound.
 
     The short side becomes ``side`` pixels (aspect kept, sides even, never enlarged), every ``keyframe``-th frame is a
-    keyframe, and ``crf`` is x264's quality. The same video gives the same bytes. Raises VideoError for a video that
-    cannot be read and UserError if the copy cannot be written; an earlier copy then stays.
+    keyframe, and ``crf`` is x264's quality, 0 (exact) to 51 (worst). ``damaged`` is as for
+    `aurl.data.video.decoding.decode`. The same video gives the same bytes. Raises VideoError for a video that cannot be
+    read and UserError if the copy cannot be written; an earlier copy then stays.
     """
     try:
         with replacing(target) as part:

@@ -53,9 +53,10 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
     """Every claim that the trained variants allow, a row each, decided on the folds other than `EXPLORATORY`.
 
     Args:
-        classes: what `aurl.evaluation.folds.read` returns.
-        runs: the columns ``study, variant, seed, top1, closeness, dispersion``, a row per training.
-        learned: variants as `learn_classes` finds them.
+        classes: the table of `aurl.evaluation.folds.read`.
+        runs: a row per training, with the columns ``study, variant, seed, top1, closeness, dispersion``.
+        learned: names of variants, from `learn_classes`.
+        resamples, seed: of the permutation tests.
 
     Returns:
         The columns ``kind``, a key of `TABLES`; ``claim``; ``before``, the difference on the exploratory fold in
@@ -80,7 +81,7 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
                 rows.append(row | {"evidence": evidence, "p": 1.0, "agrees": False})
     means = runs[runs["study"] != EXPLORATORY].groupby("variant")[["top1", "closeness", "dispersion"]].mean()
     own = means[means.index.isin(learned)]
-    if len(own) > 3:  # and ranks, which there are none of where all are equal
+    if len(own) > 3:  # ranks need values that differ
         ranked = [claim for claim in METRICS if own[["top1", claim[1]]].nunique().min() > 1]
         rows += [_correlated(means, own, *claim, resamples, seed) for claim in ranked]
     table = pd.DataFrame(rows, columns=["kind", "claim", "before", "evidence", "p", "agrees"])
@@ -121,7 +122,7 @@ def _correlated(means, own, claim, metric, sign, resamples, seed):
 
 
 def markdown(table):
-    """The rows of `decide` in Markdown: a sentence that counts the verdicts on the paper's claims, and three tables."""
+    """The rows of `decide` in Markdown: a count of the verdicts on the paper's claims, and a table per kind."""
     parts = []
     for kind in TABLES:
         own = table[table["kind"] == kind]
@@ -139,7 +140,7 @@ def _points(difference):
 
 
 def _count(table):
-    """How many claims of the paper end in which way, in a sentence."""
+    """A sentence that counts the verdicts on the paper's claims."""
     table, parts = table[table["kind"] == next(iter(TABLES))], []
     for verdict, one, several in (("holds", "holds", "hold"), ("refuted", "is refuted", "are refuted")):
         own = table.loc[table["verdict"] == verdict, "claim"].tolist()

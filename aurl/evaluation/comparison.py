@@ -14,7 +14,7 @@ from aurl.project.markdown import markdown_table
 
 
 def changes(variants):
-    """The parameters that each of ``variants``, the section, overrides, as a table with a row per variant."""
+    """A table of the parameters that each variant overrides; ``variants`` is the section of ``params.yaml``."""
     rows = {name: "; ".join(_lines(over)) or "nothing, it is the base" for name, over in variants.items()}
     return pd.DataFrame({"what it changes": rows}).rename_axis("variant")
 
@@ -31,7 +31,7 @@ def _lines(over, prefix=""):
 def collect(variants, seeds, sets):
     """The evaluation of every run, a row per set, variant and seed: its report, ``hits``, ``labels`` and ``names``.
 
-    ``hits`` (N,) is True for correctly classified videos, and ``labels`` (N,) are their classes, places in ``names``.
+    ``hits`` (N,) is True for correctly classified videos, and ``labels`` (N,) are indices into ``names``.
     Raises UserError for a run that is missing or incomplete.
     """
     rows = []
@@ -55,8 +55,8 @@ def summary(runs, bootstrap, seed=0):
     """The rows of `collect` aggregated over seeds: a row per set and variant, with means over seeds.
 
     ``top1_low, top1_high`` are a 95 % bootstrap interval of the mean over videos, ``top1_classes_low,
-    top1_classes_high`` the same over classes, and ``top1_std`` is the standard deviation over seeds, NaN for one. If an
-    encoder was trained on other data before, ``pretraining`` is the text that chapter 4 wrote on it.
+    top1_classes_high`` the same over classes, and ``top1_std`` is the standard deviation over seeds, NaN for one seed.
+    If an encoder was pre-trained, ``pretraining`` is chapter 4's text on the data.
     """
     rows = []
     for (name, variant), own in runs.groupby(["set", "variant"], sort=False):
@@ -81,7 +81,7 @@ def scores(table):
 
 
 def markdown(table):
-    """A `summary` as a Markdown table, with accuracies in percent; where there is any, with pre-training data."""
+    """A `summary` as a Markdown table: accuracies in percent, and a column for pre-training data if there is any."""
     columns = ["test set", "variant", "top-1 % (95 % interval)", "± over seeds", "times chance"]
     columns += ["seen and unseen, harmonic %", "closeness ↓", "dispersion ↑"]
     pretrained = "pretraining" in table
@@ -109,9 +109,10 @@ def _number(value, digits):
 
 
 def verdicts(runs, method="aurl"):
-    """Compare every other variant with ``method``, or else the first, in the rows of `collect`: a list of sentences.
+    """Sentences that compare every other variant with ``method`` (or the first variant, if ``method`` is missing).
 
-    `aurl.evaluation.differences` gives the p-values, which are corrected for the number of variants.
+    ``runs`` are rows of `collect`. The p-values of `aurl.evaluation.differences` are corrected for the number of
+    variants.
     """
     variants = [*runs["variant"].unique()]
     method = method if method in variants else variants[0]
@@ -129,7 +130,7 @@ def verdicts(runs, method="aurl"):
 
 
 def _per_class(rows):
-    """The accuracy of every class in every run, as `aurl.evaluation.folds.read` lays it out."""
+    """The accuracy of every class in every run, with the columns that `aurl.evaluation.differences` needs."""
     tables = []
     for row in rows.itertuples():
         own = pd.DataFrame({"class": row.labels, "top1": row.hits}).groupby("class", as_index=False).mean()

@@ -1,4 +1,4 @@
-"""One inference for every accuracy and every difference: an estimate, its 95 % interval and its p-value.
+"""Inference on accuracies and their differences: an estimate, its 95 % interval and its p-value.
 
 An accuracy depends on the sample of classes and on the sample of trainings. The variance of a mean is therefore
 clustered two ways, over groups of classes and over trainings (Cameron, Gelbach and Miller 2011), and its degrees of
@@ -18,7 +18,7 @@ FEWEST = 3  # groups or trainings for an interval; with two, 95 % intervals cove
 
 
 class Estimate(NamedTuple):
-    """A mean with its interval [low, high]; ``p`` is two-sided, for a mean of 0."""
+    """A mean with its interval [low, high]; ``p`` is two-sided, for the hypothesis that the mean is 0."""
 
     mean: float
     low: float
@@ -27,7 +27,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(values, groups, trainings):
-    """The mean of ``values`` over classes and trainings, and how sure it is.
+    """`Estimate` of the mean of ``values`` over classes and trainings.
 
     The variance comes from `statsmodels`' two-way clustered covariance. By chance, it can be smaller than a one-way
     variance; the larger of the two one-way variances is then used. The interval is infinite where there are fewer than
@@ -49,7 +49,7 @@ def estimate(values, groups, trainings):
     mean = values.mean()
     if min(sizes) < FEWEST:
         return Estimate(mean, -np.inf, np.inf, 1.0)
-    if np.ptp(values) == 0:  # no variance to go by: a sign test over the fewer of both
+    if np.ptp(values) == 0:  # no variance: a sign test over groups or trainings, whichever are fewer
         return Estimate(mean, mean, mean, 2 * 0.5 ** min(sizes) if mean else 1.0)
     model = OLS(values, np.ones(len(values))).fit()
     both, *single = (cov.item() for cov in cov_cluster_2groups(model, *clusters))

@@ -55,14 +55,16 @@ def _rows(file, name):
 
 
 def per_class(table, variant):
-    """Top-1 of every class, a mean over seeds, as a series, best first."""
+    """Mean top-1 of every class over folds and seeds: a series with classes as its index, best first."""
     own = table[table["variant"] == variant]
     return own.groupby("class")["top1"].mean().sort_values(ascending=False, kind="stable")
 
 
 def summary(table):
-    """A row per variant, with means over classes and trainings: ``top1`` and ``times`` chance, each with its 95 %
-    interval (`aurl.evaluation.differences`), and ``top5``.
+    """A row per variant, with means over classes and trainings.
+
+    ``top1``, and ``times`` (``top1`` divided by chance), have 95 % intervals (`aurl.evaluation.differences`); ``top5``
+    has none.
     """
     rows = []
     for variant, own in table.groupby("variant", sort=False):
@@ -87,7 +89,7 @@ def comparable(table, variant, baseline):
 def markdown(table, method, trainings):
     """`summary`, and each other variant's difference from ``method``, as one Markdown table; accuracies in percent.
 
-    ``trainings`` has a row per training; the table has the means of those columns of `MORE` that it has.
+    ``trainings`` has a row per training; means of its columns in `MORE` are added.
     """
     others = [name for name in table["variant"].unique() if name != method and comparable(table, method, name)]
     versus = {name: difference(table, name, method) for name in others}
@@ -112,5 +114,5 @@ def markdown(table, method, trainings):
 
 
 def _with_interval(form, mean, low, high):
-    """A number with its interval as text; without it where one training cannot tell."""
+    """A number with its interval as text; without the interval if it is infinite (too few trainings)."""
     return form.format(mean) + (f" ({form.format(low)} to {form.format(high)})" if low > -np.inf else "")

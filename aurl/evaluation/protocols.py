@@ -108,7 +108,7 @@ def scores(features, classes=None, exact=False):
     """Scores (N, C) of every video with the classes of its set, or with other ``classes`` (C, D).
 
     A score is the cosine or the learned relation (`aurl.training.inference.similarity`). ``exact`` cosines are summed
-    in float64, which is slower; their first digits do not depend on the library that sums.
+    in float64, which is slower, so that their first digits do not depend on the machine's linear algebra library.
     """
     weights = {name: torch.from_numpy(value) for name, value in features.items() if name.startswith(RELATION)}
     relation = None
@@ -144,7 +144,7 @@ def examples(features, table, count=3):
     """The best and the worst `predictions` of ``count`` different classes each, indexed by "best" and "worst".
 
     Predictions are sorted by the score of the right class minus the best other score. Two columns describe the right
-    class: ``place``, which is 1 if it is the prediction, and ``score``.
+    class: ``place``, its rank (1 if it is predicted), and ``score``.
     """
     score, labels = scores(features, exact=True), features["labels"]
     right = np.take_along_axis(score, labels[:, None], axis=1)[:, 0]
@@ -177,8 +177,8 @@ def report(features, bootstrap, seed=0, truze=()):
       classes (`aurl.metrics.bootstrap_interval`).
     - The 50 % protocol: ``half_top1``, ``half_top5``, ``half_mean_per_class``, means over ten draws of half the
       classes, and the same with ``_std``, their standard deviation.
-    - TruZe, if there are any places of unseen classes ``truze``: ``truze_top1``, ``truze_top5`` and
-      ``truze_mean_per_class`` among these.
+    - TruZe, if ``truze`` has indices of unseen classes: ``truze_top1``, ``truze_top5`` and ``truze_mean_per_class``
+      among these classes.
     - What `geometry` returns.
     """
     score, labels = scores(features), features["labels"]
@@ -268,11 +268,11 @@ def semantic_distance(features, seen, unseen):
 
 
 def nearest_seen(seen, unseen):
-    """The distance of each unseen class of a test set from the seen ones in language.
+    """The distance of each unseen class of a test set to the nearest seen class, by word vectors.
 
-    ``seen`` and ``unseen`` are names and word vectors (C, W), as for `shared`, whose classes are left out. Returns a
-    row per class: ``class``; ``nearest``, the seen class with the nearest word vector; ``distance`` in [0, 2],
-    the cosine distance between the two.
+    ``seen`` and ``unseen`` are names and word vectors (C, W), as for `shared`. Classes that it finds are left out.
+    Returns a row per class: ``class``; ``nearest``, the seen class with the nearest word vector; ``distance``, the
+    cosine distance between the two, in [0, 2].
     """
     (names, vectors), (other_names, other_vectors) = seen, unseen
     cosines = unit(other_vectors) @ unit(vectors).T
@@ -284,17 +284,18 @@ def nearest_seen(seen, unseen):
 def generalized(seen, unseen, same):
     """Generalized zero-shot accuracies: seen and unseen classes compete for every video. Returns a dict of floats.
 
-    ``seen`` are the features of held-out videos of training classes, ``unseen`` those of a test set. ``same`` is what
-    `shared` returns: both names of such a class count as one class, and the unseen side is measured without it.
+    ``seen`` are the features of held-out videos of training classes, ``unseen`` those of a test set. ``same`` is
+    the result of `shared`: both names of such a class count as one seen class, and the unseen side is measured without
+    it.
 
     - ``gzsl_seen`` and ``gzsl_unseen`` in [0, 1] are means over the classes of each side, ``gzsl_harmonic`` is their
       harmonic mean.
     - With calibrated stacking, ``gzsl_gamma`` is subtracted from the scores of seen classes. It is chosen on the
-      videos of ``seen`` alone, some of whose classes play the unseen ones (`aurl.metrics.choose_gamma`).
-      ``gzsl_calibrated_seen``, ``_unseen`` and ``_harmonic`` are the accuracies then.
+      videos of ``seen`` alone, where some classes stand in for unseen ones (`aurl.metrics.choose_gamma`). The
+      accuracies are then ``gzsl_calibrated_seen``, ``_unseen`` and ``_harmonic``.
     - ``gzsl_area`` in [0, 1], the area under seen over unseen accuracy, needs no such choice.
 
-    All but ``gzsl_seen`` are NaN where no class of the test set is unseen.
+    All but ``gzsl_seen`` are NaN if no video of the test set has an unseen class.
     """
     count, own = len(seen["classes"]), [place for place in range(len(unseen["classes"])) if place not in same]
     columns = np.concatenate([seen["classes"], unseen["classes"][own]])

@@ -18,12 +18,12 @@ def over_lists(features, ids, lists):
     """Accuracies on the videos that each official split tests, as a dict of floats in [0, 1]; all classes compete.
 
     ``lists_top1``, ``lists_top5`` and ``lists_mean_per_class`` are means over the splits, and the same with ``_std``
-    are standard deviations. Raises UserError for a split of whose videos none is there.
+    are standard deviations. Raises UserError for a split without any video in the data set.
 
     Args:
         features: of one data set (`aurl.evaluation.protocols.features`).
         ids: N ids of its videos, whose last part is the file's name without extension.
-        lists: what `aurl.data.readers.test_lists.read` returns.
+        lists: the result of `aurl.data.readers.test_lists.read`.
     """
     score, labels = protocols.scores(features), features["labels"]
     stems, found = np.array([PurePosixPath(text).name for text in ids]), []
@@ -38,9 +38,10 @@ def over_lists(features, ids, lists):
 
 
 def kinetics600_draws(classes):
-    """Places in ``classes`` of the 160 test classes of each of three published draws; none unless all are there.
+    """Indices in ``classes`` of the 160 test classes of each of three published draws.
 
-    Kinetics-600 has 220 classes that Kinetics-400 lacks; a draw puts 60 aside to validate on.
+    Kinetics-600 has 220 classes that Kinetics-400 lacks; a draw reserves 60 of them for validation. The list is empty
+    unless ``classes`` has all 220.
     """
     places = {label: place for place, label in enumerate(classes)}
     new = names.read(NEW)
@@ -51,7 +52,10 @@ def kinetics600_draws(classes):
 
 
 def over_draws(features, draws):
-    """Accuracies where only the classes of a draw compete: ``draws_top1`` and so on, as `over_lists` has them."""
+    """Accuracies where only the classes of a draw compete: ``draws_top1`` and so on, named as in `over_lists`.
+
+    ``draws`` is the result of `kinetics600_draws`.
+    """
     score, labels = protocols.scores(features), features["labels"]
     return _mean_and_std("draws", [metrics.split_accuracy(score, labels, draw) for draw in draws])
 

@@ -1,7 +1,7 @@
-"""Our accuracies beside those that others report, with the data that each encoder was trained on before.
+"""Our accuracies and those that others report, with the pre-training data of each encoder.
 
-``reported.csv`` has the numbers of others, in percent, with their sources. Its ``figure`` is the name under which our
-metrics have the same protocol; it is empty where the source does not say by which protocol a number was measured.
+``reported.csv`` has the numbers of others, in percent, with their sources. Its column ``figure`` names
+our metric with the same protocol; it is empty where the source does not state the protocol.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from aurl.project.markdown import markdown_table
 GAINS = {"ucf101": 0.281, "hmdb51": 0.270}  # the paper's relative gains of AURL over the best result before it
 REPORTED = Path(__file__).with_suffix(".csv")
 COLUMNS = ["test set", "protocol", "method", "accuracy %", "pre-training data", "source"]
-OURS = {  # figures of ours that a table of others has, and their protocols
+OURS = {  # our metrics that others report -> protocol
     "top1": "all classes, {clips}",
     "top5": "all classes, {clips}, top-5",
     "mean_per_class": "all classes, {clips}, mean per class",
@@ -28,8 +28,8 @@ OURS = {  # figures of ours that a table of others has, and their protocols
 def table(ours, clips):
     """Reported accuracies and ours as a Markdown table, grouped by test set; "" if nobody reports any.
 
-    ``ours`` maps a test set to its methods, and each method to its figures as chapter 4 writes them to
-    ``reports/metrics``: those with N clips under ``clipsN``, and the others with the number ``clips``.
+    ``ours`` maps a test set to its methods, and each method to its metrics as chapter 4 writes them to
+    ``reports/metrics``: those with N clips per video under ``clipsN``, all others with ``clips`` clips per video.
     """
     others = pd.read_csv(REPORTED, keep_default_na=False, dtype=str)
     rows = []

@@ -10,7 +10,7 @@ STEPS = 20  # training steps whose synthetic classes are measured
 
 
 def mixes(features, generator, seed, steps=STEPS):
-    """Synthetic classes of ``steps`` training steps, mode -> list of (U, D), of seen classes ``features`` (C, D)."""
+    """Synthetic classes of ``steps`` training steps from seen ``features`` (C, D): mode -> list of (U, D) tensors."""
     rng = torch.Generator().manual_seed(seed)
     modes = {mode: ClassGenerator(mode, generator.num_classes, generator.beta) for mode in MODES}
     return {mode: [mix(features, features, rng)[1] for _ in range(steps)] for mode, mix in modes.items()}
@@ -19,7 +19,8 @@ def mixes(features, generator, seed, steps=STEPS):
 def panels(seen, unseen, generator, seed):
     """The cosines of synthetic, seen and unseen classes for `aurl.figures.ablations.synthetic_class_cosines`.
 
-    ``seen`` and ``unseen`` map data sets to class features (C, D), ``seen`` a single one.
+    ``seen`` and ``unseen`` map data sets to class features (C, D); ``seen`` has a single entry. ``generator`` is the
+    section of ``params.yaml``.
     """
     ((name, classes),) = _tensors(seen).items()
     unseen, made = _tensors(unseen), mixes(classes, generator, seed)

@@ -24,7 +24,7 @@ MAX_NAMES = 40  # classes whose names fit beside a figure of a page's height
 CHANCE = {"color": "0.3", "linestyle": "--", "linewidth": 1}  # lines at chance level
 HALO = [withStroke(linewidth=2.5, foreground="white")]  # around texts that lie over lines
 
-# Seaborn's palette for the colorblind, and the font that Matplotlib brings with it, so that bytes depend on no machine.
+# Seaborn's colorblind palette, and the font that Matplotlib includes, so that bytes are the same on every machine.
 COLORS = "cycler('color', ['0173b2', 'de8f05', '029e73', 'd55e00', 'cc78bc', 'ca9161'])"
 FONT = {"font.sans-serif": "DejaVu Sans", "font.size": 10.5, "axes.titlesize": "medium", "figure.titlesize": "medium"}
 plt.style.use(["seaborn-v0_8-whitegrid", FONT | {"axes.prop_cycle": COLORS}])
@@ -133,7 +133,7 @@ def label_points(ax, points, texts, gap=4):
         ax: axes with all points and lines, after the figure was laid out (``figure.canvas.draw()``).
         points: (N, 2), in data coordinates.
         texts: N names.
-        gap: smallest distance of a text from its point, in points of print.
+        gap: smallest distance of a text from its point, in points (1/72 inch).
     """
     places, scale = ax.transData.transform(points), ax.figure.dpi / 72
     clouds = [own for own in ax.collections if isinstance(own, PathCollection)]

@@ -65,9 +65,9 @@ def closeness_dispersion(runs):
 
 
 def training_curves(histories, guessing):
-    """Accuracy on held-out videos after each epoch, and L_US as a share of ``guessing``, ln U, a line per training.
+    """Accuracy on held-out videos after each epoch, and L_US divided by ``guessing`` = ln U, a line per training.
 
-    ``histories`` maps (variant, seed) to what `aurl.training.loop.train` returns.
+    ``histories`` maps (variant, seed) to the history of `aurl.training.loop.train`.
     """
     figure, axes = grid(2, 2, 5.2, 3.6)
     variants = list(dict.fromkeys(variant for variant, _ in histories))
@@ -132,7 +132,7 @@ def staircase(summary, title):
     for ax, name in zip(axes, sets):
         own = summary[summary["set"] == name].set_index("variant")
         own = own.loc[[variant for variant in STEPS if variant in own.index]]
-        own[["low", "high"]] = own[["low", "high"]].clip(0, 1)  # NaN with a single training, which has no interval
+        own[["low", "high"]] = own[["low", "high"]].clip(0, 1)  # NaN with too few trainings
         ax.bar(range(len(own)), own["top1"], color="C0", alpha=0.55, width=0.7)
         ends = [own["top1"] - own["low"], own["high"] - own["top1"]]
         ax.errorbar(range(len(own)), own["top1"], yerr=ends, fmt="none", color="black", capsize=4)
@@ -212,7 +212,7 @@ def parameter_sweeps(runs, chance, title):
 def synthetic_class_cosines(panels):
     """Box plots of the cosines of `aurl.evaluation.synthetic_classes.panels`.
 
-    Boxes hold the middle half, whiskers nine tenths, and a dot is the mean.
+    Boxes span the middle 50 % and whiskers the middle 90 %; a dot is the mean.
     """
     figure, axes = grid(len(panels), 3, 3.5, 3.2, sharex=True)
     looks = {

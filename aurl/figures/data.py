@@ -7,7 +7,7 @@ from aurl.data.video.decoding import pick, upright
 
 
 def contact_sheet(manifest, columns=8):
-    """A film strip of each video of the manifest, its class at the left. Without a video the figure says so."""
+    """A film strip of each video of the manifest, its class at the left. If there is none, the figure says so."""
     if manifest.empty:
         figure, ax = plt.subplots(figsize=(1.2 * columns, 1.2))
         ax.text(0.5, 0.5, "No pictures: these sets are features.", ha="center", va="center")

@@ -13,7 +13,7 @@ from aurl.text import principal
 
 RIGHT, WRONG = "C1", "C0"  # colors of the bars of class names
 SEEN, UNSEEN = "C0", "C1"  # and of the dots of classes
-NAMED_PAIRS = 3  # in each space
+NAMED_PAIRS = 3  # nearest pairs of classes, in each space
 ENDS = 15  # best and worst classes that are named
 
 
@@ -66,7 +66,7 @@ def _label_lines(ax, gap=0.09):
 def film_strips(videos, title, columns=6):
     """A row per video: its film strip, and bars for the cosines of its best classes, the right one in orange.
 
-    A right class that is not among the best comes last, with its place. Videos of a set of features have no pictures.
+    A right class that is not among the best comes last, with its rank. Videos of a set of features have no pictures.
     ``videos`` has the columns of `aurl.evaluation.protocols.examples` and the manifest's ``path``, ``first``,
     ``frames`` and ``codec``. Raises VideoError if a file cannot be decoded.
     """
@@ -102,7 +102,8 @@ def film_strips(videos, title, columns=6):
 def class_accuracies(accuracy, names, chance, title):
     """A bar per class, best first, beside chance level; a class without videos comes last and has no bar.
 
-    Of more than `MAX_NAMES` classes, those with videos are shown: the `ENDS` best and worst, and all in a histogram.
+    With more than `MAX_NAMES` classes, those without videos are left out. If more than `MAX_NAMES` remain, bars show
+    the `ENDS` best and worst, and a histogram shows all.
     ``accuracy`` (C,) in [0, 1] is NaN for a class without videos.
     """
     order = np.argsort(-accuracy, kind="stable")
@@ -137,8 +138,8 @@ def class_accuracies(accuracy, names, chance, title):
 def semantic_distance(tables, chances):
     """Accuracy of every unseen class against the distance of its word vector to the nearest seen class.
 
-    The four best classes and the two at either end of the distances are named, each with its nearest seen class.
-    ``tables`` maps a title to a table of `aurl.evaluation.protocols.semantic_distance`, ``chances`` to chance level.
+    The four best, two nearest and two farthest classes are named, each with its nearest seen class. ``tables`` maps
+    a title to a table of `aurl.evaluation.protocols.semantic_distance`; ``chances`` maps it to chance level.
     """
     figure, axes = grid(len(tables), 2, 7.5 if len(tables) == 1 else 5.2, 5.5, sharey=True)
     for ax, (name, table) in zip(axes, tables.items()):
@@ -171,8 +172,8 @@ def _correlation(table):
 def class_vectors(names, unseen, vectors, learned, title):
     """Classes before and after learning: two maps, and the cosines between any two classes.
 
-    Both maps show the first two principal components of unit vectors. They name the same classes, the pairs that are
-    nearest in either space, and join each pair by a line.
+    Both maps show the first two principal components of unit vectors. Both name the pairs
+    of classes that are nearest in either space, and join each pair by a line.
 
     Args:
         names: C class names.

@@ -1,4 +1,4 @@
-"""The figure of chapter 6: classes and their videos on the unit sphere, as a picture and as a page to turn by hand."""
+"""The figure of chapter 6: classes and their videos on the unit sphere, as a picture and as an interactive page."""
 
 import json
 from importlib import resources
@@ -55,7 +55,7 @@ def spheres(panels, names):
 
 
 def sphere_page(panels, names):
-    """The same as a page of HTML, to turn by hand. It holds all that it needs and opens without a network."""
+    """The spheres of `spheres` as an HTML page where they can be turned. It is self-contained and needs no network."""
     drawn = []
     for title, features in panels.items():
         video, classes = (np.asarray(features[side], float) for side in ("video", "classes"))
@@ -64,4 +64,4 @@ def sphere_page(panels, names):
         drawn.append({"title": title, "labels": features["labels"].tolist(), "nearest": nearest} | points)
     data = json.dumps({"names": list(names), "panels": drawn}, separators=(",", ":"))
     template = resources.files("aurl.figures").joinpath("sphere.html").read_text()
-    return template.replace("DATA", data.replace("<", "\\u003c"))  # so that no name ends the element that holds it
+    return template.replace("DATA", data.replace("<", "\\u003c"))  # so that no name can end the script element

@@ -4,7 +4,7 @@
 
 `aurl.project.config` checks the values of the file. This module checks paths, relative to the project's root; lists the
 videos of every data set, without opening one; and checks that all classes have word vectors, and that there are enough
-classes and training videos. Later stages can only fail on the content of videos.
+classes and training videos. Later stages can still fail on the content of videos, or if a training diverges.
 """
 
 import argparse
@@ -34,11 +34,11 @@ def check(path: str | Path = "params.yaml") -> None:
     variants = config.load_all(path)
     params = config.load(path)
     _check_local(Path(path).with_name(config.file.LOCAL))
-    for name in params.run.variants:  # a study of `ablations` has its own under run
+    for name in params.run.variants:  # a study's own file lists its variants here
         _check_backbone(f"{path}: in variant {name}", variants[name])
     with _prefixed(path):
         swept = sweeps(path)
-    with_sphere = bool(params.ablations.studies)  # a study's own file has none, and no chapter 6
+    with_sphere = bool(params.ablations.studies)  # false in a study's own file: studies skip chapter 6
     for name in params.sphere.variants if with_sphere else []:
         try:
             variants[name].replace(train={"batch": params.sphere.batch})
@@ -92,7 +92,7 @@ def check(path: str | Path = "params.yaml") -> None:
 
 
 def unused_accelerators(path: str | Path = "params.yaml") -> str | None:
-    """A sentence about accelerators of this machine that no training of the file uses; None if all are used."""
+    """A warning if no variant under ``run`` trains on all accelerators of this machine, else None."""
     params, found = config.load_all(path), machines.accelerators()
     used = max(params[name].train.processes for name in config.load(path, sections=["run"]).run.variants)
     if used >= found:
@@ -114,9 +114,9 @@ def _check_backbone(where, params):
     """Check that the video backbone accepts the clips, and that the file of its weights exists."""
     name, frames, size = params.model.backbone, params.clip.frames, params.clip.size
     need = None
-    if name.startswith("mvit") and (frames, size) != (16, 224):  # its positions are learned, one by one
+    if name.startswith("mvit") and (frames, size) != (16, 224):  # its position embeddings have this size
         need = "clip.frames 16 and clip.size 224 exactly"
-    elif name == "s3d" and (frames < 13 or size < 209):  # its last average is over 2 x 7 x 7 places, each 8 x 32 x 32
+    elif name == "s3d" and (frames < 13 or size < 209):  # it pools 2 x 7 x 7 places with strides 8 x 32 x 32
         need = "clip.frames 13 and clip.size 209 or more"
     if need:
         raise UserError(f"{where}, model.backbone {name} needs {need}, not {frames} and {size}: change one of these.")
@@ -125,7 +125,7 @@ def _check_backbone(where, params):
 
 
 def _check_local(path):
-    """Check that ``params.local.yaml`` is a link that the stages watch: an editor may have replaced it by a file."""
+    """Check that ``params.local.yaml`` links into the watched folder; an editor may have replaced the link."""
     watched = path.with_name("data") / "local"
     if path.is_file() and path.resolve().parent != watched.resolve():
         raise UserError(
@@ -137,7 +137,7 @@ def _check_local(path):
 def _check_paths(where, about):
     if about.reader == FEATURES:
         _check_file(f"{where}.root", about.root)
-    elif not os.path.isdir(about.root):  # false, too, for a name that no file can have
+    elif not os.path.isdir(about.root):  # False also for an invalid name
         raise UserError(f"{where}.root: there is no folder {about.root}: write where the videos are.")
     files = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
     for file in files:
@@ -196,7 +196,10 @@ def _check_source(path, params, models, classes):
 
 
 def known_classes(name: str, params: config.Sections) -> list[Class] | None:
-    """The classes of a data set by its parameters; None if only its folders tell."""
+    """The classes that the parameters imply for a data set; None if only its folders name them.
+
+    Their ``videos`` are counted for the built-in benchmark only, and 0 elsewhere.
+    """
     if name in config.BUILT_IN:
         from aurl.rendered import sets
 
@@ -237,13 +240,13 @@ def _training_classes(
     for name in classes if describing else ():
         with _prefixed(f"{path}: {describing[0]} is true, but for the set {name}"):
             spoken[f"the descriptions of {name}"] = [" ".join(describe(text, sentences)) for text in spoken[name]]
-    if "vectors" in params.text.source:  # `_check_source` checks others
+    if "vectors" in params.text.source:  # `_check_source` checks the other sources
         with _prefixed(path):
             source.fetch({word for texts in spoken.values() for text in texts for word in text.split()})  # in one pass
         for name, texts in spoken.items():
             with _prefixed(f"{path}: in {name}"):
                 source.embed(texts)
-    seen: dict[str, Class] = {}  # classes of the same words are one
+    seen: dict[str, Class] = {}  # classes with the same words count as one
     for label in (label for name in params.data.train for label in classes[name]):
         first = seen.get(label.words, label._replace(videos=0))
         seen[label.words] = first._replace(videos=first.videos + label.videos)

@@ -4,8 +4,8 @@
 
 writes ``build/notebooks/NAME.ipynb`` for every chapter in ``notebooks/``, without outputs and editor metadata, and
 ``build/code/NAME`` for the stages that are modules. Each holds a digest of the statements and data files of the package
-that the stage uses. Later stages depend on these files only, so a comment, a docstring, a progress bar, or a figure
-that the stage does not draw makes DVC run nothing again.
+that the stage uses. Later stages depend on these files only, so DVC reruns nothing after a change to a comment, a
+docstring, a progress bar, or a figure that the stage does not draw.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from aurl.project.cache import PACKAGE, code_digest, modules_used
 from aurl.project.files import write_bytes
 from aurl.project.paths import STAGE_CODE
 
-MODULES = {"heads": "aurl.pipeline.heads", "sphere": "aurl.pipeline.sphere"}  # stages that are no notebooks
+MODULES = {"heads": "aurl.pipeline.heads", "sphere": "aurl.pipeline.sphere"}  # stages that are not notebooks
 RUNNER = "aurl.pipeline.notebook"
-# Code that changes no file of a stage: the version, progress bars, the cache, and live curves.
+# Code that does not affect the files that a stage writes: the version, progress bars, the cache, and live curves.
 UNSEEN = (PACKAGE, "aurl.project.progress", "aurl.project.cache", "aurl.training.curves")
 
 
@@ -35,7 +35,7 @@ def digest(source, *modules):
 
 
 def write_all():
-    """Write the files of all stages. Raises UserError for a notebook that is not one or whose cells do not parse."""
+    """Write the files of all stages. Raises UserError for a file that is no notebook or has an invalid cell."""
     for path in sorted(SOURCE.glob("*.ipynb")):
         chapter = read(path)
         cells = ["".join(cell["source"]) for cell in chapter["cells"] if cell["cell_type"] == "code"]

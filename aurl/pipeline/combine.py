@@ -1,13 +1,14 @@
-"""The folds of a study, brought together: the tables and pictures in ``reports/studies/STUDY``.
+"""Combine the folds of a study into the tables and pictures in ``reports/studies/STUDY``.
 
 For every test set there are ``SET.md``, a table of variants; ``SET-claims.md``, the verdicts; ``SET-classes.png``, the
-accuracy of every class; ``SET-distance.png``, the same against the distance to the nearest seen class; and
+accuracy of every class; ``SET-distance.png``, this accuracy against the distance to the nearest seen class; and
 ``SET-metrics.png``, accuracy against dispersion and closeness. Over all test sets there are ``summary.csv``, the
 accuracy of every variant; ``gains.csv``, the relative gain of AURL over E2E; ``staircase.png``, the losses added one by
-one; and ``seen.png``, accuracy on unseen against seen classes. Heads on fixed features have the tables and pictures of
-every test set, too, as ``SET-heads.md`` and so on, with the sweeps in ``SET-heads-sweeps.png``.
+one; and ``seen.png``, accuracy on unseen against seen classes. Heads on fixed features have ``SET-heads.md``,
+``SET-heads-claims.md``, ``SET-heads-metrics.png`` and, for the sweeps, ``SET-heads-sweeps.png``.
 
-All are of the confirmatory folds, without `aurl.evaluation.claims.EXPLORATORY`, except for a column of the verdicts.
+All use the confirmatory folds, or the exploratory fold `aurl.evaluation.claims.EXPLORATORY` if there is no other. One
+column of the verdicts always shows the exploratory fold.
 """
 
 import sys
@@ -23,13 +24,13 @@ from aurl.pipeline.check import known_classes
 from aurl.project import config, paths
 from aurl.project.files import write_bytes
 
-FIGURES = ["top1", "top5", "gzsl_harmonic", "closeness", "dispersion"]  # of a training, on a test set
-WORDS = ["first_word_top1", "last_word_top1"]  # the same where class names have several words
+FIGURES = ["top1", "top5", "gzsl_harmonic", "closeness", "dispersion"]  # of each training on a test set
+WORDS = ["first_word_top1", "last_word_top1"]  # also, if all class names have several words
 GAIN = "aurl", "e2e"  # the method and the baseline of the paper's relative gain
 
 
 def combine_folds():
-    """Combine the runs of every study that have results; trainings added to a study need them in all of its folds."""
+    """Combine every study's runs that have results; added trainings count only if all of these folds have them."""
     found, variants = config.studies(), config.load_all()
     for key in dict.fromkeys(study.key for study in found.values() if study.base is None):
         for kind in ("", "heads"):
@@ -49,7 +50,7 @@ def combine_folds():
             for test in config.study(runs[min(runs)][0])["data"]["test"] if runs else ():
                 try:
                     combined[test] = _combine(key, test, kind, runs, variants)
-                except UserError as error:  # what was run is not lost, only not brought together
+                except UserError as error:  # the runs stay; only their combination is missing
                     print(f"aurl: no table of {test} over the folds of {key}: {error}", file=sys.stderr)
             if combined and not kind:
                 _over_sets(key, combined, runs)
@@ -95,9 +96,9 @@ def _combine(key, test, kind, runs, variants):
 
 
 def _over_sets(key, combined, runs):
-    """Write what a study has over all test sets; ``combined`` maps each to the rows of its classes."""
+    """Write a study's files over all test sets; ``combined`` maps each test set to the result of `_combine`."""
     summary = pd.concat([folds.summary(table).assign(set=test) for test, table in combined.items()])
-    summary = summary.replace([-np.inf, np.inf], np.nan)  # the interval of a single training
+    summary = summary.replace([-np.inf, np.inf], np.nan)  # intervals of too few trainings
     write_bytes(paths.STUDIES / key / "summary.csv", summary.round(6).to_csv(index=False).encode())
     both = {test: table for test, table in combined.items() if folds.comparable(table, *GAIN)}
     rows = [{"set": test, "folds": _among(table)} | gain(table, *GAIN)._asdict() for test, table in both.items()]
@@ -113,8 +114,8 @@ def _over_sets(key, combined, runs):
 
 
 def _rows(file, runs, test):
-    """The rows of one set in a table of every run; ``study`` is the fold."""
-    kinds = {"set": str, "variant": str, "value": str}  # the values of different parameters are written differently
+    """The rows of the set ``test`` in the table ``file`` of all runs; the column ``study`` is the fold."""
+    kinds = {"set": str, "variant": str, "value": str}  # text, as parameters have values of different types
     parts = [
         pd.read_csv(paths.STUDIES / name / file, dtype=kinds).assign(study=fold)
         for fold, own in runs.items()
@@ -147,7 +148,7 @@ def _save(name, figure):
 def _nearest_seen(study, test):
     """`aurl.evaluation.protocols.nearest_seen` of a study's test set and the training classes that chapter 2 keeps.
 
-    None where only folders tell the classes.
+    None if only folders name the classes.
     """
     params = config.Sections.model_validate(config.study(study))
     labels = {name: known_classes(name, params) for name in params.data.train + params.data.test}

@@ -89,7 +89,7 @@ def _write(path, table):
 
 
 def all_seeds(settings, seeds, train):
-    """Train each of ``settings`` with its number of ``seeds`` at its best rate; returns pairs of `train`'s tables.
+    """Train each of ``settings`` with its number of ``seeds`` at its best rate; returns `train`'s tables for each.
 
     The first `RATE_SEEDS` seeds are trained at every rate. The best rate has the highest mean top-1 on validation
     videos; of equal ones, it is the first.
@@ -125,7 +125,7 @@ def all_seeds(settings, seeds, train):
 def keep_features(params, folder):
     """Encode all videos with the backbone of the checkpoint in ``folder``; writes a file per set to build/heads.
 
-    The training sets share one file with both their splits.
+    The training sets share one file, with their train and val splits.
     """
     model, _ = checkpoints.load(folder)
     seen = paths.merged(params.data.train)
@@ -151,7 +151,7 @@ def keep_features(params, folder):
 
 
 def _batch(params, clips):
-    """Videos at a time, so that the number of clips at a time does not depend on the clips per video."""
+    """Videos per batch, so that the number of clips in a batch does not depend on the clips per video."""
     return max(1, params.evaluate.batch // clips.count)
 
 
@@ -208,7 +208,7 @@ def train(params, rate, seed):
 
 
 def _at_once(compute):
-    """The number of concurrent trainings: one on an accelerator, else as ``compute.threads`` leaves cores for."""
+    """The number of concurrent trainings: one on an accelerator, else the cores divided by ``compute.threads``."""
     if devices.best_device().type != "cpu" or compute.threads is None:
         return 1
     return max(1, joblib.cpu_count() // compute.threads)

@@ -1,10 +1,10 @@
-"""Run a notebook as a pipeline stage: papermill, with progress on the terminal and the same bytes every time.
+"""Run a notebook as a pipeline stage with papermill: progress on the terminal, reproducible output bytes.
 
     python -m aurl.pipeline.notebook 03_train -p variant aurl -p seed 0
 
 executes ``build/notebooks/03_train.ipynb`` and writes ``reports/notebooks/03_train-aurl-0.ipynb``. A mistake that the
-user can fix is one sentence on stderr and exit status 1. The executed copy comes from the stage ``code``, without
-outputs, so reading, running and saving a notebook in ``notebooks/`` runs no stage again.
+user can fix becomes one sentence on stderr and exit status 1. The stage ``code`` copies notebooks to
+``build/notebooks`` without outputs, so running and saving a notebook in ``notebooks/`` makes no stage outdated.
 """
 
 import argparse
@@ -22,17 +22,17 @@ from aurl.project.files import write_bytes
 from aurl.project.machines import accelerators
 from aurl.project.progress import ENVIRONMENT, RESTART
 
-# Notebooks have no addresses to check, and importing the check would take longer than reading a notebook.
+# Notebooks have no URIs to validate, and importing the validator would take longer than reading a notebook.
 sys.modules.setdefault("rfc3987_syntax", None)
 
-# Messages of the kernel about itself are hidden; errors of cells come another way. Tornado would report that an ending
+# Hide the kernel's messages about itself; papermill raises the errors of cells. Tornado would report that an ending
 # kernel closes its sockets while its control thread still sends.
 QUIET = [
     "--IPKernelApp.log_level=CRITICAL",
     "--IPKernelApp.logging_config={'loggers': {'tornado': {'level': 'CRITICAL'}}}",
 ]
 
-SECONDS_TO_SAVE = 10  # for an interrupted notebook; some take half of it to end
+SECONDS_TO_SAVE = 10  # until an interrupted notebook is killed; some need half of it
 
 SOURCE, STAGED, EXECUTED = Path("notebooks"), Path("build/notebooks"), Path("reports/notebooks")
 
@@ -40,7 +40,8 @@ SOURCE, STAGED, EXECUTED = Path("notebooks"), Path("build/notebooks"), Path("rep
 def run(name, parameters):
     """Execute the staged notebook ``name`` with ``parameters``, a dict, and write it to ``reports/notebooks/``.
 
-    Raises UserError for an interruption and for a UserError of a cell, and papermill's error otherwise.
+    Raises UserError for an interruption, a killed kernel, and a UserError or VideoError of a cell; other errors are
+    papermill's.
     """
     notebook = STAGED / f"{name}.ipynb"
     read(notebook)
@@ -72,7 +73,7 @@ def run(name, parameters):
 
 
 def read(path):
-    """A notebook in nbformat 4 as a dict. Raises UserError if it is missing or something else."""
+    """The cells of a notebook in nbformat 4, as a dict. Raises UserError for a file that is missing or no notebook."""
     try:
         found = json.loads(path.read_bytes())
         return {"cells": [cell | {"source": "".join(cell["source"])} for cell in found["cells"]]}
@@ -85,7 +86,7 @@ def read(path):
 def write(path, notebook, metadata, outputs=False):
     """Write the result of `read` in nbformat's layout, without what editors and papermill add.
 
-    ``metadata`` replaces the notebook's; ``outputs`` and execution counts are kept where asked for.
+    ``metadata`` replaces the notebook's. With ``outputs``, cells keep their outputs and execution counts.
     """
     cells = []
     for number, cell in enumerate(notebook["cells"]):  # papermill draws a random id for the cell that it injects
@@ -101,7 +102,7 @@ def write(path, notebook, metadata, outputs=False):
 
 
 class _Interruption:
-    """Passes SIGINT and SIGTERM on to the kernel, which then has `SECONDS_TO_SAVE` seconds.
+    """Passes SIGINT and SIGTERM on to the kernel as SIGINT, and kills it after `SECONDS_TO_SAVE` seconds.
 
     The handler raises nothing, because papermill's event loop sometimes loses exceptions.
     """
@@ -120,7 +121,7 @@ class _Interruption:
             signal.signal(sent, handler)
 
     def manager(self):
-        """A class of kernel managers that notes the process of the kernel."""
+        """A class of kernel managers that records the process id of the kernel."""
         from jupyter_client import AsyncKernelManager
 
         interruption = self
@@ -133,7 +134,7 @@ class _Interruption:
         return Manager
 
     def check(self, **_):
-        """Stop before a cell: between two cells, a kernel ignores the signal."""
+        """Stop before the next cell, because a kernel ignores signals between two cells."""
         if self.asked:
             raise InterruptedError
 

@@ -28,7 +28,7 @@ from aurl.project.files import write_bytes
 from aurl.project.progress import SIDE_BY_SIDE
 
 WAIT = "wait until it ends, then run this again."
-LINE_SECONDS = 30  # between two lines of a job without a terminal
+LINE_SECONDS = 30  # minimum between two lines of a job without a terminal
 
 
 def main():
@@ -73,7 +73,7 @@ def jobs_of(folder, size, wanted=None, needs=()):
 
     The first job runs all stages that every other stage needs, but no training or evaluation. Each other stage is a
     job, in descending order of the number of stages that need it. ``wanted`` names stages, without variant and seed, to
-    run with all stages that they need, by default all; ``needs`` are the names of other jobs that must end before.
+    run with all stages that they need (default: all). ``needs`` names other jobs that must end before the first.
     """
     above = _graph(folder)
     chosen = {name for name in above if wanted is None or name.partition("@")[0] in wanted}
@@ -111,8 +111,8 @@ def _graph(folder):
 def run_parallel(jobs, size):
     """Run ``jobs``, ``size`` at a time, in their order but each after the jobs that it needs.
 
-    ``jobs`` maps a name to a function and the names of the jobs that it needs. After a failure, no job begins; when the
-    running jobs have ended, the first job's UserError is raised.
+    ``jobs`` maps a name to a function and the names of the jobs that it needs. After a failure, no job begins; the
+    error is raised when the running jobs have ended.
     """
     waiting, running, done = dict(jobs), {}, set()
     with ThreadPoolExecutor(size) as pool:
@@ -154,7 +154,7 @@ class Job:
         self.said = deque(maxlen=200)
 
     def run(self):
-        """Raises UserError with what a stage said, or after showing DVC's output if none did."""
+        """Run DVC. Raises UserError with the sentence of a stage or, without one, after printing DVC's output."""
         begin, line = time.monotonic(), _Line(self.name)
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # a stage's `python` is this one
@@ -163,7 +163,7 @@ class Job:
             SIDE_BY_SIDE: str(self.size),
         }
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", *self.arguments]
-        # In a session of its own, an interruption reaches all its processes.
+        # In its own session, all its processes can be interrupted together.
         process = subprocess.Popen(
             command,
             cwd=self.folder,
@@ -210,7 +210,7 @@ def stop_all(*_):
 
 
 class _Line:
-    """A job's line of the terminal, which it rewrites."""
+    """A job's line on the terminal, rewritten in place."""
 
     def __init__(self, name):
         self.name, self.last = name, time.monotonic()

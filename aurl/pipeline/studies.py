@@ -47,7 +47,7 @@ PROJECT = [
     ".dvc/config",
     ".dvcignore",
 ]
-MADE = ["dvc.lock", "reports"]  # with which DVC brings back what the project has made, when a workspace begins
+MADE = ["dvc.lock", "reports"]  # only for a new workspace, where DVC checks out the project's results
 HEADS = {
     "reports/tables/heads.csv": "heads_classes.csv",
     "reports/tables/heads_runs.csv": "heads_runs.csv",
@@ -56,7 +56,7 @@ HEADS = {
 
 
 def run(*studies):
-    """Train, evaluate and compare every variant and seed of ``studies``, all by default, side by side.
+    """Train, evaluate and compare every variant and seed of ``studies`` (default: all), with jobs in parallel.
 
     Raises UserError with the sentence of the first stage that failed, and for a mistake in any study before the first
     one begins.
@@ -82,20 +82,20 @@ def run(*studies):
         evaluated = {first} | {job for job in own if job.startswith(f"{name}: 04_evaluate")}
         jobs[f"{name}: tables"] = partial(_write_tables, name), evaluated  # another study's failure does not lose them
         jobs[f"{name}: results"] = partial(_keep_heads, name, files), set(own)
-        before = {first}  # one study after the other is rendered, on all cores, as folds share videos
+        before = {first}  # render one study at a time, on all cores, because folds share videos
     run_parallel(jobs, size)
     combine_folds()
 
 
 def _write_tables(name):
-    """Keep what a study's trainings came to."""
+    """Write `TABLES` of a study's trainings to its reports."""
     own = config.load(WORKSPACES / name / "params.yaml", sections=["run", "data"])
     for table, make in TABLES.items():
         write_bytes(paths.STUDIES / name / table, make(WORKSPACES / name, own).to_csv(index=False).encode())
 
 
 def _keep_heads(name, files):
-    """Keep what the last stages of a study left among its results; ``files`` maps their paths to other names."""
+    """Copy files of a study's workspace to its reports; ``files`` maps their paths to names there."""
     for source, target in files.items():
         write_bytes(paths.STUDIES / name / target, (WORKSPACES / name / source).read_bytes())
 
@@ -115,7 +115,7 @@ def _classes(workspace, params):
 def _runs(workspace, params):
     """The metrics and cost of every training of a study.
 
-    Columns: ``set``, a test set or the training set, whose held-out videos count; ``variant``; ``seed``; those that
+    Columns: ``set``, a test set or the training set (its held-out videos); ``variant``; ``seed``; those that
     `FIGURES` and `WORDS` name; ``seconds``, the length of the training; and ``synthetic``, L_US in the last epoch
     divided by ln U, its value for U synthetic classes that cannot be told apart.
     """
@@ -138,7 +138,7 @@ TABLES = {"classes.csv": _classes, "runs.csv": _runs}
 
 
 def make_workspace(name):
-    """The project with a study's parameters, in its workspace; what earlier runs made there stays, for DVC to judge."""
+    """Copy the project with a study's parameters to its workspace; DVC decides whether earlier results are outdated."""
     workspace, params = WORKSPACES / name, config.study(name)
     for part in PROJECT if (workspace / "dvc.lock").exists() else PROJECT + MADE:
         source, target = Path(part), workspace / part
@@ -161,7 +161,7 @@ def make_workspace(name):
 
 
 def _keep_classes_of_the_sphere(params):
-    """Other training sets have other classes, and chapter 2 draws those that ``sphere`` names."""
+    """Replace ``sphere.classes``, which chapter 2 draws, if the study's training sets lack any of them."""
     checked = config.Sections.model_validate(params)
     known = [known_classes(name, checked) for name in checked.data.train]
     if None not in known:
@@ -174,13 +174,13 @@ def _places(file):
     """Files and folders outside of the project proper that the parameters in ``file`` name relative to its root."""
     params = config.load(file)
     places = [params.text.vectors, params.text.descriptions]
-    # What was done once is not repeated. Decoded frames are those of one study's sets, so that each has its own.
+    # Studies share these caches, so nothing is repeated. Decoded frames belong to one study's sets and are not shared.
     for kept in (paths.ARITHMETIC, paths.HEADS_TRAINED, paths.PROBED, paths.RENDERED, paths.TRAININGS):
         kept.mkdir(parents=True, exist_ok=True)
         places.append(str(kept))
     if params.prepare.proxies:
         places.append(params.prepare.proxies.folder)
-        Path(places[-1]).mkdir(parents=True, exist_ok=True)  # or the workspace could not fill it
+        Path(places[-1]).mkdir(parents=True, exist_ok=True)  # so that the workspace can fill it
     for about in params.data.datasets.values():
         annotations = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
         places += [about.root, *annotations]

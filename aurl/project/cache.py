@@ -28,7 +28,7 @@ from aurl.project.paths import CACHE
 PACKAGE = __name__.partition(".")[0]
 ROOT = Path(__file__).parents[2]  # the folder that holds the package
 NO_NUMBERS = (PACKAGE, f"{PACKAGE}.project.", f"{PACKAGE}.training.curves")  # code that changes no number
-NAMES_GIVEN = (*NO_NUMBERS, f"{PACKAGE}.text.", f"{PACKAGE}.data.names.")  # where a key has class names and vectors
+NAMES_GIVEN = (*NO_NUMBERS, f"{PACKAGE}.text.", f"{PACKAGE}.data.names.")  # for keys that hold class names and vectors
 
 
 def key_of(**inputs):
@@ -41,7 +41,7 @@ def key_of(**inputs):
 
 
 def holds(path, key):
-    """Whether the file ``path`` is undamaged and has the inputs of ``key``, by the note of `filling`."""
+    """Whether the file ``path`` is undamaged and has the inputs of ``key``, according to the note of `filling`."""
     path = Path(path)
     try:
         return json.loads(_note(path).read_text()) == {"key": key, "sha256": sha256(path)}
@@ -51,7 +51,7 @@ def holds(path, key):
 
 @contextmanager
 def filling(path, key):
-    """Note that the file ``path``, which the body writes, has the inputs of ``key``.
+    """After the body has written the file ``path``, note that it has the inputs of ``key``.
 
     If the body fails or is killed, the file has no note. Raises UserError for a note that cannot be written.
     """
@@ -167,7 +167,7 @@ class _Statements(ast.NodeTransformer):
 
     def visit_Import(self, node):
         node.names = [own for own in node.names if not _path(own.name)]
-        return node if node.names else None  # uses of the module have its token
+        return node if node.names else None  # each use of the module is replaced by its token
 
     def visit_ImportFrom(self, node):
         if not _path(node.module):

@@ -61,9 +61,9 @@ def locked(folder, busy=None):
 
 
 def to_csv(table, **options):
-    """A data frame as the text of a CSV file that is safe in spreadsheets; ``options`` are for `pandas`.
+    """A data frame as the text of a CSV file that is safe in spreadsheets; ``options`` go to `to_csv` of pandas.
 
-    Spreadsheets compute texts that begin like a formula, such as the class name "=1+1", also after a semicolon or tab.
+    Spreadsheets evaluate texts that begin like a formula, such as the class name "=1+1", also after a semicolon or tab.
     An apostrophe in front prevents this.
     """
     texts = table.select_dtypes(exclude=["number", "bool"]).columns

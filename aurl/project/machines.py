@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aurl import UserError
 
-DRIVERS = ("nvidia[0-9]*", "kfd", "dxg")  # in /dev, of NVIDIA, of AMD, and of either under Windows
+DRIVERS = ("nvidia[0-9]*", "kfd", "dxg")  # in /dev: of NVIDIA, of AMD, and of both under WSL
 PORT = 29400  # the first of a thousand
 
 
@@ -23,7 +23,7 @@ def accelerators():
 
 
 def nodes():
-    """The machines of SLURM's step, 1 without SLURM. Raises UserError if a machine has more than one task."""
+    """The number of machines in SLURM's step, 1 without SLURM. Raises UserError if a machine has more than one task."""
     count = int(os.environ.get("SLURM_STEP_NUM_NODES", 1))
     tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", count))
     if tasks != count:
@@ -35,7 +35,7 @@ def nodes():
 
 
 def rendezvous():
-    """``HOST:PORT`` where the machines of SLURM's step meet: the first one, a port of this job. None without SLURM."""
+    """``HOST:PORT`` where the machines of SLURM's step meet: the first host, a port by job id. None without SLURM."""
     if "SLURM_STEP_NODELIST" not in os.environ:
         return None
     job = int(os.environ.get("SLURM_JOB_ID", 0))

@@ -9,7 +9,10 @@ from aurl import UserError
 
 
 def load(path, names):
-    """The variables ``names``, as far as the file has them, as a dict. Raises ValueError for a damaged file."""
+    """Those of the variables ``names`` that a file has, as a dict.
+
+    Raises UserError for a file of MATLAB 7.3, and errors as `check` or SciPy do for a damaged file.
+    """
     from scipy.io import loadmat  # takes a while, and few need it
 
     check(path)
@@ -30,9 +33,9 @@ def cells(array):
 
 
 def check(path):
-    """Raise ValueError for a damaged file of MATLAB 5 to 7, on which SciPy can crash.
+    """Raise ValueError or struct.error for a damaged file of MATLAB 5 to 7, on which SciPy can crash.
 
-    MATLAB compresses the parts of a file by default; these have checksums and are not examined.
+    Compressed parts, MATLAB's default, have checksums and are not examined.
     """
     data = path.read_bytes()
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])

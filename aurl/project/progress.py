@@ -23,7 +23,7 @@ def local_processes():
 def bar(iterable=None, **options):
     """`tqdm` on the terminal, also from within a notebook, whose outputs stay free of it.
 
-    States end with a carriage return, and the last one with a line feed, for a parent process that shows them.
+    Carriage returns separate its states and a line feed ends the last one, for a parent process that shows them.
     """
     path = os.environ.get(ENVIRONMENT)
     own = open(path, "a", buffering=1) if path else None  # noqa: SIM115 - closed with the bar
@@ -99,5 +99,5 @@ def _on_cluster(jobs, scheduler):
             "start one with `dask scheduler`, or set prepare.scheduler to null."
         ) from None
     with client, joblib.parallel_config(backend="dask"):
-        while chunk := list(itertools.islice(jobs, CHUNK)):  # this backend gives no results before the last one
+        while chunk := list(itertools.islice(jobs, CHUNK)):  # Dask's backend returns all results at once
             yield from joblib.Parallel()(chunk)

@@ -8,8 +8,7 @@ FIELD = np.tan(np.radians(50) / 2)  # half the picture's width, and half its hei
 class Camera:
     """A camera that looks at a point and is not tilted sideways, so that the horizon is a row of pixels.
 
-    Space is in meters with z upward. A ray is as long as its depth is 1, so a point on it at depth d is
-    ``eye + d * ray``.
+    Space is in meters with z upward. Rays are scaled to depth 1, so a point on a ray at depth d is ``eye + d * ray``.
 
     Args:
         target: (3,) the point in the middle of the picture.
@@ -25,7 +24,7 @@ class Camera:
         self.size, self.eye = size, np.asarray(target) + distance * back
         self.axes = np.stack([right, np.cross(back, right), -back])  # right, up, forward
         self.across = ((np.arange(size) + 0.5) / size * 2 - 1) * FIELD  # of the pixels' centers, left to right
-        down = -self.rays(columns=slice(1))[2]  # the same along a row of pixels
+        down = -self.rays(columns=slice(1))[2]  # constant along a row of pixels
         self.horizon = int((down < 1e-3).sum())  # the number of rows that show the sky
         self.reach = np.full((size, 1), np.inf)  # depth of the ground in each row
         self.reach[self.horizon :] = self.eye[2] / down[self.horizon :]
@@ -54,16 +53,16 @@ class Camera:
     def shadow(self, x, y, depth):
         """The share of its light that the ground keeps around a point, (rows below the horizon, size).
 
-        ``x`` and ``y`` are the point's place in meters, ``depth`` in [0, 1] is the share that it loses itself.
+        ``x`` and ``y`` are the point's place in meters, ``depth`` in [0, 1] is the share lost at the point.
         """
         x, y = self.ground[0] - np.float32(x), self.ground[1] - np.float32(y)
         return 1 - depth * np.exp((x * x + y * y) / -0.25)
 
     def windows(self, centers, radius):
-        """The pixels that balls around ``centers`` (F, 3) of a ``radius`` (F,) may cover, in meters.
+        """The pixels that balls of ``radius`` (F,) around ``centers`` (F, 3), both in meters, may cover.
 
-        Returns int (F, 4): first row, row after the last, first column and column after the last. A ball that the
-        camera is in, or that is behind it, has all pixels.
+        Returns int (F, 4): first row, row after the last, first column and column after the last. A ball around or
+        behind the camera gets all pixels.
         """
         right, up, forward = ((centers - self.eye) @ axis for axis in self.axes)
         aside = np.stack([-up, right])
@@ -71,5 +70,5 @@ class Camera:
         half = np.arcsin(np.minimum(1, radius / np.hypot(aside, forward)))
         bounds = np.tan(np.stack([middle - half, middle + half])) / FIELD  # -1 and 1 are the picture's edges
         bounds = np.where(forward <= radius, np.array([-1, 1])[:, None, None], bounds)
-        pixels = (bounds + 1) / 2 * self.size + np.array([-1, 1])[:, None, None]  # one more, where rounding would cut
+        pixels = (bounds + 1) / 2 * self.size + np.array([-1, 1])[:, None, None]  # one more, against rounding
         return np.clip(pixels, 0, self.size).astype(int).transpose(2, 1, 0).reshape(-1, 4)

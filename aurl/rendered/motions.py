@@ -1,8 +1,8 @@
-"""The motions of the built-in benchmark's verbs: a line of kinematics for each, for a thing with another beside it.
+"""The motions of the built-in benchmark's verbs: a line of kinematics for each, for a thing and another beside it.
 
 The verbs are members of classes of VerbNet 3.4 (Kipper Schuler 2005, after Levin 1993) whose motion one or two solid
-things can show. The list and the motions were fixed before anything was trained on them. A class of the benchmark is
-named by the verb's gerund. Space is in meters with z upward, time runs from 0 to 1 over F frames, and every performance
+things can show. The list and the motions were fixed before anything was trained on them. Names of classes use
+the verb's gerund. Space is in meters with z upward, time runs from 0 to 1 over F frames, and every performance
 has an amount, a direction and a phase of its own.
 """
 
@@ -31,7 +31,7 @@ class Body:
 
     @property
     def is_repeated(self):
-        """bool (F,) whether nothing differs from the frame before."""
+        """bool (F,), True for a frame that is the same as the one before."""
         states = (self.place, self.turn, self.size, self.light, self.alpha)
         states = np.concatenate([np.reshape(state, (len(self.place), -1)) for state in states], axis=1)
         return np.append(False, (states[1:] == states[:-1]).all(1))
@@ -43,7 +43,7 @@ def along(distance, direction):
 
 
 class Performance:
-    """One performance: ``thing`` does something, ``other`` stands by unless the verb is about both.
+    """One performance: ``thing`` performs the verb; ``other`` stands still unless the verb involves both.
 
     ``pieces`` are copies of the thing; if there are any, they are drawn in its place. Random values are drawn from
     ``rng`` in the order in which the verb asks for them.
@@ -82,11 +82,11 @@ class Performance:
         return np.sin(2 * np.pi * (cycles * self.t + phase))
 
     def hops(self, low, high):
-        """Between ``low`` and ``high`` arcs from 0 over 1 to 0."""
+        """Between ``low`` and ``high`` arcs, each from 0 to 1 and back."""
         return np.abs(np.sin(np.pi * self.rng.integers(low, high + 1) * self.t))
 
     def steps(self, count):
-        """``count`` jerks with a rest after each."""
+        """``count`` equal steps with a rest after each."""
         done, rest = np.divmod(self.t * count, 1)
         return (done + np.clip(2 * rest, 0, 1)) / count
 
@@ -99,14 +99,14 @@ class Performance:
         """(F, 3) a new random value in [-size, size] in every frame."""
         return self.rng.uniform(-size, size, (self.frames, 3))
 
-    # --- what a body does: the thing, or the one that is named ---
+    # --- actions of the thing, or of ``body`` where it is given ---
 
     def go(self, distance, direction=None, body=None):
         """Move, forward or in another direction, by ``distance`` times the performance's amount."""
         (body or self.thing).place += along(distance * self.amount, self.forward if direction is None else direction)
 
     def travel(self, distance):
-        """Go a distance at constant speed, through the middle."""
+        """Go a distance at constant speed, with its middle at the starting place."""
         self.go(distance * (self.t - 0.5))
 
     def up(self, height, body=None):
@@ -158,7 +158,7 @@ class Performance:
         (body or self.thing).pivot = height
 
     def split(self, count, size, path):
-        """Replace the thing by ``count`` copies of a ``size``, each moved along ``path(k)``, (F, 3)."""
+        """Replace the thing by ``count`` copies, scaled by ``size``; the k-th moves along ``path(k)``, (F, 3)."""
         for k in range(count):
             piece = Body.at((0, 0, 0), self.frames, size)
             piece.place += path(k)
@@ -166,7 +166,7 @@ class Performance:
             self.pieces.append(piece)
 
     def outward(self, k, count, distance, height=0.0):
-        """Shifts in the k-th of ``count`` directions all around, and up."""
+        """Shifts (F, 3) by ``distance`` in the k-th of ``count`` directions all around, and by ``height`` upward."""
         angle = self.turned + 2 * np.pi * k / count
         return along(distance, (np.cos(angle), np.sin(angle), 0)) + along(height, UP)
 
@@ -185,11 +185,11 @@ class Performance:
     # --- what several verbs do with both ---
 
     def carry(self):
-        """The other lies on the thing."""
+        """Put the other on the thing in every frame."""
         self.other.place = self.thing.place + np.array([0, 0, 0.62])
 
     def push(self, curve, back=0.0):
-        """Go to the other, then ``curve`` moves both."""
+        """Go to the other, then move it by ``curve`` (F,), and the thing by 1 - ``back`` times as much."""
         self.face_other()
         self.go(self.gap * self.ramp(0, 0.35) + curve * (1 - back))
         self.go(curve, body=self.other)
@@ -202,7 +202,7 @@ class Performance:
         after(self.ramp(hit))
 
     def throw(self, height, distance, spin):
-        """The other flies off from beside the thing."""
+        """Let the other fly from its place beside the thing; ``spin`` is in radians."""
         self.face_other()
         begun, s = self.ramp(0, 0.3), self.ramp(0.3)
         self.go(0.15 * begun)
@@ -211,12 +211,12 @@ class Performance:
         self.pitch(spin * s, self.other)
 
     def pair(self, delay, length, begin, bends=0.0, width=0.0):
-        """Both go along a path of a ``length`` that bends, the thing with a ``delay`` as a share of time."""
+        """Both go along a bending path of ``length``, the thing with a ``delay`` (a share of time, negative: ahead)."""
         for body, s in ((self.other, self.t), (self.thing, np.clip(self.t - delay, 0, 1))):
             body.place = along(length * (s - begin), self.forward) + along(width * np.sin(bends * s), self.left)
 
 
-VERBS = {  # gerund -> motion; a comment names the verb's class of VerbNet, above its verbs or after its only one
+VERBS = {  # gerund -> motion; comments name VerbNet classes, above several verbs or after a single one
     # escape-51.1
     "rising": lambda p: p.up(1.3 * p.t),
     "ascending": lambda p: (p.up(1.2 * p.ease), p.travel(0.7)),

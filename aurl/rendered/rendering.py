@@ -24,8 +24,8 @@ from aurl.rendered.solids import cast, paint
 def build(folder, params, names, verbs=None):
     """Render the videos of some sets below ``folder`` in parallel; returns rows of the manifest, sorted by ``id``.
 
-    Anything else in the folders of all sets is removed, because it was made with other parameters. A video that was
-    rendered before by the same code with the same parameters is copied if its file is intact: folds share theirs.
+    The folders of all sets are removed first, because they may hold videos of other parameters. A video that the same
+    code rendered with the same parameters is copied from the cache if it is intact, because folds share videos.
 
     Args:
         folder: where the sets' folders are made; ``path`` in the manifest begins with it.
@@ -87,6 +87,6 @@ def render(video, seed, size, frames):
 
 
 def smooth(planes):
-    """Planes (3, 2H, 2W) in [0, 255] -> uint8 (3, H, W): the mean of 2 x 2 samples has no jagged edges."""
+    """Planes (3, 2H, 2W) in [0, 255] -> uint8 (3, H, W): means of 2 x 2 samples, against jagged edges."""
     total = sum(planes[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
     return np.rint(total / 4).astype(np.uint8)

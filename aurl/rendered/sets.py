@@ -1,15 +1,15 @@
 """The classes and videos of the built-in benchmark of unseen actions.
 
-A class is a pair of a verb and the thing that performs it, such as "bouncing ball". The SHA-256 of its name puts every
-verb into one of five folds. For the chosen fold there are four sets:
+A class is a pair of a verb and the thing that performs it, such as "bouncing ball". The SHA-256 of the verb puts
+it into one of five folds. For the chosen fold there are four sets:
 
 ``pairs-seen``    the verbs of the other folds, each with half of the things, for training and validation
 ``pairs-unseen``  the same verbs with the other things: training has both words, but never together
 ``verbs-unseen``  the verbs of this fold with all things
 ``colors-seen``   a second training set: things named by their color, "red ball", that perform the seen verbs
 
-A video is the same in all folds. Beside the thing stands another one, which is drawn from all others and tells nothing
-about the class. `aurl.rendered.motions` has the motions, and `aurl.rendered.rendering` makes the files.
+A video is the same in all folds. Another thing, of each other kind in turn, stands beside the one that performs. It
+tells nothing about the class. `aurl.rendered.motions` has the motions, and `aurl.rendered.rendering` makes the files.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class Video:
 
     @property
     def verb(self):
-        """The verb's gerund. Videos of a color are numbered by the verbs."""
+        """The verb's gerund. The index of a color's video is its verb's place in alphabetical order."""
         first = self.name.split()[0]
         return sorted(VERBS)[self.index] if first in COLORS else first
 

@@ -1,4 +1,4 @@
-"""Things made of a few solids, drawn by casting a ray through every pixel of the part of a picture where they may be.
+"""Things made of a few solids, drawn by casting a ray through every pixel that they may cover.
 
 Pictures and rays are planes, (3, H, W). A solid is cast in coordinates of its own, in which it has half sizes of 1.
 """
@@ -22,12 +22,12 @@ THINGS = {  # thing -> its solids (kind, half sizes, middle) in meters; it stand
     "hammer": [("cylinder", (0.05, 0.05, 0.25), (0, 0, 0.25)), ("box", (0.26, 0.1, 0.1), (0, 0, 0.58))],
     "bottle": [("cylinder", (0.17, 0.17, 0.24), (0, 0, 0.24)), ("cylinder", (0.06, 0.06, 0.12), (0, 0, 0.6))],
 }  # fmt: skip
-SAME = 1e-9  # m; of surfaces as close as this the one drawn first is seen, where rounding would otherwise decide
+SAME = 1e-9  # m; of surfaces closer than this, the one drawn first is seen, so that rounding does not decide
 HEIGHTS = {name: max(middle[2] + half[2] for _, half, middle in solids) for name, solids in THINGS.items()}
 
 
 class Solid(NamedTuple):
-    """A kind of solid, by functions of its own coordinates."""
+    """A kind of solid, as functions in its own coordinates."""
 
     distance: Callable  # eye (3,), rays (3, H, W) -> depth (H, W) at which each ray enters, infinite or NaN: never
     normal: Callable  # points on its surface (3, N) -> normals (3, N) of any length
@@ -36,7 +36,7 @@ class Solid(NamedTuple):
 
 
 class Fragment(NamedTuple):
-    """The pixels of one solid in one frame that neither misses it nor has the ground before it."""
+    """The pixels of one frame whose rays meet one solid before the ground."""
 
     pixels: np.ndarray  # (N,) indices of a flat picture
     depth: np.ndarray  # (N,) distance along the camera's axis, meters
@@ -55,7 +55,7 @@ def cast(camera, name, body, color, light):
         light: (3,) direction toward the light, unit length.
 
     Returns:
-        F lists of `Fragment`, to be painted in this order. They do not depend on what else is in the scene.
+        F lists of `Fragment`, to be painted in this order. They do not depend on the other things in the scene.
     """
     pivot = np.array([0, 0, body.pivot * HEIGHTS[name] / 2])
     turned = body.turn * body.size[:, None]  # (F, 3, 3) the thing's own axes, in the world
@@ -148,7 +148,7 @@ def _octants(at):
 
 def _sectors(at):
     x, y, z = at
-    return (y * (3 * x * x - y * y) > 0) ^ (z > 0)  # the first changes its sign six times around z
+    return (y * (3 * x * x - y * y) > 0) ^ (z > 0)  # the first term changes its sign six times around z
 
 
 def _diagonal(sizes):

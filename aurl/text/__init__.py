@@ -1,4 +1,4 @@
-"""Class names as vectors, by word vectors, a file or a text encoder; training classes that overlap test classes."""
+"""Class vectors from word vectors, a file or a text encoder; training classes that overlap test classes."""
 
 from aurl.text.class_names import Rules, closest, describe, load_sentences, phrase, words
 from aurl.text.class_vectors import (

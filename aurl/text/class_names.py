@@ -23,7 +23,7 @@ class Rules:
     Args:
         substitutions: complete class name -> the text that is embedded in its place.
         cut: this text and everything after it are removed.
-        capitals: whether a word begins at every capital.
+        capitals: whether a word begins at every capital that follows a lower-case letter.
         drop: words that are left out.
         base_forms: whether a verb is replaced by its base form ("riding" by "ride").
     """
@@ -71,12 +71,15 @@ def phrase(name: str) -> str:
 
 
 def letters(name: str) -> str:
-    """A class name without what downloads and archives change: capitals, spaces, underscores, punctuation."""
+    """A class name in lower case without spaces, underscores and punctuation, all of which downloads may change.
+
+    A name without any letter or digit stays as it is.
+    """
     return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", name)).casefold() or name
 
 
 def closest(name: str, known: Collection[str]) -> str:
-    """The end of a message about an unknown class: the known class with the most similar spelling, if any."""
+    """The end of a message about an unknown class: the known class with the most similar spelling, else ""."""
     near = difflib.get_close_matches(name, known, n=1)
     return f'; did you mean "{near[0]}"?' if near else ""
 
@@ -84,7 +87,7 @@ def closest(name: str, known: Collection[str]) -> str:
 @cache
 def _base_form(word):
     """The word's base form as a verb; the word itself if it can be a base form ("saw") or is no known verb."""
-    import lemminflect  # here, because the benchmark's names need none
+    import lemminflect  # imported here, because only base forms need it
 
     lemmas = lemminflect.getAllLemmas(word, upos="VERB").get("VERB", ())
     return word if word in lemmas or not lemmas else lemmas[0]
@@ -96,7 +99,7 @@ STOP_WORDS = frozenset("a an and are as at by for from in into is it its off on 
 def describe(name: str, sentences: Mapping[str, str]) -> list[str]:
     """The words of a class's description, without stop words and the words of the name.
 
-    ``sentences`` maps names to descriptions. A class without an entry gets the descriptions of its parts, the longest
+    ``sentences`` maps names to descriptions. A name without an entry is split, from the left, into the longest parts
     that have one. Raises UserError for a class without a description, or if a description only repeats the name.
 
     >>> describe("spin kick duck", {"spin kick": "turn around and hit", "spin": "turn", "duck": "a yellow bird"})

@@ -14,7 +14,7 @@ from aurl.project.files import npz, write_bytes
 from aurl.text.class_names import closest
 
 if TYPE_CHECKING:
-    import pandas as pd  # otherwise where it is used, because the check does without
+    import pandas as pd  # else imported where it is used, because the parameters are checked without it
 
 
 def overlapping(
@@ -23,8 +23,8 @@ def overlapping(
     """Find the training classes that are too close to a test class for a zero-shot test.
 
     Args:
-        train: class names and vectors (C, W) of any length.
-        test: the same of the test classes.
+        train: class names and vectors (C, W) of any norm.
+        test: the same for the test classes.
         threshold: a training class is removed if its cosine distance (0 to 2) to the nearest test class is below this;
             0.05 in the paper, and 0 removes none.
 
@@ -62,7 +62,7 @@ def without_overlap(
         further column ``set``, the nearest test class's set.
 
     Raises:
-        UserError: a test set with one class, or fewer than two training classes: there would be nothing to tell apart.
+        UserError: for a test set with one class, and for fewer than two training classes before or after the removal.
     """
     for name, (classes, _) in tests.items():
         if len(classes) < 2:
@@ -86,8 +86,8 @@ def share(
 ) -> tuple[list[str], np.ndarray]:
     """Keep a share ``part``, in (0, 1], of the training classes in their order, at least two, and all of ``always``.
 
-    Returns names and vectors. Which classes are kept depends only on hashes of their names, so a smaller share is a
-    subset of a larger one.
+    Returns names and vectors (C, W). The choice depends only on hashes of the names, so a smaller share is a subset of
+    a larger one.
     """
     hashes = {name: hashlib.sha256(name.encode()).digest() for name in names}
     drawn = sorted(names, key=lambda name: (name not in always, hashes[name]))[: max(2, round(part * len(names)))]
@@ -112,7 +112,7 @@ def check_sphere(classes: Sequence[str], overlap: pd.DataFrame) -> None:
 
 
 def select(names: Sequence[str], vectors: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
-    """The vectors (len(wanted), W) of some of the classes. Raises UserError for a class that is not among ``names``."""
+    """The vectors (len(wanted), W) of the classes ``wanted``. Raises UserError for one that is not in ``names``."""
     for name in wanted:
         if name not in names:
             raise UserError(f'there is no class "{name}"{closest(name, names)}')
@@ -137,7 +137,7 @@ def save_classes(
 ) -> None:
     """Write each data set's class names and vectors (C, W) to one ``.npz`` file.
 
-    ``descriptions`` are vectors (C, W) of the classes' descriptions, by data set, where all classes have one.
+    ``descriptions`` maps data sets whose classes all have a description to vectors (C, W) of the descriptions.
     """
     arrays = {}
     for name, (classes, vectors) in sets.items():

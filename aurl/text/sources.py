@@ -1,7 +1,7 @@
 """Sources of class vectors: word vectors, a file of class vectors, or a text encoder.
 
-Each source has ``embed(names)``, which gives vectors (C, W) float32, the width ``dim`` W, and ``column``: the column of
-the manifest whose names it takes.
+Each source has ``embed(names)``, which gives vectors (C, W) float32; ``dim``, the width W; and ``column``, the column
+of the manifest whose names it takes.
 """
 
 import csv
@@ -21,7 +21,7 @@ from aurl.text import encoders
 from aurl.text.class_names import closest, describe, letters, phrase, words
 from aurl.text.embedding import WordVectors
 
-SHIPPED = f"{encoders.__name__}:"  # encoders that may run because a file names them
+SHIPPED = f"{encoders.__name__}:"  # a file may choose only encoders with this prefix
 
 
 def open_source(
@@ -31,9 +31,10 @@ def open_source(
     templates: Sequence[str] = ("{}",),
     extend: bool = False,
 ) -> "WordVectors | Embeddings | Encoder":
-    """The source of class vectors that is not None; the arguments are parameters of the section ``text``.
+    """The source of class vectors whose argument is not None; the arguments are parameters of the section ``text``.
 
-    With ``extend``, a file of class vectors that names its encoder computes the vectors of classes that it lacks.
+    With ``extend``, the encoder that a file of class vectors names computes the vectors that the file lacks. Raises
+    UserError as `WordVectors.load`, `Embeddings` or `Encoder` does.
     """
     if encoder is not None:
         return Encoder(encoder, templates)
@@ -41,25 +42,25 @@ def open_source(
 
 
 def source_named(value: str) -> dict[str, str]:
-    """`open_source`'s arguments for what a user typed: ``MODULE:FUNCTION``, or a file, told apart by its extension."""
+    """`open_source`'s arguments for a user's input: ``MODULE:FUNCTION``, or a file, whose extension tells its kind."""
     if not os.path.exists(value) and re.fullmatch(r"[\w.]+:\w+(\(.+\))?", value):
         return {"encoder": value}
     return {"embeddings" if Path(value).suffix in FORMATS else "vectors": value}
 
 
 def embed_described(source, names: Sequence[str], sentences: Mapping[str, str]) -> np.ndarray:
-    """(C, W) float32: the mean of two vectors, of a class's name and of its description (see `describe`)."""
+    """(C, W) float32: the mean of the vectors of a class's name and of its description (see `describe`)."""
     described = [" ".join(describe(name, sentences)) for name in names]
     return (source.embed(names) + source.embed(described)) / 2
 
 
 def check_source(where: str, settings, classes: Sequence[str], models: Mapping[str, object]) -> None:
-    """Refuse a file or an encoder that cannot embed the classes, or that a variant cannot be trained with.
+    """Raise UserError for a file or an encoder that cannot embed the classes, or that a variant cannot be trained with.
 
     Args:
-        where: what messages begin with, such as the parameter file.
+        where: the beginning of messages, such as the parameter file.
         settings: the section ``text``.
-        classes: the known class names of all sets.
+        classes: the known class names of all data sets.
         models: variant -> its section ``model``.
     """
     if "vectors" in settings.source:
@@ -84,7 +85,7 @@ class Embeddings:
 
     ========  ======================================================================================================
     .npz      ``names`` (C,) and ``vectors`` (C, W); optionally ``encoder``, the shipped encoder that made them
-    .csv      one class a line: its name, then W numbers; a first line without numbers is passed over
+    .csv      one class a line: its name, then W numbers; a first line without numbers is skipped
     .mat      MATLAB, version 7 at most: ``att`` (W, C) and ``allclasses_names`` (C, 1), as in GZSL's att_splits.mat
     ========  ======================================================================================================
 
@@ -97,7 +98,7 @@ class Embeddings:
     def __init__(self, path: str | Path, extend: bool = False):
         self.source, self.extend = str(path), extend
         names, vectors, self.encoder = _read(Path(path))
-        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite, and are refused below
             self.vectors = np.asarray(vectors, np.float32)
         self.dim, self.names, self.rows = self.vectors.shape[1], names, {}
         for row, name in enumerate(names):
@@ -106,7 +107,7 @@ class Embeddings:
         _check_vectors(self.vectors, names, self.source)
 
     def embed(self, names: Sequence[str]) -> np.ndarray:
-        """(C, W) float32. Raises UserError for classes that are not in the file, and names the first five."""
+        """(C, W) float32. Raises UserError for classes neither in the file nor computed, and names the first five."""
         missing = [name for name in names if letters(name) not in self.rows]
         computed = dict(zip(missing, self._compute(missing))) if missing else {}
         found = [computed[name] if name in computed else self.vectors[self.rows[letters(name)]] for name in names]
@@ -136,10 +137,10 @@ class Encoder:
     ``PACKAGE.MODULE:FUNCTION(WEIGHTS)`` calls it with a second argument, a text such as a folder of weights. The
     function reads each of the ``templates`` with the class name in place of ``{}``, such as "a video of a person {}".
     Vectors are normalized before the mean over templates, as in CLIP; otherwise templates with longer vectors would
-    weigh more. The mean is not normalized, as for words.
+    weigh more. The mean is not normalized, like that of word vectors.
 
-    Raises UserError for a function that cannot be imported. When called, raises it if the function fails or does not
-    return C finite vectors that are not zero.
+    Raises UserError for a function that cannot be imported. `embed` raises it if the function fails or does not return
+    C finite vectors that are not zero.
     """
 
     column = "class"
@@ -215,7 +216,7 @@ def _read(path):
         raise
     except FileNotFoundError:
         raise UserError(f"there is no file {path}: write where the class vectors are.") from None
-    except Exception as error:  # each library has its own ways to say that a file is cut short or of another kind
+    except Exception as error:  # each library has its own errors for truncated and foreign files
         reason = f"lacks {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
         raise UserError(f"{path} {reason}: docs/changes.md says what a file of class vectors holds.") from None
     if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or vectors.shape[0] != len(names) or not vectors.size:
@@ -228,7 +229,7 @@ def _read(path):
 
 def _npz(path):
     with np.load(path, allow_pickle=False) as arrays:
-        return arrays["names"], arrays["vectors"], str(arrays["encoder"]) if "encoder" in arrays else None
+        return arrays["names"], np.asarray(arrays["vectors"]), str(arrays["encoder"]) if "encoder" in arrays else None
 
 
 def _csv(path):

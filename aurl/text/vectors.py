@@ -1,8 +1,8 @@
 """Word vectors from a file: a fastText model, word2vec's binary format, or text as GloVe and fastText write it.
 
 `open_vectors` tells them apart by their content, not by their names. A fastText model is loaded entirely, because it
-makes vectors of unknown words from subwords. Other files are read in passes that keep only the wanted words, so 7 GB of
-vectors take a few MB of memory. These can be gzipped.
+makes vectors of unknown words from subwords. Other files may be gzipped. They are read in passes that keep only the
+wanted words, so 7 GB of vectors take a few MB of memory.
 """
 
 import gzip
@@ -21,7 +21,7 @@ import numpy as np
 
 from aurl import UserError
 
-FASTTEXT = struct.pack("<i", 793712314)  # how a fastText model begins
+FASTTEXT = struct.pack("<i", 793712314)  # the first bytes of a fastText model
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
 CHUNK = 1 << 20  # bytes read at a time; no line, and no word of a binary file, is longer
@@ -150,7 +150,7 @@ def _is_complete_model(path: Path) -> bool:
     """Whether all parts of a fastText model lie where its header places them.
 
     After the header come the words, each with a zero, its count and its kind; pairs of numbers, if the model was
-    pruned; and two matrices with their shapes. Only a classifier may have smaller matrices.
+    pruned; and two matrices with their shapes. Only a classifier may be quantized; its matrices are not checked.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
@@ -173,7 +173,7 @@ def _is_complete_model(path: Path) -> bool:
                     return False
                 at += 1 + SHAPE.size + 4 * rows * dim
             return at <= len(data)
-        except (struct.error, IndexError, OverflowError):  # it ends before
+        except (struct.error, IndexError, OverflowError):  # cut short
             return False
 
 
@@ -247,7 +247,7 @@ def _is_number(field: bytes) -> bool:
 
 
 def _opened(path: Path) -> io.BufferedReader:
-    """A file to read, through gzip if it is packed so."""
+    """The open file, decompressed if it is gzipped."""
     with path.open("rb") as file:
         packed = file.read(len(GZIP)) == GZIP
     return io.BufferedReader(gzip.open(path) if packed else path.open("rb", buffering=0), CHUNK)

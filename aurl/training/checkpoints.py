@@ -104,9 +104,9 @@ class Progress:
 
     Args:
         folder: the folder's path; the start of ``key`` is appended to its name.
-        key: a text for everything that the result depends on. All files hold it.
+        key: a text that stands for everything that the result depends on. It is kept with every file.
         train: the section of ``params.yaml`` that says how often states are written.
-        writes: whether this process writes; of several, one does.
+        writes: whether this process writes; only one process of a training does.
 
     The name of a state ends in the digest of its bytes, so a damaged state is skipped for the one before it.
     """
@@ -120,7 +120,7 @@ class Progress:
     def locked(self, name, target):
         """Lock ``target`` and this folder. Raises UserError if another training has locked ``target``.
 
-        A training that has locked this folder is the same one for another target: this one waits and reuses its result.
+        If the same training for another target has locked this folder, this one waits and reuses its result.
         """
         with contextlib.ExitStack() as stack:
             if self.writes:
@@ -208,7 +208,7 @@ def seconds(folder, scratch):
     """
     digest = hashlib.sha256(Path(folder, WEIGHTS).read_bytes()).hexdigest()
     for path in Path(scratch).glob(f"{Path(folder).name}-*/{FINISHED}"):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # a damaged file is of another training
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # a damaged file counts as another's
             about = json.loads(path.read_text())
             if about["weights"] == digest:
                 return about.get("seconds", math.nan)
@@ -222,7 +222,7 @@ def _digest(data):
 class Interruption:
     """Defers SIGINT and SIGTERM: sets ``asked``, so that the loop stops after the current step.
 
-    A second SIGINT, two seconds later or more, raises KeyboardInterrupt at once.
+    A second SIGINT, more than two seconds later, raises KeyboardInterrupt at once.
     """
 
     asked = False

@@ -1,4 +1,4 @@
-"""Live curves of a training, a file of tab-separated values each.
+"""Live curves of a training, each in a file of tab-separated values.
 
 ``dvc plots show`` and editors with DVC support draw them from the folder under ``plots`` in ``dvc.yaml``. They contain
 timings, so they are not tracked as outputs; the history of epochs is.

@@ -1,9 +1,9 @@
 """Where and how a model computes: device, threads, precision, memory layout and compilation.
 
 ``compute.precision: auto`` and ``compute.channels_last: auto`` are decided by timing a few training steps of the model
-at hand, because the faster layout depends on the processor, the size of clips and the width of the network. On an
-accelerator ``compute.compile: auto`` is timed, too; on a CPU it means no. Decisions are kept in ``build/cache``, so
-that later runs on the same machine have the same arithmetic, and recorded in every checkpoint's ``model.json``.
+at hand, because the faster choice depends on the processor, the size of clips and the width of the network. On CUDA,
+``compute.compile: auto`` is timed, too; elsewhere it means no. Decisions are kept in ``build/cache``, so that later
+runs on the same machine have the same arithmetic, and recorded in every checkpoint's ``model.json``.
 """
 
 import copy
@@ -180,7 +180,7 @@ def _precisions(device):
 
 
 def _measure(backbone, clip, batch, options):
-    """Seconds of a training step with each of ``options``; infinite if memory does not suffice."""
+    """Seconds of a training step with each of ``options``; infinite if memory does not suffice or compiling fails."""
     device = options[0].device
     size = (3, clip.frames, clip.size, clip.size)
     few = min(batch, 2)

@@ -26,12 +26,12 @@ from aurl.text import Encoder as TextEncoder
 from aurl.training import checkpoints
 
 NETWORKS = tuple(name for name in backbones.NAMES if name != "r2plus1d")
-# Frames and stride of a clip, by the beginning of a network's name: as in torchvision's evaluation, on videos of 30
-# frames a second (but s3d saw 128 frames), and as VideoMAE's authors do.
+# Frames and stride of a clip, by the first part of a network's name. They follow torchvision's evaluation on videos of
+# 30 frames per second (except that s3d saw 128 frames) and VideoMAE's authors.
 FRAMES = 16
 LONG = {"swin3d": 32}
 STRIDES = {"r3d": 2, "mc3": 2, "r2plus1d": 2, "s3d": 2, "swin3d": 2, "mvit": 4, "videomae": 4}
-IMAGE_FRAMES = 8  # of a clip, for an encoder of images
+IMAGE_FRAMES = 8  # frames of a clip, for an image encoder
 
 
 class VideoEncoder(NamedTuple):
@@ -93,12 +93,12 @@ def _transformers(folder):
         mean, std = list(inputs.image_mean), list(inputs.image_std)
         if any(name.endswith("ForVideoClassification") for name in about.get("architectures") or []):
             model = transformers.AutoModelForVideoClassification.from_pretrained(folder, local_files_only=True)
-            model.classifier = nn.Identity()  # its input is the features
+            model.classifier = nn.Identity()  # the classifier's input is the features
         else:
             model = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
         size = int(vision["image_size"])
     frames = vision.get("num_frames")
-    images = frames is None  # the model knows no time
+    images = frames is None  # an image encoder
 
     def encode(clips):
         pixels = normalized(clips, mean, std)  # (N, T, 3, H, W)
@@ -121,7 +121,7 @@ def _features(model, pixels):
 
 
 def _function(name):
-    found = TextEncoder(name)  # imports functions for text in the same way
+    found = TextEncoder(name)  # imports a video function in the same way
     source = inspect.getsourcefile(found.function)
     digest = hashlib.sha256(Path(source).read_bytes() if source else b"").hexdigest()
 
@@ -171,7 +171,7 @@ def _loading(folder) -> Iterator[None]:
         raise UserError(
             f'the encoder {folder} needs the package {error.name}, which is not installed: pip install "aurl[encoders]"'
         ) from None
-    except Exception as error:  # the library has many ways to say that weights are missing or damaged
+    except Exception as error:  # the library has many errors for missing or damaged weights
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"the encoder {folder} cannot be loaded ({reason}): give a folder with config.json, the weights and "

@@ -1,6 +1,6 @@
-"""Features of the videos of a data set, by any encoder, as a file that the reader ``features`` takes.
+"""Encode the videos of a data set by any encoder into a file for the reader ``features``.
 
-Videos are encoded in parts of `PART`, and the cache keeps each part, so an interrupted run continues, also with another
+Videos are encoded in parts of `PART`, and the cache keeps each part, so an interrupted run continues, even with another
 number of processes. The file has the arrays of `aurl.data.readers.features` and these:
 
 ``encoder``      the encoder's name, weights and clips, as text
@@ -37,7 +37,7 @@ class SpreadClips(Clips):
 
 
 def _version(package):
-    """None for a package that is not installed."""
+    """The version of a package, None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -55,9 +55,9 @@ def extract(rows, name, weights, path, settings, pretraining, desc):
         name: with ``weights``, the arguments of `aurl.training.encoders.open_encoder`.
         path: the ``.npz`` file, with features (N, F), or (N, S, F) of several segments.
         settings: a dict: ``segments`` (S), ``batch`` (clips at a time), ``dtype`` ("float16" or "float32"),
-            ``processes``, ``compute`` (the section of ``params.yaml``), and ``frames``, ``stride``, ``size`` and
-            ``crop`` of a clip; None means the encoder's own value.
-        pretraining: names of data sets.
+            ``processes``, ``compute`` (the section of ``params.yaml``), and ``frames``, ``stride`` (or "spread"),
+            ``size`` and ``crop`` of a clip; None means the encoder's own value.
+        pretraining: names of the data sets that the encoder was trained on.
         desc: the name of the progress bar and of the run in messages.
     """
     encoder = open_encoder(name, weights)
@@ -133,7 +133,7 @@ def _open_and_encode_parts(name, weights, *rest):
 @devices.explain_out_of_memory("--batch")
 @torch.no_grad()
 def _encode_parts(encoder, rows, clip, spread, settings, folder, key, desc):
-    """Write missing parts, which all processes share."""
+    """Write the missing parts; the processes share them."""
     devices.limit_threads(settings["compute"])
     device = devices.best_device()
     if encoder.network is not None:
@@ -171,7 +171,7 @@ def _encode(encoder, clips):
         return encoder.encode(clips)
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, ValueError) as error:  # networks whose clips must have one length or size say so in many ways
+    except (RuntimeError, ValueError) as error:  # networks for one clip length or size refuse others in many ways
         frames, size = clips.shape[1:3]
         raise UserError(
             f"{encoder.name} takes no clips of {frames} frames of {size} x {size} pixels "

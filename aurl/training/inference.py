@@ -9,19 +9,19 @@ from aurl.training import devices, processes
 # Mean and standard deviation of Kinetics' red, green and blue in [0, 1], as for torchvision's video models.
 MEAN = (0.43216, 0.394666, 0.37645)
 STD = (0.22803, 0.22145, 0.216989)
-PAIRS = 2**24  # numbers at a time in `similarity`; a pair of a video and a class has D
+PAIRS = 2**24  # numbers at a time in `similarity`: D for each pair of a video and a class
 
 
 def encode(model, clips, batch, compute, desc=None):
     """Unit-length float32 features (N, D) or (N, K, D) of all videos (`aurl.models.AURL.encode_video`), labels (N,).
 
-    Processes that share the work (`aurl.training.processes`) encode a part each, and all of them get all rows.
+    Processes that share the work (`aurl.training.processes`) encode a part each, and each returns all rows.
 
     Args:
         model: an `aurl.models.AURL`.
         clips: `aurl.data.clips.Clips`; rows keep their order.
         batch: videos at a time.
-        compute: the section of ``params.yaml``.
+        compute: the ``compute`` section of ``params.yaml``.
         desc: the name of a progress bar; without it, none is drawn.
 
     Raises:

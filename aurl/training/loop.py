@@ -32,18 +32,18 @@ from aurl.training import checkpoints, devices, processes
 from aurl.training.curves import Watch
 from aurl.training.inference import encode, encode_classes, mean_over_segments, similarity, to_device
 
-SECTIONS = ("model", "loss", "generator", "train")  # of params.yaml that decide the weights
-# Parameters of these sections that do not.
+SECTIONS = ("model", "loss", "generator", "train")  # sections of params.yaml that determine the weights
+# Parameters of ``train`` that do not determine them.
 IGNORED = {"processes", "nodes", "rendezvous", "save_minutes", "save_steps", "log_every"}
 
 
 def train(params, clips, val, names, word_vectors, folder, scratch, start=None, live=None, vocabulary=None):
     """Train one variant, write its best checkpoint, and return the history with one row per epoch.
 
-    The best checkpoint has the highest top-1 on ``val``, held-out videos of the *training* classes (the first of equal
-    ones); no test class is used. A killed training resumes from its last state and ends with the same bytes. A finished
-    training with the same code, parameters, videos, word vectors and seed is reused. ``train.processes`` are started
-    here, unless ``torchrun`` has done so.
+    The best checkpoint has the highest top-1 on ``val``, held-out videos of the *training* classes (the first if
+    tied); no test class is used. A killed training resumes from its last state and ends with the same bytes. A finished
+    training with the same code, parameters, videos, word vectors and seed is reused. ``train.processes`` processes are
+    started here, unless ``torchrun`` has started them.
 
     Args:
         params: the sections ``model, loss, generator, train, compute``, and ``variant`` and ``seed``.
@@ -139,9 +139,10 @@ class NotFinite(Exception):
 def steps(run, clips, val, asked=lambda: False, show=False):
     """The training loop: take every remaining step, and validate after each epoch.
 
-    Yields after each step the means over its batch (`Run.take_step`), the validation of an epoch that ends here
-    (`validate`, else ``None``), and whether any process was ``asked`` to stop. With ``show``, draws a progress bar.
-    Raises `NotFinite`; the weights then stay without that step.
+    Yields after each step the means over its batch (`Run.take_step`), the result of `validate` if the step ends an
+    epoch, else ``None``, and whether any process was asked to stop. ``asked()`` tells whether this process was. With
+    ``show``, draws a progress bar. Raises `NotFinite` for a loss or gradient that is not finite; that step changes no
+    weights.
     """
     train = run.params.train
     order = Order(len(clips), train, run.params.seed, run.step)
@@ -238,13 +239,13 @@ class Run:
         for number, (video, labels, mirrored) in enumerate(parts, start=1):
             torch.manual_seed(_draw(seed, self.step, "dropout"))  # the same numbers for all parts of a batch
             rng = torch.Generator().manual_seed(_draw(seed, self.step, "generator"))
-            last = number == len(parts)  # processes exchange gradients with it alone
+            last = number == len(parts)  # processes exchange gradients after the last part only
             with contextlib.nullcontext() if last or processes.count() == 1 else self.objective.no_sync():
                 with self.arithmetic.autocast():
                     inputs = to_device(video, mirrored, self.arithmetic)  # (n, K, 3, T, H, W)
                     total, terms = self.objective(inputs, labels.to(inputs.device), self.word_vectors, rng)
                 weight = len(labels) / train.batch
-                (total * weight * processes.count()).backward()  # processes then average their gradients
+                (total * weight * processes.count()).backward()  # times their number: they average gradients
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + weight * term
             model.dropout.first_row += len(labels) * clips
@@ -265,7 +266,7 @@ class Run:
         return means, stop
 
     def close_epoch(self, found):
-        """Add an epoch to the history: means over its steps, and ``found``, its `validate`."""
+        """Add an epoch to the history, with means over its steps and `validate`'s ``found``; keep the best weights."""
         means = {name: total / self.steps for name, total in self.sums.items()}
         means["lr"], self.sums = self.schedule.get_last_lr()[0], {}
         self.history.append({"epoch": self.epoch} | means | found)
@@ -281,7 +282,7 @@ class Run:
         return parts | {"average": average} | counts
 
     def restore(self, state):
-        """Resume from a `state`; ``None`` is the beginning."""
+        """Resume from a `state`; ``None`` starts from the beginning."""
         if state is None:
             return
         for name in ("model", "optimizer", "schedule"):
@@ -331,7 +332,7 @@ class Order(torch.utils.data.Sampler):
         self._epoch, self._shuffled = None, None
 
     def places(self, step):
-        """The whole batch of a step, counted from 0."""
+        """The pairs (epoch, index) of the whole batch of a step, counted from 0."""
         epoch, number = divmod(step, self.steps)
         if epoch != self._epoch:
             rng = torch.Generator().manual_seed(_draw(self.seed, epoch, "order"))
@@ -349,7 +350,7 @@ def validate(model, val, word_vectors, params):
     """Top-1 in [0, 1] among the training classes, closeness and dispersion, on validation videos.
 
     Top-1 compares videos with class names or, if no term of the loss uses names, with visual centers. Raises UserError
-    for features that have no direction any more.
+    for features that are NaN or zero, after training diverged.
     """
     video, labels = encode(model, val, params.train.micro_batch or params.train.batch, params.compute)
     classes = encode_classes(model, word_vectors)
@@ -424,7 +425,7 @@ def _draw(*key):
 
 
 def _key(run, clips, val, names):
-    """The key of everything that the result depends on; the initial weights stand for ``start``."""
+    """The key of everything that the result depends on; ``start`` enters by the initial weights."""
     sections = {name: getattr(run.params, name).model_dump() for name in SECTIONS}
     sections["train"] = {name: value for name, value in sections["train"].items() if name not in IGNORED}
     return cache.key_of(

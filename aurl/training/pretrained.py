@@ -1,12 +1,12 @@
-"""Models that travel: load one from a folder, an address or the Hugging Face hub, and save or push one with a card.
+"""Share trained models: load one from a folder, an address or the Hugging Face hub, and save or push one with a card.
 
     model = aurl.load("runs/aurl-0")                                   # a folder
     model = aurl.load("someone/aurl-verbs")                            # the hub; add @REVISION for a branch or commit
     model = aurl.load("https://example.org/aurl-0#sha256=0123...")     # a plain address, with a digest
     aurl.push_to_hub("runs/aurl-0", "someone/aurl-verbs")
 
-Such a model is ``model.safetensors``, ``model.json`` with the digest of these weights, and a card. The digest of
-``model.json`` therefore covers both files. A plain address needs it, because its content could change.
+A shared model is ``model.safetensors``, ``model.json`` with the digest of these weights, and a card. The digest of
+``model.json`` therefore covers both files. A plain address needs this digest, because its content could change.
 """
 
 import contextlib
@@ -34,8 +34,9 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 
 def load(source):
-    """A trained `aurl.models.AURL` in eval mode on the best device; ``about`` is the content of its ``model.json``.
+    """A trained `aurl.models.AURL` in eval mode on the best device.
 
+    Its attribute ``about`` is the content of ``model.json``, or ``clip`` and ``word_dim`` of a released checkpoint.
     ``source`` is a folder of a training or of `save_pretrained`; one of the authors' released checkpoints; a hub id
     ``OWNER/NAME`` or ``OWNER/NAME@REVISION``; or the address of a folder, ``https://...#sha256=DIGEST`` with the digest
     of its ``model.json``. Raises UserError for a source that is missing or cannot be downloaded, and for files that are
@@ -51,7 +52,7 @@ def load(source):
 
 
 def save_pretrained(model, folder, metrics=None):
-    """Write a trained model as it travels; returns the SHA-256 of ``model.json``, which a plain address needs.
+    """Write a trained model for sharing; returns the SHA-256 of ``model.json``, which a plain address needs.
 
     Raises UserError for a folder without a model, metrics that cannot be read, and files that cannot be written.
 
@@ -71,7 +72,7 @@ def push_to_hub(model, hub_id, metrics=None, private=False):
     """Publish a trained model on the Hugging Face hub, where `load` finds it; returns the address of the commit.
 
     ``hf auth login`` or the variable ``HF_TOKEN`` gives the account. Raises UserError as `save_pretrained` does, and
-    for a hub that refuses.
+    if the hub refuses.
 
     Args:
         model: the folder of a training, such as ``runs/aurl-0``.
@@ -89,7 +90,7 @@ def push_to_hub(model, hub_id, metrics=None, private=False):
 
 
 def _files(model, metrics):
-    """The files of a model that travels, name -> content."""
+    """The files of a shared model, name -> content."""
     _, about = checkpoints.load(model)
     weights = Path(model, WEIGHTS).read_bytes()
     about[DIGEST] = hashlib.sha256(weights).hexdigest()
@@ -99,7 +100,7 @@ def _files(model, metrics):
 
 
 def _fetch(source):
-    """The local folder of ``source``, after downloading it where it is an address or a hub id."""
+    """The local folder of ``source``, downloaded if that is an address or a hub id."""
     if os.path.isdir(source):
         return source
     if ADDRESS.match(source):
@@ -129,7 +130,7 @@ def _hub_errors(what):
     """Turn the hub's refusals into a UserError that begins with ``what``."""
     try:
         yield
-    except Exception as error:  # of huggingface_hub and of the HTTP library of its version
+    except Exception as error:  # of huggingface_hub or of the HTTP library that it uses
         reason = f"{type(error).__name__}: {' '.join(str(error).split()).split('. ')[0]}".rstrip(".: ")
         raise UserError(f"{what} ({reason}): correct the id, log in by `hf auth login`, or try again.") from None
 
@@ -169,9 +170,9 @@ def _download(address, path, digest):
 
 
 def _checked(folder, source):
-    """The result of `checkpoints.load`, after a comparison of the weights with the digest in `ABOUT`."""
+    """The result of `checkpoints.load`; raises UserError if the weights lack the digest that `ABOUT` may state."""
     about, weights = Path(folder, ABOUT), Path(folder, WEIGHTS)
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # `checkpoints.load` has the sentence
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # `checkpoints.load` reports these errors
         if json.loads(about.read_text())[DIGEST] != sha256(weights):
             raise UserError(
                 f"the weights of {source} are not those that its {ABOUT} names, so they were cut or changed: "
@@ -181,7 +182,7 @@ def _checked(folder, source):
 
 
 def _metrics(model, path):
-    """The figures of a model, set -> figure -> value; none without a ``path`` where the default does not exist."""
+    """The metrics of a model, set -> metric -> value; none without a ``path`` if the default file does not exist."""
     variant, _, seed = Path(model).resolve().name.rpartition("-")
     default = paths.metrics(variant, seed)
     if path is None and not default.is_file():

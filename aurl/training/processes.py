@@ -32,12 +32,13 @@ def run_in_processes(function, *arguments, processes=1, nodes=1, rendezvous=None
     """Call ``function(*arguments)`` in several processes at once, and return the result of the first.
 
     A single process, or a process that the user started by ``torchrun``, calls the function directly. On several
-    machines, call this on each of them.
+    machines, call this on each of them. Machines without the first process get None, and
+    so do the other processes of ``torchrun``.
 
     Args:
         function: must be importable.
         arguments: must be picklable.
-        processes: their number on this machine.
+        processes: the number of processes on this machine.
         nodes: the number of machines.
         rendezvous: the address of one machine, "HOST:PORT"; needed for several.
         folder: a folder that all machines share, through which one process tells the others of a UserError.
@@ -128,7 +129,8 @@ def gather(rows):
 def synchronize(objective):
     """Wrap an `aurl.training.loop.Objective`: gradients and BatchNorm cover the videos of all processes.
 
-    This changes the model's own modules. The class encoder stays, because all processes give it the same classes.
+    This changes the model's own modules. The class encoder is left as it is, because all processes give it the same
+    classes.
     """
     if count() == 1:
         return objective
@@ -184,7 +186,7 @@ class _Sum(torch.autograd.Function):
 
 
 def _worker(job, mistake):
-    """One of the processes. A UserError ends all of them without a restart."""
+    """The work of one process. After a UserError, the launcher restarts all of them, and each returns it at once."""
     from torch.distributed.elastic.multiprocessing.errors import record
 
     return record(_work)(job, mistake)  # tells the launcher the message of an exception
@@ -231,7 +233,7 @@ def _describe(error, world):
 
 @contextmanager
 def _quiet_launcher(name):
-    """Shows the launcher's failures on the terminal but in no notebook, and restores signal handlers at the end."""
+    """Print the launcher's failures to the terminal, not into notebooks; restore signal handlers at the end."""
 
     class Failures(logging.Handler):
         def emit(self, message):

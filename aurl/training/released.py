@@ -24,7 +24,7 @@ _SAVED_BESIDE = [
     (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
     (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
 ]
-# The released network saves every part twice: again within a sequence of backbone and projection.
+# The released network saves every part twice, the second time within a sequence of backbone and projection.
 _TWIN = re.compile(r"^encode(_words)?\.([01])\.")
 _STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 _UNUSED = re.compile(r"(backbone\.)?regressor\.|classifier_txts\.")  # no feature depends on it

@@ -18,21 +18,21 @@ FAMILIES = {
     "hmdb51": "hmdb51",
     "activitynet": "activitynet",
 }
-LISTS = {  # by reader: the lists of its data set's editions
+LISTS = {  # reader -> the official lists of its data set
     reader: tuple(name for name, family in FAMILIES.items() if family == reader) for reader in set(FAMILIES.values())
 }
 PLAIN = Rules()
 
 
 def load(name: str) -> tuple[list[str], Rules]:
-    """The class names of a data set and their `Rules`, verbs as base forms. Raises UserError for an unknown set."""
+    """The class names of a data set and their `Rules`, which give base forms of verbs. Raises UserError if unknown."""
     if name not in FAMILIES:
         raise UserError(f"there are no class names of {name!r}, only of {', '.join(FAMILIES)}{nearest(name, FAMILIES)}")
     return read(FOLDER / f"{name}.txt"), Rules(**_rules()[FAMILIES[name]], base_forms=True)
 
 
 def read(path: str | Path) -> list[str]:
-    """The class names in a text file with one name a line; empty lines are skipped. Raises UserError if it has none."""
+    """The names in a text file, one a line; empty lines are skipped. Raises UserError if it is unreadable or empty."""
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
@@ -50,8 +50,8 @@ def _rules():
 
 
 def truze(name: str | None) -> dict[str, list[str]]:
-    """TruZe's split of ``ucf101`` or ``hmdb51`` into classes in Kinetics-400, "seen", and others, "unseen".
+    """TruZe's split of ``ucf101`` or ``hmdb51`` into "seen" classes, which Kinetics-400 has, and "unseen" classes.
 
-    Both are empty for other sets.
+    Both are empty for other data sets.
     """
     return yaml.safe_load((FOLDER / "truze.yaml").read_text()).get(name, {"seen": [], "unseen": []})

@@ -1,27 +1,27 @@
 """The readers of data sets on disk; a parameter file chooses them by name.
 
-Each is one function ``read(root, classes=None, split=None, lists=...)``, with ``annotations`` too where a data set has
-files that label its videos. A reader lists folders and opens nothing but those files. It returns one row for each
-video, or segment of one, sorted by ``id``:
+Each is one function ``read(root, classes=None, split=None, lists=...)``, with ``annotations`` too if separate files
+label the videos of the data set. A reader lists folders and opens only those files. It returns a table with one row for
+each video, or segment of a video, sorted by ``id``:
 
 ``id``      unique and the same wherever ``root`` lies: the path relative to it, without extension
 ``path``    the file
 ``class``   the name of the class, in the spelling of its official list, if there is one
 ``split``   "train", "val", "test", or "" where the layout does not tell
 ``begin``   where in the file the segment begins, in seconds; NaN for the whole file
-``end``     where it ends
+``end``     where the segment ends, in seconds; NaN for the whole file
 
 ``classes`` is the required number of classes, or the names of some classes to select. ``lists`` names official lists
 of `aurl.data.names`; the list with most of the classes is used. Unless ``classes`` is given, all classes of this list
 must be there and no others. ``split`` reads only that split. If the layout has no splits, all videos belong to it.
 
 ``table.attrs`` has counts: ``merged`` spellings of a class, videos of ``unselected`` classes, ``others`` (extension of
-no video -> number of files), and each reader's own counts. ``skipped`` is a list of paths, each with the reason.
+other files -> their number), and each reader's own counts. ``skipped`` is a list of paths, each with the reason.
 ``list`` is the official list that was used, or None.
 
-With ``features`` the root is a file (`aurl.data.readers.features`), and its videos need no probing.
+For the reader ``features``, the root is a file (`aurl.data.readers.features`), and its videos need no probing.
 
-All raise UserError, with the expected layout: for a root that is missing or no folder, a folder that cannot be read, a
-class folder without videos, folders that could be classes or splits, one class in two spellings, unexpected classes,
-two files with the same id, and a broken annotation file.
+All readers raise UserError, which states the expected layout, for a root that is missing or no folder, a folder that
+cannot be read, a class folder without videos, folders that could be classes or splits, one class in two spellings,
+unexpected classes, two files with the same id, and a broken annotation file.
 """

@@ -1,4 +1,4 @@
-"""ActivityNet: untrimmed videos and the JSON file that says which seconds of them show which activity."""
+"""ActivityNet: untrimmed videos, and the JSON file that labels segments of them."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ class _Video(BaseModel):
 
     @property
     def segments(self):
-        """Rows of (part, class, begin, end) of the annotations that can be right; "/000" is the first part."""
+        """Yield (part, class, begin, end), in seconds, of each valid annotation; "/000" is the first part."""
         for k, note in enumerate(self.annotations):
             begin, end = note.segment
             if 0 <= begin < min(end, self.duration) and end <= self.duration + _ROUNDING:
@@ -43,10 +43,10 @@ class _Content(BaseModel):
 def read(root, annotations=None, classes=None, split=None, lists=LISTS["activitynet"]):
     """The table of an ActivityNet folder, one row for each segment; see `aurl.data.readers`.
 
-    ``annotations`` is the path of its JSON file, which is required; files, anywhere below ``root``, are called
+    ``annotations`` is the path of its JSON file, which is required. Videos lie anywhere below ``root`` and are named
     ``v_<id>`` or ``<id>``. Attributes: ``absent``, labeled videos without a file; ``unlisted``, files that the JSON
-    does not have; ``unlabeled``, files of the test subset, whose labels are held back; ``dropped``, segments that are
-    empty, begin before 0, or end beyond the video. Raises UserError if every video is absent.
+    file lacks; ``unlabeled``, files of the test subset, whose labels are held back; ``dropped``, segments that are
+    empty, begin before 0, or end more than 1 s after the video. Raises UserError if every video is absent.
     """
     listing = Listing(root, "ROOT/v_ID.mp4|mkv|webm, or ID.mp4")
     if annotations is None:

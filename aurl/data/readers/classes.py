@@ -1,4 +1,4 @@
-"""Which classes a data set has: names as folders and files spell them, matched with official lists or a selection."""
+"""Match the class names that folders and files spell with official lists or a selection."""
 
 import difflib
 from typing import NamedTuple
@@ -10,14 +10,14 @@ from aurl.text.class_names import letters
 class Classes(NamedTuple):
     """The classes of a data set; see `match`."""
 
-    spelling: dict[str, str]  # every name that was found and is used -> its class
-    list: str | None  # the official list that the classes are of, a key of `aurl.data.names.FAMILIES`
+    spelling: dict[str, str]  # every used name as found -> its class
+    list: str | None  # the official list of the classes, a key of `aurl.data.names.FAMILIES`
 
 
 def match(found, wanted, lists, root, error):
     """Match the class names that a reader found with the expected names.
 
-    Capitals, spaces, underscores and punctuation do not count, because downloaders change them.
+    Capitals, spaces, underscores and punctuation are ignored, because downloaders change them.
 
     Args:
         found: the names in ``root``.
@@ -30,7 +30,8 @@ def match(found, wanted, lists, root, error):
         The `Classes`, spelled as in the list, or else as in ``wanted``, or else as found.
 
     Raises:
-        UserError: for unexpected or missing classes, and for one class in two spellings that no list unites.
+        UserError: for unexpected or missing classes, and for one class in two spellings that neither a list nor
+            ``wanted`` unites.
     """
     found, selected = sorted(found), {}
     if isinstance(wanted, list | tuple):

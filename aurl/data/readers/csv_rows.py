@@ -1,4 +1,4 @@
-"""CSV files written by people: every row has the fields of the header, or an error names the row that does not."""
+"""Read CSV files written by people; an error names the row whose number of fields differs from the header's."""
 
 import csv
 
@@ -8,12 +8,12 @@ from aurl import UserError
 def read_csv(path, needed, described):
     """Yield (where, row) for every row that is not empty; a row maps the header's names to stripped texts.
 
-    A comma at the end of a row is ignored.
+    ``where`` is "PATH, line N". Extra commas at the end of a row are ignored.
 
     Args:
         path: the file, in UTF-8.
         needed: the columns that must be there.
-        described: a phrase that says what the file should be.
+        described: a phrase for messages that describes the expected file.
 
     Raises:
         UserError: a file that cannot be read, lacks a column, has one twice, or has a row of another length.

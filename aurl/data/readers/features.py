@@ -3,17 +3,17 @@
 The root is one file, with N videos and F numbers in a vector. Its arrays are:
 
 ``features``  (N, F), or (N, S, F) with S segments for each video; numbers
-``labels``    (N,) class names, or places in ``classes``, from 0 on
+``labels``    (N,) class names, or indices into ``classes``, from 0 on
 ``classes``   (C,) class names; needed where labels are numbers
-``ids``       (N,) unique names of the videos; optional, their places in the file if absent
+``ids``       (N,) unique names of the videos; optional, by default their indices in the file
 ``split``     (N,) "train", "val" or "test"; optional
 
 ========  ==============================================================================================
 .npz      these arrays, as `numpy.savez` writes them
 .npy      the features; a CSV of the same name in its folder has the columns id, class and optionally split
 .h5       HDF5 (or .hdf5): these arrays as data sets
-.mat      MATLAB, version 7 at most: these arrays as variables. Or the layout of the field's zero-shot files: features
-          (F, N), labels from 1 on and ``allclasses_names``, here or in an ``att_splits.mat`` in the same folder
+.mat      MATLAB, version 7 at most: these arrays as variables. Or the usual zero-shot layout: features (F, N), labels
+          from 1 on, and ``allclasses_names``, in this file or in an ``att_splits.mat`` in the same folder
 ========  ==============================================================================================
 
 Nothing in a file is executed: arrays of Python objects, which are pickles, are refused.
@@ -32,10 +32,10 @@ from aurl.data.readers.listing import COLUMNS, with_classes
 from aurl.project import matlab
 from aurl.project.files import npz, write_bytes
 
-CODEC = "features"  # in the manifest's column of that name: there are no pictures
+CODEC = "features"  # the manifest's ``codec`` of features
 ARRAYS = ("features", "labels", "classes", "ids", "split")
 EXPECTED = "expected features (N, F) or (N, S, F), labels, and where these are numbers classes; see DATA.md."
-CHUNK = 16384  # videos that are looked at together
+CHUNK = 16384  # videos hashed at a time
 OBJECTS = "holds Python objects, which are not read as they could run code: save names as text and numbers as numbers"
 
 
@@ -49,14 +49,14 @@ class File(NamedTuple):
 
 
 def read(root, classes=None, split=None, lists=()):
-    """The table of the file ``root``, as `list_videos` gives it, with ``digest``: see `with_digests`."""
+    """The table of the file ``root``: `list_videos` with the column ``digest`` of `with_digests`."""
     return with_digests(list_videos(root, classes, split, lists))
 
 
 def list_videos(root, classes=None, split=None, lists=()):
     """The table of the file ``root``, as in `aurl.data.readers` and with further columns of the manifest.
 
-    ``first`` is the video's place in the file, ``frames`` is S, and ``width`` is F. Raises UserError for a file of
+    ``first`` is the video's index in the file, ``frames`` is S, and ``width`` is F. Raises UserError for a file of
     another layout, for unexpected ``classes``, and if no video has the ``split``.
     """
     file, root = load(root), str(Path(root))
@@ -100,11 +100,11 @@ def load(path):
         raise
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: it says what the videos in {path} are; see DATA.md.") from None
-    except Exception as error:  # each library has its own ways to say that a file is cut short or of another kind
+    except Exception as error:  # each library has its own errors for truncated and foreign files
         reason = OBJECTS if "allow_pickle" in str(error) else f"cannot be read ({type(error).__name__})"
         raise _error(path, reason) from None
     for name in ("features", "labels"):
-        if not isinstance(arrays.get(name), np.ndarray):  # any file may lie in a .npz
+        if not isinstance(arrays.get(name), np.ndarray):  # a .npz may hold files that are no arrays
             raise _error(path, f"has no array {name!r}")
     features = arrays["features"]
     if features.ndim not in (2, 3) or features.dtype.kind not in "fiu" or not features.size:
@@ -125,7 +125,7 @@ def load(path):
 
 
 def save(path, features, labels, ids, splits):
-    """Write a ``.npz`` file as `load` reads it; ``labels`` are names."""
+    """Write features (N, F) or (N, S, F), and N labels (class names), ids and splits, as a ``.npz`` for `load`."""
     arrays = {"features": features, "labels": np.array(labels), "ids": np.array(ids), "split": np.array(splits)}
     write_bytes(path, npz(arrays))
 
@@ -139,7 +139,7 @@ def digests(features):
 def _digests_of_all(path, file):
     found = []
     for start in range(0, len(file.ids), CHUNK):
-        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and said below
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite, and are refused below
             part = np.asarray(file.features[start : start + CHUNK], np.float32)
         bad = np.flatnonzero(~np.isfinite(part).all(axis=(1, 2)))
         if len(bad):
@@ -152,7 +152,7 @@ def _digests_of_all(path, file):
 
 
 def _labels(path, arrays, ids):
-    """N class names."""
+    """The class names of the N videos."""
     labels = np.ravel(arrays["labels"])
     if labels.dtype == object and all(isinstance(value, int | float) for value in matlab.cells(labels)):
         labels = np.array(matlab.cells(labels))
@@ -161,7 +161,7 @@ def _labels(path, arrays, ids):
     else:
         if "classes" not in arrays:
             raise _error(path, "has numbers as labels and no array 'classes' that names them")
-        classes, first = _texts(path, arrays["classes"]), arrays.get("first", 0)  # of the labels
+        classes, first = _texts(path, arrays["classes"]), arrays.get("first", 0)  # the smallest label
         if len(set(classes)) < len(classes):
             raise _error(path, "has a class twice in 'classes'")
         wrong = np.flatnonzero((labels != labels.round()) | (labels < first) | (labels >= first + len(classes)))
@@ -193,7 +193,7 @@ def _npy(path):
 
 
 def _hdf5(path):
-    import h5py  # takes a while, and few need it
+    import h5py  # slow to import, and rarely needed
 
     with path.open("rb"), h5py.File(path, "r") as file:
         return {name: np.asarray(file[name]) for name in ARRAYS if isinstance(file.get(name), h5py.Dataset)}
@@ -216,7 +216,7 @@ FORMATS = {".npz": _npz, ".npy": _npy, ".h5": _hdf5, ".hdf5": _hdf5, ".mat": _ma
 
 
 def _texts(path, array):
-    """Texts of an array of bytes, texts or numbers, or of a MATLAB cell array of them."""
+    """The values of an array, or of a MATLAB cell array, of bytes, texts or numbers, as a list of texts."""
     values = matlab.cells(array)
     if strange := [value for value in values if not isinstance(value, bytes | str | int | float)]:
         raise _error(path, f"has a {type(strange[0]).__name__} where a name should be")

@@ -7,7 +7,7 @@ from pathlib import Path
 from aurl.data.names import LISTS
 from aurl.data.readers.listing import Listing
 
-# "train", "videos_train", "train_256": what downloaders call a split's folder
+# names that downloaders give to a split's folder: "train", "videos_train", "train_256"
 _SPLIT = re.compile(
     r"(?:videos_)?(?:(train(?:ing)?)|(val(?:id(?:ate|ation)?)?)|(test(?:ing)?))(?:_\d+p?)?", re.IGNORECASE
 )
@@ -77,9 +77,9 @@ def class_folders(listing, classes, split, lists, among_others=False):
 
 
 def _splits(listing, folders, among_others):
-    """The folders of splits, and the other folders; both are empty if all folders are classes.
+    """The folders of splits, and the other folders; without folders of splits, all folders are classes.
 
-    A single folder called "train" or "test" is a class if videos lie in it directly.
+    A single folder called "train" or "test" among others is a class if no folder in it has videos.
     """
     splits = [folder for folder in folders if split_of(folder.name)]
     beside = [folder for folder in folders if folder not in splits]
@@ -115,7 +115,7 @@ def split_of(name):
 
 
 def _by_split(listing, folders, wanted):
-    """Class folders and loose videos of each split that is wanted."""
+    """The wanted splits, as a dict: split -> (class folders, loose videos)."""
     parts, names = {}, {}
     for folder in folders:
         part = split_of(folder.name)
@@ -134,7 +134,7 @@ def _by_split(listing, folders, wanted):
 
 
 def _inside(root, name):
-    """``root``, or the folder in it that the data set's archive makes."""
+    """The folder ``name`` that the data set's archive creates in ``root``, or ``root`` if there is none."""
     inner = Path(root, name)
     return inner if inner.is_dir() else root
 

@@ -14,7 +14,7 @@ _EXPECTED = "ROOT/[train|val|test/]CLASS NAME/ID_000001_000011.mp4, or the offic
 
 
 class Clip(NamedTuple):
-    name: str  # of the file by the official downloader: <youtube id>_<start>_<end>
+    name: str  # of the official downloader's file: <youtube id>_<start>_<end>
     label: str
     split: str
 
@@ -22,9 +22,9 @@ class Clip(NamedTuple):
 def read(root, annotations=None, classes=None, split=None, lists=LISTS["kinetics"]):
     """The table of a Kinetics folder; see `aurl.data.readers`.
 
-    Without ``annotations``, classes are folders. With ``annotations``, the path of one or several official CSV files,
+    Without ``annotations``, classes are folders. With ``annotations``, a path or list of paths of official CSV files,
     videos may lie anywhere below ``root``, named ``<id>_<start>_<end>`` or ``<id>``. The CSV gives classes and splits,
-    and a file in a folder ``replacement`` replaces the broken one. Attributes: ``absent``, clips in the CSV without a
+    and a file below ``root/replacement`` replaces the broken one. Attributes: ``absent``, clips in the CSV without a
     file, and ``unlisted``, files without a unique class in the CSV. Raises UserError if every clip is absent.
     """
     listing = Listing(root, _EXPECTED, ignored="__MACOSX|rawframes")
@@ -49,7 +49,7 @@ def read(root, annotations=None, classes=None, split=None, lists=LISTS["kinetics
 
 
 def _match(listing, clips):
-    """The clip and the path of every listed file, by the clip's name, and the number of unlisted files."""
+    """The listed files, as a dict: the clip's name -> (clip, path); and the number of unlisted files."""
     known = {}  # each of the two names of a clip's file -> all clips with this name
     for clip in clips:
         for name in (clip.name, clip.name.rsplit("_", 2)[0]):
@@ -71,7 +71,7 @@ def _match(listing, clips):
 
 
 def _choose(candidates, folders):
-    """The clip of a file in these folders, chosen by split and class; None if its class stays open."""
+    """The clip of a file in these folders, chosen by split and class; None if its class is unknown or ambiguous."""
     if len(candidates) > 1:
         splits = {split_of(name) for name in folders}
         candidates = [clip for clip in candidates if clip.split in splits] or candidates

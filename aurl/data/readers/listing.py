@@ -26,10 +26,11 @@ class Folder(NamedTuple):
 
 
 class Listing:
-    """The folder ``root``; error messages describe the ``expected`` layout. Skips folders that match ``ignored``.
+    """The videos below ``root``; error messages name the ``expected`` layout. Skips folders that match ``ignored``.
 
-    ``top`` is its `Folder`, and ``skipped`` a set of unusable paths, each with its reason. Files with other extensions
-    are counted, hidden files are not. Names that are not UTF-8 fit no table and are skipped unless ``any_name`` is set.
+    ``top`` is the `Folder` of ``root``, and ``skipped`` a set of unusable paths, each with its reason. Files with other
+    extensions are counted, hidden files are not. Names that are not UTF-8 are skipped unless ``any_name`` is set,
+    because no table can hold them.
     Raises UserError if ``root`` is not a folder.
     """
 
@@ -45,16 +46,17 @@ class Listing:
             raise self.error(f"{self.root} is not a folder")
 
     def error(self, reason):
-        """The UserError that says ``reason`` and how the data should lie."""
+        """A UserError with ``reason`` and the expected layout."""
         return UserError(f"{reason}: expected {self.expected}; see DATA.md.")
 
     def open(self, folder):
-        """The folders in a folder, by name, and the relative paths of the videos in it, in no order.
+        """The folders in a folder, sorted by name, and the relative paths of the videos in it, unsorted.
 
-        Symbolic links to folders are followed, except to a folder that contains the link.
+        Symbolic links to folders are followed, except to a folder that contains the link. Raises UserError if the
+        folder cannot be read.
         """
         folders, videos = [], []
-        others = self._others[folder.path] = Counter()  # by folder, because some are opened twice
+        others = self._others[folder.path] = Counter()  # per folder, because some are opened twice
         try:
             with os.scandir(os.path.join(self.root, folder.path)) as entries:
                 for entry in entries:
@@ -81,7 +83,7 @@ class Listing:
         return sorted(folders), videos
 
     def videos(self, folder):
-        """The relative path of every video in a folder and below it, in no order."""
+        """The relative path of every video in a folder and below it, unsorted."""
         waiting = [folder]
         while waiting:
             folder = waiting.pop()
@@ -122,8 +124,8 @@ class Listing:
     def _is_folder(self, entry, path):
         try:
             return entry.is_dir()
-        except OSError as error:  # a symbolic link to itself, or into a closed folder
-            # A video is listed all the same, and found broken later.
+        except OSError as error:  # a symbolic link to itself, or into an unreadable folder
+            # A video is listed anyway; probing then rejects it.
             if os.path.splitext(path)[1].lower() not in EXTENSIONS:
                 self._skip(path, error.strerror)
             return False
@@ -133,7 +135,7 @@ class Listing:
 
 
 def with_classes(table, classes, lists, root, error):
-    """The rows of a table whose class is used, under its name by `aurl.data.readers.classes.match`."""
+    """The rows of a table whose class is used, with class names spelled by `aurl.data.readers.classes.match`."""
     found = table["class"].unique()
     matched = match(found, classes, lists, root, error)
     named = table.assign(**{"class": table["class"].map(matched.spelling)}).dropna(subset="class")

@@ -1,9 +1,10 @@
-"""The three official splits of UCF101 and HMDB51: which videos each tests.
+"""The test videos of the three official splits of UCF101 and HMDB51.
 
 ========  ============================================================================================================
-UCF101    the folder ``ucfTrainTestlist``: ``testlist01.txt`` to ``testlist03.txt``, with a line CLASS/VIDEO.avi each
-HMDB51    the folder ``testTrainMulti_7030_splits``: CLASS_test_split1.txt to 3, with a line "VIDEO.avi 2" for each;
-          1 marks training videos, 0 unused videos
+UCF101    the folder ``ucfTrainTestlist``: ``testlist01.txt`` to ``testlist03.txt``, with a line CLASS/VIDEO.avi for
+          each test video
+HMDB51    the folder ``testTrainMulti_7030_splits``: CLASS_test_split1.txt to 3, with a line "VIDEO.avi 2" for each test
+          video; 1 marks training videos, 0 unused videos
 ========  ============================================================================================================
 """
 
@@ -15,7 +16,7 @@ from aurl import UserError
 def read(folder, official):
     """The test videos of each split of ``official``, "ucf101" or "hmdb51": three sets of names without extension.
 
-    Raises UserError for a folder without the lists, and for a line of another format.
+    Raises UserError for a folder without the lists, and for a line of HMDB51 in another format.
     """
     return [_ucf101(folder, k) if official == "ucf101" else _hmdb51(folder, k) for k in (1, 2, 3)]
 
@@ -38,7 +39,7 @@ def _hmdb51(folder, k):
 
 
 def _lines(files, folder):
-    """The fields of each line of files; UserError without any."""
+    """The fields of each line of ``files``. Raises UserError if there are none."""
     try:
         lines = [line.split() for file in files for line in file.read_text().splitlines() if line.strip()]
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Frames of a video file: all of them, or chosen ones with as little decoding as the file allows.
 
-``pick`` finds a frame by the timestamps of the packets, starts at the keyframe before it, and compares what it decodes
-with the timestamps. If the packets do not determine the frames, it decodes the file from the beginning. A file that
+``pick`` finds a frame by the timestamps of the packets, starts at the keyframe before it, and checks the decoded frames
+by the timestamps. If the packets do not determine the frames, it decodes the file from the beginning. A file that
 cannot be read, or that is damaged, raises VideoError with the reason.
 """
 
@@ -27,9 +27,9 @@ MAX_PIXELS = 2**26  # 8192 x 8192
 # A playlist or a script under a video's name could lead FFmpeg to other files, so only these formats are opened.
 _FORMATS = "mov,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ogg,rm,dv,gif"
 _TIMED = {"mov", "matroska", "avi", "asf", "flv"}  # formats whose header states the duration
-_PACKET_IS_FRAME = {"h264", "hevc", "vp9", "av1", "mjpeg"}  # others have packets that show nothing, or two frames
+_PACKET_IS_FRAME = {"h264", "hevc", "vp9", "av1", "mjpeg"}  # other codecs have packets of no frame or of two
 _SKIPPABLE = {"h264", "hevc"}  # decoders that can omit frames that no other frame refers to
-# More that FFmpeg may check: the size of frames without an end marker, and the checksums of pictures.
+# Optional checks of FFmpeg: the size of frames without an end marker, and the checksums of pictures.
 _CHECKS = dict.fromkeys(("msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2"), "+buffer") | {"hevc": "+crccheck"}
 _TWO_THREADS = 2**19  # pixels; larger frames decode faster with a second thread
 _KEPT_FRAMES = 2**22  # timestamps of earlier files that a process keeps: 32 MB
@@ -44,7 +44,7 @@ class VideoError(UserError):
     """A video that cannot be read or written; ``reason`` says why without naming the file."""
 
     def __init__(self, path: str | Path, reason: str, action: str = "read"):
-        super().__init__(path, reason, action)  # what pickle gives back, when a worker process raises this
+        super().__init__(path, reason, action)  # pickle rebuilds the error from these arguments
         self.reason = reason
 
     def __str__(self) -> str:
@@ -88,7 +88,7 @@ def decode(path: str | Path, damaged: str = "refuse", **options: str) -> Iterato
 
 
 def frame_count(path: str | Path) -> int:
-    """The number of frames, from the packets if possible, else by decoding. Raises VideoError."""
+    """The number of frames, from the packets if possible, else by decoding. Raises VideoError as `decode` does."""
     with reasons(path), _open(path) as (container, stream):
         try:
             return len(_timetable(container, stream, None)[0])
@@ -108,10 +108,10 @@ def pick(
 
     Args:
         path: the file.
-        indices: frames, counted from 0, in any order and repeated at will.
-        convert: the picture of a frame.
+        indices: frames, counted from 0, in any order; they may repeat.
+        convert: turns a frame into an array.
         count: number of frames of a file that was probed. More files can then be read from a keyframe on, and damage is
-            read as "keep" does, because probing has refused it or was told to keep it.
+            treated as in "keep", because probing has refused it or kept it.
         threads: threads that decode frames of 720p and larger; they change no pixel.
 
     Raises:
@@ -137,7 +137,7 @@ def pick(
 
 
 def upright(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """An (H, W, …) picture of ``frame``, turned by right angles and mirrored as players do for a telephone's videos."""
+    """Turn an (H, W, …) picture of ``frame`` by multiples of 90° and mirror it, as players do for phone videos."""
     if not (data := frame.side_data.get("DISPLAYMATRIX")):
         return picture
     # (right, down) in the frame -> (right, down) on the screen
@@ -163,7 +163,7 @@ def reasons(path, where=str):
 
 @contextmanager
 def _open(path, threads=1, **options):
-    """The file, and the video stream that FFmpeg takes by default."""
+    """The open file, and the video stream that FFmpeg selects by default. Raises VideoError for an unusable file."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -202,7 +202,7 @@ _COVER = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
 def _rank(stream):
-    """FFmpeg's rank of a video stream: no cover, then the number of pixels, where the default stream has a bonus."""
+    """FFmpeg's rank of a video stream: covers last, else by pixels, with a bonus for the default stream."""
     context = stream.codec_context
     area = context.width * context.height if context else 0
     return not stream.disposition & _COVER, area + 5_000_000 * bool(stream.disposition & Disposition.default)
@@ -253,7 +253,7 @@ def _sound(container, stream):
             first = frame.pts if first is None else first
             frames += 1
             yield frame
-    if counted and frames and frames < (due := sum(time >= first for time in shown)):  # a stream may be cut in a group
+    if counted and frames and frames < (due := sum(time >= first for time in shown)):  # a stream may begin mid-group
         raise _Damage(f"{due - frames} of its {due} frames are missing")
     if container.duration and _TIMED & set(container.format.name.split(",")):
         promised = (container.duration + (container.start_time or 0)) / av.time_base
@@ -262,7 +262,7 @@ def _sound(container, stream):
 
 
 def _second_decoder(stream):
-    """A decoder that notices damage where FFmpeg's own notices none; None for other codecs than VP9 and HEVC.
+    """A decoder that notices damage where FFmpeg's own notices none; None for codecs other than VP9 and HEVC.
 
     With two threads, FFmpeg decodes every row of an HEVC picture from the row's own entry point, if the file has them.
     After damage, it then gives other pictures than one thread, which decodes row after row.
@@ -279,7 +279,7 @@ def _second_decoder(stream):
 
 
 def _planes(frame):
-    """The pixels of every plane, as bytes, without the end of its rows in memory."""
+    """The pixels of every plane, as bytes, without the padding of its rows in memory."""
     size = -(-frame.format.components[0].bits // 8)
     rows = [np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in frame.planes]
     return [own[: plane.height, : plane.width * size].tobytes() for own, plane in zip(rows, frame.planes, strict=True)]
@@ -294,7 +294,7 @@ def _timetable(container, stream, count):
     for packet in container.demux(stream):
         if ended or packet.is_corrupt:
             raise _Doubt
-        if not packet.size:  # the end; in the middle it may mean anything
+        if not packet.size:  # the end; its meaning elsewhere is unknown
             ended = True
             continue
         if packet.pts is None:
@@ -309,7 +309,7 @@ def _timetable(container, stream, count):
             shown.append(packet.pts)
     times = np.unique(shown)
     if stream.codec_context.reorder_depth and (np.diff(shown) > 0).all():
-        raise _Doubt  # of a container without them, AVI for one, that were guessed from the order of decoding
+        raise _Doubt  # timestamps guessed from the order of decoding, because a container such as AVI lacks them
     known = stream.codec_context.codec.canonical_name in _PACKET_IS_FRAME if count is None else len(times) == count
     if not known or len(times) < len(shown) or not keys:
         raise _Doubt
@@ -323,7 +323,7 @@ class _Timetables(dict):
     frames = 0
 
     def find(self, path, container, stream, count):
-        """As `_timetable`, which takes a quarter of the time of a clip."""
+        """The result of `_timetable`, kept because it takes a quarter of the time to read a clip."""
         status = os.stat(path)
         key = os.fspath(path), status.st_size, status.st_mtime_ns, count
         if key not in self:
@@ -358,7 +358,7 @@ def _run(container, stream, key, times, run):
     skips, flushes = (context.codec.canonical_name in names for names in (_SKIPPABLE, _PACKET_IS_FRAME))
     needed, left = set(times[run].tolist()), iter(run.tolist())
     first, last = np.searchsorted(times, (key, times[run[-1]]))
-    ahead = set(times[first : last + 1].tolist())  # packets to come that the last of the run can depend on
+    ahead = set(times[first : last + 1].tolist())  # timestamps of packets that the run's last frame may need
     index = next(left)
 
     def frames():
@@ -368,14 +368,14 @@ def _run(container, stream, key, times, run):
             yield from packet.decode()
             ahead.discard(packet.pts)
             if flushes and not ahead:
-                yield from context.decode(None)  # rather than decode on until the decoder lets the last frames go
+                yield from context.decode(None)  # flush, or the decoder would need more packets to give its last frames
                 return
 
     for frame in frames():
         if frame.pts is None:
             raise _Doubt
         if frame.pts < key:
-            continue  # it leads an open group of pictures and builds on the group before
+            continue  # a leading frame of an open group of pictures, which depends on the group before
         before, place = place, int(np.searchsorted(times[:-1], frame.pts))
         if before is None:
             expected = frame.pts == key and frame.key_frame and frame.pict_type == PictureType.I

@@ -1,7 +1,8 @@
 """Video files to arrays and back: decode, sample clips, probe, encode.
 
 One rule, ``clip_indices``, chooses the frames of a clip, whether they come from a file or from an array decoded
-earlier. `aurl.data.video.decoding` finds and decodes them. A file that cannot be read is a ``VideoError``, never noise.
+earlier. `aurl.data.video.decoding` finds and decodes them. A file that cannot be read raises ``VideoError`` and is
+never replaced by noise.
 """
 
 import hashlib
@@ -68,7 +69,7 @@ def read_clips(
         stride: frames from one frame of a clip to the next.
         clips: number of clips.
         size: height and width of the clips, in pixels.
-        rng: draws where the clips start, and then (clips, 2) numbers in [0, 1) for where crops lie (down, right).
+        rng: draws the starts of the clips and then, with ``crop``, (clips, 2) numbers in [0, 1): places (down, right).
         first: first frame of the segment that the clips are taken from.
         total: frames of the segment; by default it ends with the file.
         file_frames: frames of the whole file, as `probe` counts them. More files can then be read without decoding what
@@ -130,9 +131,9 @@ def probe(path: str | Path, damaged: str = "refuse") -> dict:
 
     Returns:
         ``frames`` (decoded and counted, because headers lie); ``width`` and ``height`` in pixels as players show it;
-        ``start``, ``fps``, ``duration`` and ``times`` of `aurl.data.video.timeline.of_frames`; ``codec``; ``digest`` of
-        the file's bytes; ``damage`` that was kept, else ""; and ``status``: "ok", or the reason why the file is
-        unusable, and then all other values are zero or empty.
+        ``start``, ``fps``, ``duration`` and ``times`` of `aurl.data.video.timeline.of_frames`; ``codec``; ``digest``,
+        SHA-256 of the file's bytes; ``damage``, a description of kept damage, else ""; and ``status``: "ok", or the
+        reason why the file is unusable; all other values are then zero or empty.
     """
     nothing = dict(frames=0, fps=0.0, width=0, height=0, start=0.0, duration=0.0, codec="", digest="", times=[])
     try:
@@ -146,7 +147,7 @@ def probe(path: str | Path, damaged: str = "refuse") -> dict:
 
 
 def _scan(path, damaged):
-    """The values of `probe` that need decoding."""
+    """Decode a file for `probe`; returns all values but ``damage`` and ``status``. Raises VideoError."""
     times = []
     for stream, frame in decode(path, damaged, skip_loop_filter="all"):
         if not times:  # after the last frame the stream is closed
@@ -156,7 +157,7 @@ def _scan(path, damaged):
             codec, header = stream.codec_context.codec.canonical_name, timeline.header(stream)
         times.append((frame.time, None if frame.dts is None else float(frame.dts * frame.time_base)))
     content = digest(path)
-    if stamp(path) != before:  # it may still be copied there
+    if stamp(path) != before:  # its copy may still be in progress
         raise VideoError(path, "it changed while it was read")
     return dict(frames=len(times), width=width, height=height, codec=codec, digest=content) | (
         timeline.of_frames(timeline.shown_at(times), *header)

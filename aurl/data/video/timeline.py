@@ -1,4 +1,4 @@
-"""The timeline of a file: which frame a player shows at a time."""
+"""The timeline of a file: which frame a player shows at a given time."""
 
 import av
 import numpy as np
@@ -6,7 +6,7 @@ import numpy as np
 _GAP = 10  # seconds; FFmpeg treats a longer gap in a stream of packets, such as MPEG-TS, as a new clock
 _BACK = 0.1  # seconds; FFmpeg treats a longer step back as a new clock, and a shorter one as disorder
 _ROUNDING = 1e-3  # seconds; containers round times to milliseconds
-_EVEN = 0.1  # frames; at a constant rate, times differ by less from their frame's place
+_EVEN = 0.1  # frames; at a constant rate, no timestamp is further from its frame's place
 
 
 def header(stream: av.VideoStream) -> tuple[float, float | None, bool]:
@@ -17,10 +17,10 @@ def header(stream: av.VideoStream) -> tuple[float, float | None, bool]:
 
 
 def shown_at(frames: list[tuple[float | None, float | None]]) -> list[float | None]:
-    """The times of frames in seconds, from their two timestamps, of presentation and of decoding.
+    """The times of frames in seconds, from their two timestamps: (presentation, decoding).
 
-    Presentation times are used unless they are out of order more often: some containers, such as AVI, lack them, and
-    FFmpeg guesses.
+    Presentation times are used unless they are out of order more often than decoding times: some containers, such as
+    AVI, lack them, and FFmpeg guesses.
     """
     presented, decoded = ([pair[place] for pair in frames] for place in (0, 1))
     known = [time for time in decoded if time is not None]
@@ -43,7 +43,7 @@ def of_frames(times: list[float | None], stated: float, begin: float | None, res
     Returns:
         ``start``, the seconds from ``begin`` to the first frame; ``fps``, frames per second, as stated if the times
         agree; ``duration``, the seconds for which the frames are shown, their number divided by ``fps``; ``times``, the
-        seconds from the first frame to each where the rate is not constant, else empty.
+        seconds from the first frame to each frame if the rate is not constant, else empty.
     """
     count = len(times)
     if None in times:  # a stream without a container

@@ -82,7 +82,7 @@ class Study(NamedTuple):
 
     key: str  # in the parameter file
     lines: dict[str, Any]  # override the sections of the file
-    base: str | None  # the run that receives its trainings
+    base: str | None  # the run that it adds trainings to
 
 
 def studies(path: str | Path = "params.yaml") -> dict[str, Study]:
@@ -122,7 +122,7 @@ def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
     if other:
         whole["heads"] = whole["heads"] | {"backbone": variants[0]}
     whole["ablations"] = whole["ablations"] | {"studies": {}}
-    whole["sphere"] = whole["sphere"] | {"variants": variants[:1]}  # for chapter 6, which studies leave out
+    whole["sphere"] = whole["sphere"] | {"variants": variants[:1]}  # valid, although studies skip chapter 6
     _check(whole, where)
     if other and whole["heads"]["variants"] and "variants" not in lines.get("heads", {}):
         every = {key: _check(overlay(whole, own, where), where) for key, own in whole["variants"].items()}
@@ -132,7 +132,10 @@ def study(name: str, path: str | Path = "params.yaml") -> dict[str, Any]:
 
 
 def enter_project():
-    """Make the nearest folder upward with a ``params.yaml`` the working directory; JupyterLab starts elsewhere."""
+    """Change to the nearest folder, here or above, with a ``params.yaml``; JupyterLab starts elsewhere.
+
+    Raises UserError if there is none.
+    """
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file():

@@ -11,7 +11,7 @@ from aurl.project.config.sentences import nearest
 
 LOCAL = "params.local.yaml"  # in the folder of params.yaml; not in git
 LOCAL_KEYS = ("root", "annotations", "test_lists")  # keys of a data set that LOCAL may change
-OWN_KEYS = ("datasets", "sweeps")  # mappings in a section with any keys
+OWN_KEYS = ("datasets", "sweeps")  # mappings whose keys the user chooses
 
 
 def read(path):
@@ -83,7 +83,7 @@ def _parse(content):
 
 
 def overlay(base, over, where, inner=False):
-    """``base`` with the values of ``over``; a key that ``base`` lacks is an error.
+    """``base`` with the values of ``over``; raises UserError for a key that ``base`` lacks.
 
     Mappings under `OWN_KEYS` are replaced entirely. Null can replace a parameter but not a section.
     """

@@ -12,7 +12,8 @@ SECTIONS = ["run", "data", "clip", "text", "compute", "model", "loss", "generato
 def trainable(path: str | Path = "params.yaml") -> list[config.Params]:
     """The parameters of each variant under ``heads.variants``, with features in place of a backbone.
 
-    Null stands for all with the clips and the backbone of ``heads.backbone``; naming another one raises UserError.
+    Null stands for all variants with the clips and the backbone of ``heads.backbone``; naming any other variant raises
+    UserError.
     """
     heads = config.load(path, sections=["heads"]).heads
     own = config.load(path, heads.backbone, sections=SECTIONS)
@@ -29,7 +30,7 @@ def trainable(path: str | Path = "params.yaml") -> list[config.Params]:
 
 
 def sweeps(path: str | Path = "params.yaml") -> list[tuple[str, Any, bool, config.Params]]:
-    """Every value of ``heads.sweeps``: parameter, value, whether the variant has it, its parameters with this value.
+    """Every value of ``heads.sweeps``: parameter, value, whether the variant has it, and parameters with this value.
 
     The variant is the first that is `trainable`. Raises UserError for a ``text.share`` above the file's.
     """

@@ -11,7 +11,7 @@ from aurl.project.config.sentences import nearest, refusal, sentence
 
 ADDED = {"run", "heads"}  # sections of a study that adds trainings to another one
 BUILT_IN = ("pairs-seen", "pairs-unseen", "verbs-unseen", "colors-seen")  # the sets of the built-in benchmark
-FOLDS = 5  # of its verbs
+FOLDS = 5  # of the built-in benchmark's verbs
 FEATURES = "features"  # the reader, and the backbone, of features that were computed elsewhere
 LISTED = ("ucf101", "hmdb51")  # the sets with three official splits
 ANNOTATED = ("activitynet", "kinetics")  # the readers that take ``annotations``; the first needs them
@@ -28,7 +28,7 @@ def unique(values):
 
 
 def _name(kind, pattern, rule):
-    """A key that becomes part of file names and of shell commands."""
+    """A validator of keys that become part of file names and shell commands."""
 
     def check(key):
         if not (isinstance(key, str) and re.fullmatch(pattern, key)):
@@ -295,12 +295,12 @@ class Train(Section):
 
     @property
     def world(self):
-        """Processes on all machines together."""
+        """The number of processes on all machines."""
         return self.processes * self.nodes
 
     @property
     def parts(self):
-        """Passes that every process makes in a step."""
+        """The number of micro-batches of every process in a step."""
         share = -(-self.batch // self.world)
         return -(-share // self.micro_batch) if self.micro_batch else 1
 
@@ -313,7 +313,7 @@ class Train(Section):
 
     @pydantic.model_validator(mode="after")
     def _a_step_can_be_divided(self):
-        if self.batch < 2 * self.world * self.parts:  # BatchNorm wants two
+        if self.batch < 2 * self.world * self.parts:  # BatchNorm needs two
             raise refusal(
                 f"divides a batch of {self.batch} videos into {self.world * self.parts} parts, and a part needs two: "
                 "raise batch or micro_batch, or lower processes."

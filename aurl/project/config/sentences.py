@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 
 def sentence(error, top, where, section=()):
-    """A sentence on one of pydantic's problems in the model ``top``, preferably a misspelled key, also missing."""
+    """A sentence on one validation error of the model ``top``: a misspelled key rather than the key missing for it."""
     problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = (*section, *problem["loc"])
     name, said = ".".join(map(str, place)), problem["msg"][0].lower() + problem["msg"][1:]
@@ -27,7 +27,7 @@ def sentence(error, top, where, section=()):
 
 
 def refusal(text):
-    """The end of a sentence that begins with the parameter's name."""
+    """A validation error; ``text`` ends a sentence that begins with the parameter's name."""
     return PydanticCustomError("refused", "{text}", {"text": text})
 
 
