@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: [*first, item.path.name].index(item.path.name))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def one_thread():
     """One thread for torch: on a busy machine, threads that wait for each other take longer than these small sums."""
     threads = torch.get_num_threads()
@@ -51,13 +51,3 @@ def in_process():
     """Run joblib's parallel work in this process, as starting others would take longer."""
     with joblib.parallel_config(backend="sequential"):
         yield
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder to draw in, where no figure may be left open."""
-    import matplotlib.pyplot as plt
-
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    assert not plt.get_fignums(), "a figure was left open"

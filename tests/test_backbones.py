@@ -14,8 +14,6 @@ from aurl.project.config.sections import Backbone
 CLIPS = torch.randn(2, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
 SMALL = {"s3d": (13, 209), "mvit_v1_b": (16, 224), "mvit_v2_s": (16, 224)}  # frames and pixels; any will do elsewhere
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def clips(name, device="cpu"):
     frames, size = SMALL.get(name, (2, 32))

@@ -2,11 +2,10 @@
 
 import doctest
 import importlib
-from pathlib import Path
 
 import pytest
+from project import ROOT
 
-ROOT = Path(__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.glob("aurl/**/*.py") if ">>> " in path.read_text())
 
 

@@ -15,9 +15,6 @@ PAPER = dict(backbone="r2plus1d", width=64, depth=2, hidden=2048, dim=2048, word
 TINY = dict(backbone="r2plus1d", width=4, depth=1, hidden=12, dim=10, word_hidden=6) | HEADS
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def tiny(num_classes=5, word_dim=7, seed=0, vocabulary=0, **changes):
     torch.manual_seed(seed)
     return models.build(SimpleNamespace(**TINY | changes), num_classes, word_dim, vocabulary)

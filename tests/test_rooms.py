@@ -2,11 +2,10 @@
 
 import ast
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
+from project import ROOT
 
-ROOT = Path(__file__).parents[1]
 METHOD = ["losses", "generator", "metrics", "models", "backbones", "rivals"]
 ROOMS = ["project", "text", "data", "rendered", "training", "evaluation", "figures", "classify", "pipeline"]  # upward
 

@@ -4,8 +4,6 @@ import matplotlib.pyplot as plt
 import pytest
 from project import ROOT
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_every_row_is_measured(benchmark, monkeypatch):
     module = benchmark("accelerator")

@@ -1,10 +1,7 @@
 """The count of damaged videos, on a few kinds; the committed table refuses no sound file."""
 
-from pathlib import Path
-
 import pandas as pd
-
-ROOT = Path(__file__).parents[2]
+from project import ROOT
 
 
 def test_sound_files_pass_and_damaged_ones_are_counted(benchmark):

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from project import commit
 
-GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
 STUB = """
 import os, sys
 print("a warning", file=sys.stderr)
@@ -26,8 +26,7 @@ def project(benchmark, monkeypatch):
         Path(name).touch()
     Path("aurl/pipeline/reproduce.py").write_text(STUB)
     subprocess.run(["git", "init", "-q"], check=True)
-    subprocess.run(["git", "add", "-A"], check=True)
-    subprocess.run([*GIT, "commit", "-qm", "stub"], check=True)
+    commit(Path())
     return module
 
 
@@ -45,8 +44,7 @@ def test_each_kind_of_arithmetic_is_a_column(project):
 
 def test_a_run_that_fails_is_no_measurement(project):
     Path("fail").touch()
-    subprocess.run(["git", "add", "fail"], check=True)
-    subprocess.run([*GIT, "commit", "-qm", "fail"], check=True)
+    commit(Path())
     with pytest.raises(SystemExit):
         project.main(["--table", "durations.csv"])
     assert not Path("durations.csv").exists()

@@ -9,7 +9,7 @@ from project import ROOT, write
 from aurl.project import config
 from aurl.rendered import sets
 
-pytestmark = pytest.mark.usefixtures("one_thread", "in_process")
+pytestmark = pytest.mark.usefixtures("in_process")
 
 CHANGE = {
     "verbs": dict(size=16, frames=6, videos=2, val_videos=1),

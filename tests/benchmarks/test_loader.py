@@ -2,14 +2,13 @@
 
 import math
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from project import ROOT
 
 from aurl.project import config
 
-ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "reports/tables/loader.csv"
 PARAMS = ROOT / "params.paper.yaml"
 

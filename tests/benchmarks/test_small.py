@@ -14,7 +14,7 @@ from aurl import figures, text
 from aurl.project import config
 from aurl.rendered import sets
 
-pytestmark = pytest.mark.usefixtures("one_thread", "in_process")
+pytestmark = pytest.mark.usefixtures("in_process")
 LOCK = """
 lock-version = "1.0"
 [[packages]]

@@ -1,8 +1,7 @@
 import json
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from project import ROOT
 
 
 def test_the_walk_starts_from_the_committed_results():

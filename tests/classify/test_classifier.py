@@ -8,23 +8,18 @@ import numpy as np
 import pytest
 import torch
 import trees
+import untrained
+from errors import error_message
+from untrained import CLIP, MODEL
 
-import aurl.models
 from aurl import UserError, text
 from aurl.classify.classifier import Classifier, embed, find_videos
 from aurl.data.video import read_clips
-from aurl.project import config
 from aurl.training import checkpoints
 from aurl.training.inference import to_input
 
-MODEL = config.Model(
-    **checkpoints.OLD_DEFAULTS,
-    width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=6, dim=5, dropout=0.0,
-)  # fmt: skip
-CLIP = {"frames": 4, "segments": 1, "stride": 2, "size": 16, "crop": "squash"}
 WORDS = ["walk", "dog", "juggling", "juggle", "fly", "walking"]
 NAMES = ["walk dog", "juggling", "fly"]
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -37,11 +32,7 @@ def vectors(tmp_path):
 
 @pytest.fixture
 def model(tmp_path):
-    """A folder with an untrained model that takes `CLIP`."""
-    torch.manual_seed(0)
-    network = aurl.models.build(MODEL, 2, 3)
-    checkpoints.save(tmp_path / "model", network.state_dict(), MODEL, ["one", "two"], 3, clip=CLIP)
-    return tmp_path / "model"
+    return untrained.save(tmp_path / "model", clip=CLIP)
 
 
 @pytest.fixture
@@ -68,11 +59,10 @@ def test_scores_are_cosines_of_video_and_name(model, vectors, video, count):
 
 
 def test_learned_scores_rank_the_names(vectors, video, tmp_path):
-    torch.manual_seed(0)
     learned = MODEL.model_copy(update={"score": "relation", "semantic": "fixed", "dim": 3})  # names lie well apart
-    network = aurl.models.build(learned, 2, 3).eval()
-    checkpoints.save(tmp_path / "own", network.state_dict(), learned, ["one", "two"], 3, clip=CLIP | {"segments": 2})
-    table = Classifier(tmp_path / "own", vectors).classify([video], NAMES).table
+    own = untrained.save(tmp_path / "own", model=learned, clip=CLIP | {"segments": 2})
+    table = Classifier(own, vectors).classify([video], NAMES).table
+    network = checkpoints.load(own)[0].cpu()
     with torch.no_grad():
         named = torch.from_numpy(text.WordVectors.load(vectors).embed(NAMES))
         scores = network(to_input(read_clips(video, 4, 2, 2, 16))[None], named)["scores"][0]
@@ -122,24 +112,16 @@ def test_a_capital_begins_a_word(vectors):
 
 @pytest.mark.parametrize("name, reason", [("xylophone", "no word of it has a vector"), ("!?", "it holds no word")])
 def test_a_class_that_cannot_be_embedded(vectors, name, reason):
-    with pytest.raises(UserError) as caught:
-        embed(["fly", name], text.WordVectors.load(vectors))
-    assert str(caught.value) == (f'the class "{name}" cannot be embedded, as {reason}: write it with other words.')
+    said = error_message(embed, ["fly", name], text.WordVectors.load(vectors))
+    assert said == f'the class "{name}" cannot be embedded, as {reason}: write it with other words.'
 
 
 # --- other class vectors ----------------------------------------------------------------------------
 
 
-def trained_with(folder, **source):
-    """A model that says what its classes were embedded with."""
-    network = aurl.models.build(MODEL, 2, 3)
-    checkpoints.save(folder / "own", network.state_dict(), MODEL, ["one", "two"], 3, clip=CLIP, text=source)
-    return folder / "own"
-
-
 def test_a_model_embeds_names_with_what_it_was_trained_with(tmp_path, video, vectors, monkeypatch):
     np.savez(tmp_path / "own.npz", names=NAMES, vectors=np.eye(3), encoder="aurl.text.encoders:sentence")
-    model = trained_with(tmp_path, embeddings=str(tmp_path / "own.npz"))
+    model = untrained.save(tmp_path / "own", clip=CLIP, text={"embeddings": str(tmp_path / "own.npz")})
     answer = Classifier(model).classify([video], ["WalkDog", "fly"])
     assert set(answer.table["class"]) == {"WalkDog", "fly"} and answer.notes == []
     monkeypatch.setitem(sys.modules, "transformers", None)
@@ -155,7 +137,8 @@ def test_a_model_embeds_names_with_what_it_was_trained_with(tmp_path, video, vec
 def test_a_model_runs_no_encoder_of_others_unasked(tmp_path, video, monkeypatch):
     (tmp_path / "mine_for_classify.py").write_text("def three(texts): return [[len(each), 1, 2] for each in texts]\n")
     monkeypatch.chdir(tmp_path)
-    model = trained_with(tmp_path, encoder="mine_for_classify:three", templates=["a {}", "{}"])
+    source = {"encoder": "mine_for_classify:three", "templates": ["a {}", "{}"]}
+    model = untrained.save(tmp_path / "own", clip=CLIP, text=source)
     with pytest.raises(UserError, match="mine_for_classify:three, which is not .* add --vectors mine_for_cl"):
         Classifier(model)
     classifier = Classifier(model, "mine_for_classify:three")
@@ -167,9 +150,7 @@ def test_a_model_runs_no_encoder_of_others_unasked(tmp_path, video, monkeypatch)
 
 
 def test_folders_give_all_their_videos_once(tmp_path):
-    for name in ("b.mp4", "deep/er/a.MKV", "notes.txt", ".hidden.mp4"):
-        Path(tmp_path, name).parent.mkdir(parents=True, exist_ok=True)
-        Path(tmp_path, name).touch()
+    trees.touch(tmp_path, "b.mp4", "deep/er/a.MKV", "notes.txt", ".hidden.mp4")
     expected = [f"{tmp_path}/b.mp4", f"{tmp_path}/deep/er/a.MKV"]
     assert find_videos([tmp_path, tmp_path / "b.mp4"]) == (expected, [f"{tmp_path}: 1 other file (1 .txt) skipped"])
     assert find_videos([tmp_path / "notes.txt"]) == ([f"{tmp_path}/notes.txt"], [])  # named by hand: its bytes decide
@@ -203,7 +184,6 @@ def test_word_vectors_of_another_dimension(model, tmp_path):
 
 
 def test_a_model_that_does_not_say_which_clips_it_takes(vectors, tmp_path):
-    network = aurl.models.build(MODEL, 2, 3)
-    checkpoints.save(tmp_path / "old", network.state_dict(), MODEL, ["one", "two"], 3)
+    untrained.save(tmp_path / "old")
     with pytest.raises(UserError, match="old does not say which clips its model takes: train it again"):
         Classifier(tmp_path / "old", vectors)

@@ -13,30 +13,21 @@ import project
 import pytest
 import torch
 import trees
+import untrained
 
-import aurl.models
+import aurl
 from aurl.classify import command as classify
-from aurl.project import config, paths
-from aurl.training import checkpoints
+from aurl.project import paths
 
 command = partial(project.ended, "classify")
-MODEL = config.Model(
-    **checkpoints.OLD_DEFAULTS,
-    width=4, depth=1, projection="mlp", semantic="learned", hidden=8, word_hidden=6, dim=5, dropout=0.0,
-)  # fmt: skip
-VECTORS = project.ROOT / "data/vectors/glove-6b-100d-actions.bin"
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A project's folder with a model, and a folder of two videos."""
     monkeypatch.chdir(tmp_path)
-    project.write(tmp_path, {"text": {"vectors": str(VECTORS)}})
-    torch.manual_seed(0)
-    clip = {"frames": 4, "segments": 1, "stride": 2, "size": 16, "crop": "squash"}
-    network = aurl.models.build(MODEL, 2, 100)
-    checkpoints.save(paths.run("aurl", 0), network.state_dict(), MODEL, ["one", "two"], 100, clip=clip)
+    project.write(tmp_path, {"text": {"vectors": str(project.GLOVE)}})
+    untrained.save(paths.run("aurl", 0), word_dim=100, clip=untrained.CLIP)
     for color, name in enumerate("ab"):
         trees.video(f"videos/{name}.mp4", color)
     return tmp_path
@@ -137,7 +128,8 @@ def test_mistakes_are_one_sentence(here, capsys):
     )
     Path("params.yaml").unlink()
     assert "params.yaml cannot be read" in command("videos", "--classes", "dog")
-    assert command("videos", "--classes", "dog", "--vectors", str(VECTORS), "--clips", "2") == 0  # needs none of it
+    # These need no parameters.
+    assert command("videos", "--classes", "dog", "--vectors", str(project.GLOVE), "--clips", "2") == 0
 
 
 def test_options_that_are_refused(here, capsys):

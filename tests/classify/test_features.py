@@ -14,7 +14,7 @@ from project import ended, write
 from aurl.data import prepare
 from aurl.project import config
 
-pytestmark = pytest.mark.usefixtures("one_thread", "in_process")
+pytestmark = pytest.mark.usefixtures("in_process")
 UCF = ("ApplyEyeMakeup", "CleanAndJerk", "YoYo")
 DATASETS = {
     "ucf101": {"reader": "ucf101", "root": "ucf", "classes": 3, "names": "ucf101", "test_lists": "lists"},

@@ -24,8 +24,6 @@ from aurl.training.inference import to_input
 
 UCF = ("ApplyEyeMakeup", "CleanAndJerk", "HandstandWalking", "Mixing", "Nunchucks", "YoYo")
 HMDB = ("brush_hair", "draw_sword", "wave")
-pytestmark = pytest.mark.usefixtures("one_thread")
-VECTORS = project.ROOT / "data/vectors/glove-6b-100d-actions.bin"
 
 
 def write_project(folder, lists=None, **change):
@@ -37,7 +35,7 @@ def write_project(folder, lists=None, **change):
     }
     small = {
         "data": {"datasets": datasets},
-        "text": {"vectors": str(VECTORS)},
+        "text": {"vectors": str(project.GLOVE)},
         "clip": {"frames": 8, "size": 32},  # the checkpoint was trained on others
         "compute": {"precision": "float32", "channels_last": "never", "threads": 1},
         "evaluate": {"batch": 6, "bootstrap": 100},
@@ -63,7 +61,7 @@ def checkpoint(folder, videos, word_dim=100):
 @cache
 def embedded(name, classes):
     _, rules = names.load(name)
-    return torch.from_numpy(text.WordVectors.load(VECTORS).embed(classes, rules))
+    return torch.from_numpy(text.WordVectors.load(project.GLOVE).embed(classes, rules))
 
 
 def chosen(path, count):

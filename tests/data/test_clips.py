@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 import trees
+from trees import STEP, numbers
 
 from aurl import UserError
 from aurl.data import clips, proxies, video
@@ -24,7 +25,6 @@ from aurl.data.video import decoding, reading
 from aurl.project import config
 from aurl.project.paths import FRAMES, MANIFEST
 
-STEP = 10  # gray levels between two frames: more than encoding loses
 COUNTS = [24, 12, 5]
 CLASSES = ["run ball", "walk duck", "walk box"]
 
@@ -38,11 +38,6 @@ def clip(frames=4, stride=2, size=16, crop="squash", segments=1):
 def movie(path, count, shade=0):
     frames = np.arange(count, dtype=np.uint8)[:, None, None, None] * STEP + shade
     video.write_video(path, np.broadcast_to(frames, (count, 32, 32, 3)), 12)
-
-
-def numbers(frames):
-    """The numbers that (..., H, W, 3) frames carry."""
-    return np.rint(frames.mean((-3, -2, -1)) / STEP).astype(int).tolist()
 
 
 @pytest.fixture(scope="module")
@@ -447,10 +442,10 @@ def test_segments_multiply_features_too(project, tmp_path):
     rows = features.read(tmp_path / "set.npz").assign(set="own", split="train", words="")
     rows[COLUMNS].to_csv(MANIFEST, index=False)
     project.clip = clip(segments=2)
-    for count, numbers in ((1, [4, 6]), (2, [4, 5, 6, 7])):
+    for count, expected in ((1, [4, 6]), (2, [4, 5, 6, 7])):
         opened = clips.open_set(project, "own", "train", ["a", "b"], count=count)
         values, _, _ = next(opened.batches(1, [[(0, 1)]]))
-        assert values[0, :, 0].tolist() == numbers
+        assert values[0, :, 0].tolist() == expected
 
 
 def test_several_sets_are_one_with_their_classes_merged_by_name(project, manifest):

@@ -1,10 +1,9 @@
 """Every class of the paper's data sets becomes words that have vectors, and every rule is needed."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import yaml
+from project import GLOVE
 
 from aurl import UserError, text
 from aurl.data import names
@@ -15,7 +14,7 @@ RULES = yaml.safe_load((names.FOLDER / "rules.yaml").read_text())
 
 @pytest.fixture(scope="module")
 def vectors():
-    return text.WordVectors.load(Path(__file__).parents[2] / "data/vectors/glove-6b-100d-actions.bin")
+    return text.WordVectors.load(GLOVE)
 
 
 def said(name):

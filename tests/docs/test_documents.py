@@ -99,21 +99,8 @@ def test_no_result_enters_by_hand(page):
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md", "MODEL_CARD.md"])
 def test_prose_on_results_has_no_number_of_its_own(page):
     text = re.sub(r"```.*?```|`[^`]*`|\$[^$]*\$|R\(2\+1\)D", "", written(page), flags=re.S)
-    known = {
-        "2022",
-        "2203.15381",
-        "44.39",
-        "27.37",
-        "95",
-        "0.05",
-        "0",
-        "1",
-        "2",
-        "3",
-        "4",
-        "45",
-        "10",
-    }  # data sets, too
+    # Names of data sets have some of these.
+    known = {"2022", "2203.15381", "44.39", "27.37", "95", "0.05", "0", "1", "2", "3", "4", "45", "10"}
     assert {*re.findall(r"(?<![\w.-])\d[\d.,]*\d|(?<![\w.-])\d(?!\w)", text)} <= known
 
 
@@ -230,13 +217,8 @@ def anchors(text):
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-RUN = [
-    "docs/changes.md",
-    "docs/clip.md",
-    "docs/equations.md",
-    "docs/index.md",
-    "docs/walk.md",
-]  # by tests of their own, or by a benchmark
+# Tests of their own or a benchmark run the commands of these.
+RUN = ["docs/changes.md", "docs/clip.md", "docs/equations.md", "docs/index.md", "docs/walk.md"]
 GUIDES = ["README.md", "CONTRIBUTING.md", "MODEL_CARD.md", *(page for page in DOCS if page not in RUN)]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -1,30 +1,12 @@
 """Figures that compare variants name them all, show every training, and hide no text behind another or a line."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import boxes, disjoint, tick_labels
+from drawn import boxes, disjoint, tick_labels, trainings
 from matplotlib.text import Text
 
 from aurl.figures import ablations
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
-def scattered(count, seeds, outlier=()):
-    """Trainings of ``count`` variants; one of them has a training at ``outlier``."""
-    rng = np.random.default_rng(0)
-    rows = [("s", f"variant_{i:02d}", seed) for i in range(count) for seed in range(seeds)]
-    table = pd.DataFrame(rows, columns=["set", "variant", "seed"])
-    values = rng.random((count, 3)).repeat(seeds, axis=0) * 0.5 + rng.normal(scale=0.02, size=(len(rows), 3))
-    if len(outlier):
-        values[0] = outlier
-    return table.assign(**dict(zip(("closeness", "dispersion", "top1"), values.T)))
 
 
 def test_training_curves_are_shares_of_guessing_and_named_once():
@@ -38,9 +20,12 @@ def test_training_curves_are_shares_of_guessing_and_named_once():
     assert [list(line.get_ydata()) for line in curves] == [[1.0, 0.5, 0.05]] * 2 and set(tenth.get_ydata()) == {0.1}
 
 
-@pytest.mark.parametrize(("count", "seeds", "outlier"), [(3, 1, ()), (19, 3, ()), (6, 2, (1.6, 0.1, 0.1))])
+@pytest.mark.parametrize(("count", "seeds", "outlier"), [(3, 1, False), (19, 3, False), (6, 2, True)])
 def test_every_variant_is_named_by_its_mean_and_no_line_goes_through_a_name(count, seeds, outlier):
-    figure = ablations.closeness_dispersion(scattered(count, seeds, outlier))
+    runs = trainings("s", count, seeds)
+    if outlier:
+        runs.loc[0, ["closeness", "dispersion", "top1"]] = 1.6, 0.1, 0.1
+    figure = ablations.closeness_dispersion(runs)
     ((ax, texts),) = boxes(figure)
     assert set(texts) == {f"variant_{i:02d}" for i in range(count)} and disjoint(texts.values())
     assert all(ax.bbox.contains(*corner) for box in texts.values() for corner in (box.min, box.max))

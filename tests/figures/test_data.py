@@ -1,6 +1,5 @@
 """Pictures of videos span the segment that the manifest names."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -11,7 +10,6 @@ from aurl.figures.data import contact_sheet
 def test_contact_sheet_of_features_says_that_there_are_no_pictures():
     figure = contact_sheet(pd.DataFrame({"path": [], "class": [], "first": [], "frames": []}))
     (text,) = figure.axes[0].texts
-    plt.close(figure)
     assert text.get_text() == "No pictures: these sets are features."
 
 
@@ -21,5 +19,4 @@ def test_contact_sheet_spans_its_segment(tmp_path):
     row = {"path": [str(tmp_path / "v.mp4")], "class": ["x"], "first": [3], "frames": [5]}
     figure = contact_sheet(pd.DataFrame(row), columns=3)
     shown = [ax.images[0].get_array().mean() for ax in figure.axes]
-    plt.close(figure)
     np.testing.assert_allclose(shown, [75, 125, 175], atol=6)

@@ -1,6 +1,5 @@
 """Figures of one training and its classes show what they are given, whatever the names."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,12 +10,6 @@ from aurl import figures, metrics
 from aurl.data.video import write_video
 from aurl.evaluation import protocols
 from aurl.figures import MAX_NAMES, evaluation
-
-
-@pytest.fixture(autouse=True)
-def closed(folder):
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import re
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from drawn import boxes
@@ -30,7 +29,6 @@ def test_videos_by_another_star_are_crosses_and_all_classes_are_named():
     assert set(texts) == {"x", "y", "z"}
     legend = [text.get_text() for text in figure.legends[0].texts]
     assert len(legend) == 4 and legend[-1] == "pale: behind the sphere" in paper.sphere_page({}, [])
-    plt.close(figure)
 
 
 def test_every_point_and_name_is_in_the_page(panels):

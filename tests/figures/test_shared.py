@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import colors, tick_labels
+from drawn import colors, tick_labels, trainings
 
 from aurl import figures
 from aurl.data.video import write_video
@@ -17,30 +17,14 @@ CLASSES = ["walk duck", "$x_ <b>", "spin box"]
 ODD = ["<b>$\\frac{$", "a $5 to $6 *b*", "c_d"]
 
 
-@pytest.fixture(autouse=True)
-def closed(folder):
-    yield
-    plt.close("all")
-
-
 def unit(x):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
-
-
-def runs(count=3, seeds=2):
-    """Trainings of ``count`` variants on two test sets."""
-    rng = np.random.default_rng(0)
-    rows = [(name, f"variant_{i:02d}", seed) for name in "st" for i in range(count) for seed in range(seeds)]
-    table = pd.DataFrame(rows, columns=["set", "variant", "seed"])
-    middle = rng.random((2 * count, 3)).repeat(seeds, axis=0) * 0.5
-    values = middle + rng.normal(scale=0.02, size=middle.shape)
-    return table.assign(**dict(zip(("closeness", "dispersion", "top1"), values.T)), chance=0.1)
 
 
 def draw(name, folder):
     """A small example of every figure."""
     rng = np.random.default_rng(0)
-    own, labels = runs(), np.repeat(np.arange(3), 10)
+    own, labels = trainings("st"), np.repeat(np.arange(3), 10)
     if name in ("contact_sheet", "ranking"):
         write_video(folder / "v.mp4", np.full((8, 16, 16, 3), 90, np.uint8), fps=8)
         if name == "ranking":

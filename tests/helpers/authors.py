@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, linear, normalize
-from torchvision.models.video import r2plus1d_18
 
 from aurl.backbones import R2Plus1D
 
 
 class Video(nn.Module):
-    """torchvision's R(2+1)D without its classifier, as a nameless sequence, and a regressor that nothing uses."""
+    """R(2+1)D without its classifier, as a nameless sequence, and a regressor that nothing uses."""
 
     def __init__(self, network, features, word_dim, dropout):
         super().__init__()
@@ -56,11 +55,11 @@ class Centers(nn.Module):
 
 
 class Released(nn.Module):
-    """The released network at any size; ``width`` 64 is torchvision's own ``r2plus1d_18``."""
+    """The released network at any size."""
 
     def __init__(self, classes=5, width=4, word_dim=7, word_hidden=6, hidden=12, dim=10, dropout=0.05):
         super().__init__()
-        network = r2plus1d_18(weights=None) if width == 64 else R2Plus1D(width, 1)
+        network = R2Plus1D(width, 1)
         self.backbone = Video(network, 8 * width, word_dim, dropout)
         self.backbone_words = Words(word_dim, word_hidden)
         self.projection = Projection(8 * width, hidden, dim)

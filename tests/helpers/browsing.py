@@ -34,7 +34,7 @@ DRAWN = """[...document.images].filter(i => !i.complete || !i.naturalWidth).map(
 
 
 class _Page(HTMLParser):
-    """What a page points to, as (element, attribute, address), the anchors that it has, and whether it has a title."""
+    """What a page points to, as (element, attribute, address), and its anchors."""
 
     def __init__(self, text):
         super().__init__()
@@ -96,7 +96,7 @@ class Browser:
                 assert "error" not in message, message
                 return message["result"]
 
-    def _next(self, until=None):
+    def _next(self):
         message = json.loads(self.socket.recv())
         event, about = message.get("method"), message.get("params", {})
         if event == "Log.entryAdded" and about["entry"]["level"] in ("error", "warning"):
@@ -146,9 +146,9 @@ class Browser:
             return [x + width / 2, y + height / 2]; }})()"""
         )
 
-    def picture(self, whole=False):
-        """What is seen, or the whole page, as PNG."""
-        return base64.b64decode(self.do("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
+    def picture(self):
+        """What is seen, as PNG."""
+        return base64.b64decode(self.do("Page.captureScreenshot")["data"])
 
 
 @contextmanager

@@ -47,11 +47,11 @@ def settings(seed=0, precision="float32", model=None, loss=None, **train):
     )
 
 
-def fixed(folder, per_class, seed, random=None, segments=3, count=1):
+def fixed(folder, per_class, seed, random=None, count=1):
     """Features of 5 numbers whose class is their mean, in mixed order, as a data set of them."""
     rng, path = np.random.default_rng(seed), folder / f"{seed}.npz"
     labels = np.tile(np.arange(4), per_class)
-    values = (np.eye(4, 5)[labels][:, None] + rng.normal(0, 0.2, (len(labels), segments, 5))).astype(np.float32)
+    values = (np.eye(4, 5)[labels][:, None] + rng.normal(0, 0.2, (len(labels), 3, 5))).astype(np.float32)
     np.savez(
         path, features=values, labels=labels, classes=NAMES, ids=[f"one/{seed}-{i:03d}" for i in range(len(labels))]
     )
@@ -75,3 +75,17 @@ def videos(per_class, seed, random=None):
         seed=random,
         cache=frames.clip(0, 255).astype(np.uint8),
     )
+
+
+class Watched(Clips):
+    """Clips that call ``before(epoch, i)`` when item ``i`` is read."""
+
+    def item(self, epoch, i):
+        self.before(epoch, i)
+        return super().item(epoch, i)
+
+
+def watched(clips, before):
+    found = object.__new__(Watched)
+    vars(found).update(vars(clips), before=before)
+    return found

@@ -1,5 +1,7 @@
 """A disk that is full."""
 
+import errno
+import os
 import resource
 from contextlib import contextmanager
 
@@ -13,3 +15,7 @@ def full_at(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

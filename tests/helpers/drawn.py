@@ -1,5 +1,7 @@
-"""What is in a figure, for tests of those that draw one."""
+"""What to draw and what is in a figure, for tests of those that draw one."""
 
+import numpy as np
+import pandas as pd
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
@@ -33,3 +35,13 @@ def colors(figure):
         found |= {to_hex(patch.get_facecolor()) for patch in ax.patches}
         found |= {to_hex(color) for points in ax.collections for color in points.get_facecolor()}
     return found
+
+
+def trainings(sets, count=3, seeds=2):
+    """Results of trainings of ``count`` variants on each of the ``sets``."""
+    rng = np.random.default_rng(0)
+    rows = [(name, f"variant_{i:02d}", seed) for name in sets for i in range(count) for seed in range(seeds)]
+    table = pd.DataFrame(rows, columns=["set", "variant", "seed"])
+    middle = rng.random((len(sets) * count, 3)).repeat(seeds, axis=0) * 0.5
+    values = middle + rng.normal(scale=0.02, size=middle.shape)
+    return table.assign(**dict(zip(("closeness", "dispersion", "top1"), values.T)), chance=0.1)

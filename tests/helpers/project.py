@@ -13,6 +13,7 @@ import yaml
 from aurl.classify import command
 
 ROOT = Path(__file__).parents[2]
+GLOVE = ROOT / "data/vectors/glove-6b-100d-actions.bin"
 PARTS = [
     "aurl", "notebooks", "data/vectors", "data/embeddings", "data/local", "data/descriptions.yaml",
     "reports/studies/pairs", ".dvc/config", "dvc.yaml", ".dvcignore", ".gitignore",
@@ -31,7 +32,7 @@ def copy_project(folder, change, params="params.yaml"):
             shutil.copy(source, target)
     write(folder, change, params)
     stages, found, _ = (folder / "dvc.yaml").read_text().partition("  site:\n")  # the last one
-    assert found  # it needs documents, and takes long; tests/pipeline/test_site.py makes a small one
+    assert found  # it needs documents, and takes long; tests/docs/test_report.py makes a small one
     (folder / "dvc.yaml").write_text(stages)
     subprocess.run([*GIT, "init", "-q"], cwd=folder, check=True)
 
@@ -42,6 +43,13 @@ def write(folder, change, params="params.yaml"):
     for section, own in change.items():
         values[section] = values.get(section, {}) | own
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def link_data(folder):
+    """Give ``folder`` the project's word vectors, class vectors and descriptions."""
+    (folder / "data").mkdir(parents=True)
+    for name in ("vectors", "embeddings", "descriptions.yaml"):
+        (folder / "data" / name).symlink_to(ROOT / "data" / name)
 
 
 def chapter(name, **parameters):

@@ -13,7 +13,7 @@ import numpy as np
 
 from aurl.data.video import write_video
 
-STEP = 10
+STEP = 10  # gray levels between two frames: more than encoding loses
 _CODECS = {".avi": "mpeg4", ".mkv": "libx264", ".webm": "libvpx-vp9"}  # .mp4 is H.264 by `write_video`
 
 
@@ -33,6 +33,11 @@ def video(path, color=0, frames=20, width=48, height=36, fps=10):
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
         container.mux(stream.encode(None))
+
+
+def numbers(frames):
+    """The numbers that (..., H, W, 3) frames carry."""
+    return np.rint(frames.mean((-3, -2, -1)) / STEP).astype(int).tolist()
 
 
 def touch(root, *paths):
@@ -68,15 +73,13 @@ def hmdb51(root, classes=("brush_hair", "cartwheel", "catch"), videos=2, **size)
             video(Path(root, name, f"Film_{name}_u_nm_np1_fr_med_{k}.avi"), color, **size)
 
 
-def kinetics(
-    root, classes=("abseiling", "playing drums", "zumba"), videos=2, splits=("train", "val"), flat=False, **size
-):
+def kinetics(root, classes=("abseiling", "playing drums", "zumba"), videos=2, flat=False, **size):
     """Kinetics with the official CSV files; returns their paths, one per split.
 
     Files lie in class folders, or ``flat`` in the splits' folders: ``train[/abseiling]/abseil00000_000001_000011.mp4``.
     """
     tables = []
-    for split in splits:
+    for split in ("train", "val"):
         rows = ["label,youtube_id,time_start,time_end,split,is_cc"]
         for color, name in enumerate(classes):
             for k in range(videos):

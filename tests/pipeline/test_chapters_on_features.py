@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
-from project import ROOT, chapter
+from project import chapter, link_data, write
 
 from aurl.data import names
 from aurl.evaluation import published
@@ -16,7 +15,7 @@ from aurl.pipeline import heads, sphere
 from aurl.pipeline.check import check
 from aurl.project import paths
 
-pytestmark = pytest.mark.usefixtures("one_thread", "in_process")
+pytestmark = pytest.mark.usefixtures("in_process")
 SEEN = ["bouncing", "climbing", "crossing", "falling", "growing", "rolling", "shaking", "swinging"]
 UNSEEN = ["sliding", "spinning", "jumping"]
 VARIANTS = ["aurl", "attention"]  # the second sees both segments at once
@@ -28,6 +27,7 @@ CHANGE = {
                           "k600": {"names": "kinetics600", "classes": str(published.NEW)}}},
     "prepare": {"val_videos": 2}, "model": {"backbone": "features", "hidden": 16, "word_hidden": 16, "dim": 8},
     "train": {"epochs": 6, "batch": 16}, "evaluate": {"clips": [1, 2], "bootstrap": 100},
+    "variants": {"attention": {"clip": {"frames": 4, "segments": 2}, "model": {"pooling": "attention"}}},
     "sphere": {"variants": ["aurl"], "classes": SEEN[:4], "epochs": 1, "batch": 8},
     "heads": {"backbone": "aurl", "variants": ["aurl"], "seeds": 1, "rates": [0.01], "sweeps": {"loss.scale": [5]}},
 }  # fmt: skip
@@ -39,13 +39,8 @@ for name, about in CHANGE["data"]["datasets"].items():
 
 def test_every_chapter_has_its_results(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    for name in ("vectors", "descriptions.yaml"):
-        (tmp_path / "data" / name).symlink_to(ROOT / "data" / name)
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for section, own in CHANGE.items():
-        values[section] |= own
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    link_data(tmp_path)
+    write(tmp_path, CHANGE)
     rng, directions = np.random.default_rng(0), np.eye(len(SEEN) + len(UNSEEN), 12)
     for name, classes, first, count in (("seen", SEEN, 0, 12), ("unseen", UNSEEN, len(SEEN), 6)):
         labels = np.arange(count * len(classes)) % len(classes)

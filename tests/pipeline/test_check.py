@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trees
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from project import ROOT
 
 from aurl import UserError
 from aurl.data import names
@@ -18,7 +20,6 @@ from aurl.data.readers import features
 from aurl.pipeline.check import check
 from aurl.project import config
 
-ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "params.yaml").read_text())
 TEN = yaml.safe_load((ROOT / "params.paper.yaml").read_text())["sphere"]["classes"]
 HALF = names.load("ucf101")[0][::2]
@@ -32,10 +33,8 @@ def videos(tmp_path_factory):
         "own": ["hop", "run"],
         "odd": ["run", "xqzw"],
     }
-    for name, label in ((name, label) for name, own in labels.items() for label in own):
-        (root / name / label).mkdir(parents=True)
-        for video in "12":
-            (root / name / label / f"{label}{video}.mp4").touch()
+    for name, own in labels.items():
+        trees.touch(root / name, *(f"{label}/{label}{video}.mp4" for label in own for video in "12"))
     return root
 
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from project import ROOT
+from project import ROOT, link_data
 from project import write as write_params
 
 from aurl import text
@@ -19,9 +19,7 @@ from aurl.text import WordVectors
 def project(tmp_path, monkeypatch):
     """A folder with parameters and what they name."""
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    (tmp_path / "data").mkdir()
-    for name in ("data/vectors", "data/embeddings", "data/descriptions.yaml"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    link_data(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -1,15 +1,12 @@
 """The heads of all variants on the features of one backbone."""
 
-import errno
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from colored import NAMES, WORDS, videos
+from disk import full
+from project import write as write_params
 
 from aurl import UserError, text
 from aurl.data.features import FixedFeatures
@@ -18,7 +15,6 @@ from aurl.pipeline import heads
 from aurl.project import config, files, paths
 from aurl.training import checkpoints, devices, inference
 
-ROOT = Path(__file__).parents[2]
 UNSEEN = ["pink", "cyan", "gray"]
 TINY = {"backbone": "r2plus1d", "width": 4, "hidden": 8, "word_hidden": 8, "dim": 8}
 
@@ -40,25 +36,11 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setattr(heads.joblib, "cpu_count", lambda: 1)  # one training at a time, in this process
 
     def write(**sections):
-        raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-        raw["model"] |= TINY
-        raw["train"] |= {"epochs": 4, "batch": 16}
-        raw["data"]["test"] = ["verbs-unseen"]
-        for name, values in sections.items():
-            raw[name] |= values
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+        small = {"model": TINY, "train": {"epochs": 4, "batch": 16}, "data": {"test": ["verbs-unseen"]}}
+        write_params(tmp_path, small | sections)
 
     write(heads={"variants": ["aurl", "e2e", "classifier"], "seeds": 2, "rates": [0.01], "sweeps": {}})
     return write
-
-
-class Counted:
-    def __init__(self, function):
-        self.function, self.calls = function, 0
-
-    def __call__(self, *arguments):
-        self.calls += 1
-        return self.function(*arguments)
 
 
 def test_every_class_and_training_has_a_row_and_a_killed_run_goes_on_to_the_same_bytes(project, monkeypatch):
@@ -81,9 +63,10 @@ def test_every_class_and_training_has_a_row_and_a_killed_run_goes_on_to_the_same
     text = files[4].read_text()
     files[4].write_text(text.replace('"top5": 1.0', '"top5": 0.5', 1))  # made worse
     assert files[4].read_text() != text
-    monkeypatch.setattr(heads, "train", counted := Counted(heads.train))
+    calls, train = [], heads.train
+    monkeypatch.setattr(heads, "train", lambda *arguments: calls.append(1) or train(*arguments))
     heads.run()
-    assert [path.read_bytes() for path in (paths.HEADS, paths.HEADS_RUNS)] == before and counted.calls == 4
+    assert [path.read_bytes() for path in (paths.HEADS, paths.HEADS_RUNS)] == before and len(calls) == 4
 
 
 def test_without_variants_the_tables_are_empty(project):
@@ -169,10 +152,6 @@ def test_a_mistake_in_a_sweep_is_said_at_once(project, sweeps, sentence):
     project(heads={"sweeps": sweeps})
     with pytest.raises(UserError, match=sentence):
         config.load()
-
-
-def full(*_):
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_features_are_kept_in_the_readers_layout(project, tmp_path, monkeypatch):

@@ -3,7 +3,6 @@
 Stages run as DVC runs them, but each in a fork of this process and without papermill. So a fault can strike at a write.
 """
 
-import errno
 import os
 import shutil
 import signal
@@ -16,13 +15,14 @@ import nbformat
 import pytest
 import trees
 import yaml
-from project import ROOT
+from disk import full
+from project import ROOT, link_data
 
 from aurl import UserError, figures
 from aurl.pipeline import heads, sphere
 from aurl.project import files
 
-pytestmark = pytest.mark.usefixtures("one_thread", "in_process")
+pytestmark = pytest.mark.usefixtures("in_process")
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 ITEM = {"item.variant": "aurl", "item.seed": "0", "run.variants[0]": "aurl", "run.seeds[0]": "0"}
 SEEN, UNSEEN = ["jump", "run", "walk"], ["dance", "swim"]
@@ -56,10 +56,8 @@ def write_project(folder):
     for section, own in CHANGE.items():
         known = values[section]
         values[section] = own if section == "variants" else known | {key: own[key] for key in own.keys() & known.keys()}
-    (folder / "data").mkdir(parents=True)
+    link_data(folder)
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    for name in ("vectors", "descriptions.yaml"):
-        (folder / "data" / name).symlink_to(ROOT / "data" / name)
     for name, classes in (("seen", SEEN), ("unseen", UNSEEN)):
         for color, label in enumerate(classes):
             for number in range(3):
@@ -122,10 +120,6 @@ def run(folder, name, strike=None, fault=None):
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def full(*_):
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def made(folder, name):

@@ -96,6 +96,12 @@ def test_notebook_is_committed_without_outputs_and_is_a_stage(name):
     assert all(not cell.outputs and cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
     prose = sum(cell.cell_type == "markdown" for cell in notebook.cells)
     assert prose >= 3 and notebook.cells[0].source.startswith("# ")
+    code = [line for cell in notebook.cells if cell.cell_type == "code" for line in cell.source.splitlines()]
+    assert not [line for line in code if len(line) > 88]  # wider ones are read by scrolling
+    for place, cell in enumerate(notebook.cells):
+        if "figures.save(" in cell.source:
+            after = notebook.cells[place + 1]  # says what the figure shows
+            assert after.cell_type == "markdown" and not after.source.startswith("#"), cell.source
 
 
 # --- the whole of it, on a smoke-sized parameter file --------------------------------------------------

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import trees
 import yaml
+from project import ROOT, link_data
 
 from aurl import UserError
 from aurl.pipeline import studies as ablations
 from aurl.pipeline.check import check
 from aurl.project import config
 from aurl.rendered import sets
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -24,9 +24,8 @@ def project(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
-    (tmp_path / "data/local").mkdir(parents=True)
-    for name in ("data/vectors", "data/embeddings", "data/descriptions.yaml"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    link_data(tmp_path)
+    (tmp_path / "data/local").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -116,8 +115,7 @@ def test_workspace_finds_what_the_parameters_name(project):
     for _ in range(2):
         ablations.make_workspace("pairs-1")
     assert {"f.npy", "f.csv"} <= set(os.listdir(project / "build/ablations/pairs-1"))
-    (project / "weights").mkdir()
-    (project / "weights/r.pth").touch()
+    trees.touch(project, "weights/r.pth")
     assert (project / "build/ablations/pairs-1/weights/r.pth").is_file()
     (project / "sets/own/jump").mkdir(parents=True)
     (project / "build/ablations/pairs-1/data/proxies/made.mp4").touch()
@@ -131,8 +129,7 @@ def test_results_stay_and_removed_files_go(project):
     assert lock.read_text() == "ours"
     lock.write_text("theirs")
     made = project / "build/ablations/pairs-1/runs/aurl-0/model.json"
-    made.parent.mkdir(parents=True)
-    made.touch()
+    trees.touch(made.parent, made.name)
     (project / "notebooks/06_paper.ipynb").unlink()
     ablations.make_workspace("pairs-1")
     assert made.exists() and lock.read_text() == "theirs"
@@ -153,9 +150,7 @@ def test_an_added_study_has_heads_if_it_asks_for_them(project, monkeypatch):
 
         def run(self):
             asked.append(self.name)
-            for path in ablations.HEADS:
-                (self.workspace / path).parent.mkdir(parents=True, exist_ok=True)
-                (self.workspace / path).touch()
+            trees.touch(self.workspace, *ablations.HEADS)
 
     monkeypatch.setattr(ablations, "Job", Done)
     monkeypatch.setattr(ablations.reproduce, "Job", Done)
@@ -167,9 +162,5 @@ def test_an_added_study_has_heads_if_it_asks_for_them(project, monkeypatch):
     assert sorted(late) == ["one-1-heads: heads"]
     kept = {path.name: {file.name for file in path.iterdir()} for path in (project / "reports/studies").iterdir()}
     heads = {"heads_classes.csv", "heads_runs.csv", "heads_sweeps.csv"}
-    assert kept == {
-        "one-1": {"runs.csv"},
-        "one-1-more": {"runs.csv"},
-        "one-1-heads": heads | {"runs.csv"},
-    }
+    assert kept == {"one-1": {"runs.csv"}, "one-1-more": {"runs.csv"}, "one-1-heads": heads | {"runs.csv"}}
     assert pd.read_csv(project / "reports/studies/one-1-more/runs.csv")["seed"].tolist() == [2]

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 from dvc.utils.serialize import modify_yaml
+from errors import error_message
+from project import ROOT
 
 from aurl import UserError
 from aurl.data.prepare import READERS
 from aurl.project import config
 from aurl.project.config.sections import ANNOTATED
 
-ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
 
 
@@ -47,11 +48,9 @@ def write(tmp_path, raw):
 
 
 def said(*arguments, **options):
-    """The message of the UserError, which is one sentence on one line."""
-    with pytest.raises(UserError) as caught:
-        config.load(*arguments, **options)
-    message = str(caught.value)
-    assert "\n" not in message and message.endswith((".", "?")) and not re.search(r"[.!?] [A-Z]", message)
+    """The message of the UserError, which is one sentence."""
+    message = error_message(config.load, *arguments, **options)
+    assert message.endswith((".", "?")) and not re.search(r"[.!?] [A-Z]", message)
     return message
 
 
@@ -105,25 +104,13 @@ def test_dvc_changes_one_line(tmp_path, name):
 # --- studies ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def studies(tmp_path, raw):
-    """Write ``params.yaml`` with these studies, and return its path."""
-
-    def write(**own):
-        raw["ablations"]["studies"] = own
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
-        return tmp_path / "params.yaml"
-
-    return write
-
-
-def test_a_study_runs_once_for_each_fold_and_another_adds_to_it(studies):
-    path = studies(
-        words={"folds": [0, 3], "text": {"overlap": 0.5}, "heads": {"seeds": 2}},
-        more={"adds_to": "words", "run": {"seeds": [7]}},
-        one={"verbs": {"size": 32}},
-    )
-    found = config.studies(path)
+def test_a_study_runs_once_for_each_fold_and_another_adds_to_it(write):
+    studies = {
+        "words": {"folds": [0, 3], "text": {"overlap": 0.5}, "heads": {"seeds": 2}},
+        "more": {"adds_to": "words", "run": {"seeds": [7]}},
+        "one": {"verbs": {"size": 32}},
+    }
+    found = config.studies(path := write("ablations.studies", studies))
     assert {name: (own.key, own.base) for name, own in found.items()} == {
         "words-0": ("words", None), "words-3": ("words", None), "words-0-more": ("more", "words-0"),
         "words-3-more": ("more", "words-3"), "one": ("one", None),
@@ -145,15 +132,15 @@ def test_a_study_runs_once_for_each_fold_and_another_adds_to_it(studies):
      ({"b": {"adds_to": "b", "run": {}}}, "ablations has the study b, which adds to b: name another study"),
      ({"a": {"folds": [1]}, "a-1": {}}, "ablations.studies.a-1 makes a second study a-1: rename it.")],
 )  # fmt: skip
-def test_a_mistake_in_a_study_is_named(studies, own, sentence):
-    with pytest.raises(UserError) as error:
-        config.studies(studies(**own))
-    assert f"params.yaml: {sentence}" in str(error.value)
+def test_a_mistake_in_a_study_is_named(write, own, sentence):
+    path = write("ablations.studies", own)
+    assert f"params.yaml: {sentence}" in error_message(config.studies, path)
 
 
-def test_a_study_replaces_what_has_keys_of_its_own(studies, raw):
+def test_a_study_replaces_what_has_keys_of_its_own(write, raw):
     raw["prepare"]["proxies"] = {"folder": "small", "side": 32, "keyframe": 4, "crf": 20}
-    path = studies(one={"heads": {"sweeps": {"model.dim": [4]}}}, two={"prepare": {"proxies": None}})
+    studies = {"one": {"heads": {"sweeps": {"model.dim": [4]}}}, "two": {"prepare": {"proxies": None}}}
+    path = write("ablations.studies", studies)
     assert config.study("one", path)["heads"]["sweeps"] == {"model.dim": [4]}
     assert config.study("two", path)["prepare"]["proxies"] is None
 
@@ -448,12 +435,9 @@ def test_enter_project_outside_stays_and_says_so(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def with_sets(tmp_path):
+def with_sets(write, tmp_path):
     """A parameter file with a data set, beside which a test writes params.local.yaml; both as a function of that."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["data"]["datasets"] = {"mine": {"reader": "folders", "root": "data/mine"}}
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path = write("data.datasets", {"mine": {"reader": "folders", "root": "data/mine"}})
 
     def load(text):
         (tmp_path / "params.local.yaml").write_text(text)
@@ -479,6 +463,4 @@ def test_folders_of_this_machine_are_laid_over_the_others(with_sets, tmp_path):
      ("data: {datasets: {mine: {root: 3}}}", "data.datasets.mine.root"), ("data: [", "is not valid YAML")],
 )  # fmt: skip
 def test_other_values_of_this_machine_are_refused(with_sets, text, sentence):
-    with pytest.raises(UserError) as caught:
-        with_sets(text)
-    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+    assert sentence in error_message(with_sets, text)

@@ -16,13 +16,6 @@ from aurl.data import probing
 from aurl.project import progress
 
 
-def test_a_bar_is_drawn_on_the_error_stream(monkeypatch, capsys):
-    monkeypatch.delenv(progress.ENVIRONMENT, raising=False)
-    assert list(progress.bar([3, 1, 2], desc="counting")) == [3, 1, 2]
-    out, err = capsys.readouterr()
-    assert out == "" and "counting: 100%" in err
-
-
 def test_a_bar_is_drawn_into_the_file_that_a_notebooks_runner_names(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv(progress.ENVIRONMENT, str(tmp_path / "bar"))
     for name in ("first", "second"):
@@ -47,8 +40,8 @@ def test_a_parent_process_can_show_the_last_piece_of_what_is_drawn(monkeypatch, 
     monkeypatch.delenv(progress.ENVIRONMENT, raising=False)
     for _ in progress.bar(range(2), desc="outer"):
         assert list(progress.bar(range(3), desc="inner")) == [0, 1, 2]
-    drawn = capsys.readouterr().err
-    assert "\x1b" not in drawn
+    out, drawn = capsys.readouterr()
+    assert out == "" and "\x1b" not in drawn
     pieces = [piece for piece in re.split(r"[\r\n]", drawn) if piece.strip()]
     assert all(piece.startswith(("outer:", "inner:")) for piece in pieces) and "outer: 100%" in pieces[-1]
 

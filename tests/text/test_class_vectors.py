@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from errors import error_message
 
 from aurl import UserError, text
 
@@ -42,9 +43,7 @@ def test_classes_of_the_sphere_are_kept():
         "walk": '"walk", which text.overlap removes because it is 0.000 from "stroll" of s: name another class, or '
         "lower text.overlap.",
     }.items():
-        with pytest.raises(UserError) as caught:
-            text.check_sphere(["run", name], table)
-        assert str(caught.value) == f"sphere.classes names {expected}"
+        assert error_message(text.check_sphere, ["run", name], table) == f"sphere.classes names {expected}"
 
 
 def test_a_share_of_the_classes_depends_on_their_names_alone():

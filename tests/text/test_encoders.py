@@ -5,16 +5,15 @@ The job `encoders` of continuous integration installs it and sets AURL_TEST_ENCO
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from errors import error_message
+from project import ROOT
 
 from aurl import UserError, text
-
-FILE = Path(__file__).parents[2] / "data/embeddings/all-minilm-l6-v2.npz"
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +33,8 @@ def test_a_missing_package_is_named(monkeypatch):
 def test_the_committed_vectors_are_the_sentence_encoders():
     source = text.Encoder("aurl.text.encoders:sentence")
     found = source.embed(["bouncing", "a ball is bouncing", "an orange duck"])
-    committed = text.Embeddings(FILE).embed(["bouncing", "bouncing ball", "orange duck"])
+    committed = text.Embeddings(ROOT / "data/embeddings/all-minilm-l6-v2.npz")
+    committed = committed.embed(["bouncing", "bouncing ball", "orange duck"])
     np.testing.assert_allclose(found, committed, atol=2e-3)  # float16
     assert source.dim == 384
 
@@ -60,6 +60,5 @@ def test_clips_text_tower(tmp_path):
 @tiny.needs_extra
 @pytest.mark.parametrize("function", ["sentence", "clip"])
 def test_weights_that_cannot_be_loaded(tmp_path, function):
-    with pytest.raises(UserError, match="cannot be loaded") as caught:
-        text.Encoder(f"aurl.text.encoders:{function}({tmp_path})").embed(["walk"])
-    assert "\n" not in str(caught.value)
+    encoder = f"aurl.text.encoders:{function}({tmp_path})"
+    assert "cannot be loaded" in error_message(lambda: text.Encoder(encoder).embed(["walk"]))

@@ -1,13 +1,14 @@
 """Class vectors from a file or a text encoder, and what is refused in one sentence."""
 
 import sys
-from pathlib import Path
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from project import chapter
+from errors import error_message
+from project import ROOT, chapter, link_data
 from project import write as write_params
 from scipy.io import savemat
 
@@ -18,7 +19,6 @@ from aurl.project import config, paths
 from aurl.rendered import sets as built_in
 from aurl.rendered.motions import VERBS
 
-ROOT = Path(__file__).parents[2]
 NAMES = ["HorseRiding", "brush_hair", "walk"]
 VECTORS = np.array([[3, 4], [0, 1], [1, 0.5]], np.float32)
 
@@ -32,13 +32,6 @@ def write(path, names=NAMES, vectors=VECTORS, **others):
     else:
         path.write_text("".join(f"{name},{','.join(map(str, row))}\n" for name, row in zip(names, vectors)))
     return path
-
-
-def refused(function, *arguments, **options):
-    with pytest.raises(UserError) as caught:
-        function(*arguments, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # --- files -----------------------------------------------------------------------------------------
@@ -60,9 +53,9 @@ def test_a_csv_may_have_a_header_and_names_with_commas(tmp_path):
 
 def test_a_missing_class_is_named(tmp_path):
     source = text.Embeddings(write(tmp_path / "own.csv"))
-    said = refused(source.embed, ["walk", "wlak", "fly"])
+    said = error_message(source.embed, ["walk", "wlak", "fly"])
     assert 'own.csv has no vector of the class "wlak", "fly"; did you mean "walk"?: add vectors' in said
-    assert 'class "a0", "a1", "a2", "a3", "a4" and 2 more' in refused(source.embed, [f"a{k}" for k in range(7)])
+    assert 'class "a0", "a1", "a2", "a3", "a4" and 2 more' in error_message(source.embed, [f"a{k}" for k in range(7)])
 
 
 @pytest.mark.parametrize(
@@ -90,6 +83,9 @@ def test_files_of_another_kind(tmp_path):
     (tmp_path / "cut.mat").write_bytes(write(tmp_path / "own.mat").read_bytes()[:300])
     (tmp_path / "empty.csv").touch()
     np.savez(tmp_path / "other.npz", features=VECTORS)
+    np.savez(tmp_path / "text.npz", names=NAMES)
+    with zipfile.ZipFile(tmp_path / "text.npz", "a") as file:
+        file.writestr("vectors", "no array")
     for name, reason in {
         "own.txt": "is no file of class vectors: give one that ends in .npz, .csv, .mat",
         "gone.npz": "there is no file ",
@@ -97,20 +93,21 @@ def test_files_of_another_kind(tmp_path):
         "cut.mat": "cannot be read",
         "empty.csv": "cannot be read",
         "other.npz": "lacks 'names",
+        "text.npz": "vectors of shape () and type |S8: it needs one vector of numbers for each name",
     }.items():
-        assert reason in refused(text.Embeddings, tmp_path / name)
+        assert reason in error_message(text.Embeddings, tmp_path / name)
 
 
 def test_a_file_extends_itself_by_its_encoder_only_when_asked(tmp_path, encoder):
     path = write(tmp_path / "own.npz", encoder="aurl.text.encoders:sentence")
-    assert 'no vector of the class "fly"' in refused(text.Embeddings(path).embed, ["fly"])
+    assert 'no vector of the class "fly"' in error_message(text.Embeddings(path).embed, ["fly"])
     encoder.setattr("aurl.text.encoders.sentence", lambda texts: np.array([[0, len(one)] for one in texts]))
     assert text.open_source(embeddings=path, extend=True).embed(["fly", "walk"]).tolist() == [[0, 1], [1, 0.5]]
     encoder.setattr("aurl.text.encoders.sentence", lambda texts: np.ones((len(texts), 3)))
-    said = refused(text.open_source(embeddings=path, extend=True).embed, ["fly"])
+    said = error_message(text.open_source(embeddings=path, extend=True).embed, ["fly"])
     assert "cannot be computed: aurl.text.encoders:sentence gives 3 numbers instead of 2." in said
     foreign = write(tmp_path / "foreign.npz", encoder="os:system")
-    said = refused(text.open_source(embeddings=foreign, extend=True).embed, ["fly"])
+    said = error_message(text.open_source(embeddings=foreign, extend=True).embed, ["fly"])
     assert said.endswith("cannot be computed: os:system is not this project's, so it is not run.")
 
 
@@ -126,9 +123,7 @@ def test_the_committed_vectors_have_every_word_and_class():
 
 @pytest.mark.parametrize("change", ["committed", "encoder"])
 def test_chapter_2_takes_other_class_vectors_by_one_line(tmp_path, encoder, change):
-    (tmp_path / "data").mkdir()
-    for name in ("vectors", "embeddings", "descriptions.yaml"):
-        (tmp_path / "data" / name).symlink_to(ROOT / "data" / name)
+    link_data(tmp_path)
     committed = "data/embeddings/all-minilm-l6-v2.npz"
     line = {"committed": {"embeddings": committed}, "encoder": {"encoder": "mine_for_tests:letters"}}[change]
     write_params(tmp_path, {"text": line})
@@ -209,11 +204,11 @@ def test_descriptions_are_averaged_in(encoder):
      ("none", "the encoder mine_for_tests:none cannot be imported (module 'mine_for_tests' has no")],
 )  # fmt: skip
 def test_encoders_that_are_refused(encoder, function, reason):
-    assert reason in refused(lambda: text.Encoder(f"mine_for_tests:{function}").embed(["walk", "run"]))
+    assert reason in error_message(lambda: text.Encoder(f"mine_for_tests:{function}").embed(["walk", "run"]))
     ragged = text.Encoder("mine_for_tests:ragged", ["{}", "a {}"])
-    assert "returned vectors of 4 and of 6 numbers: let all have one length." in refused(ragged.embed, ["walk"])
-    assert 'class name "!" has no word' in refused(text.Encoder("mine_for_tests:lengths").embed, ["!"])
-    assert "no_such_module" in refused(text.Encoder, "no_such_module:f")
+    assert "returned vectors of 4 and of 6 numbers: let all have one length." in error_message(ragged.embed, ["walk"])
+    assert 'class name "!" has no word' in error_message(text.Encoder("mine_for_tests:lengths").embed, ["!"])
+    assert "no_such_module" in error_message(text.Encoder, "no_such_module:f")
 
 
 def test_what_a_user_types_names_a_source():
@@ -237,8 +232,8 @@ def test_the_check_names_the_parameter(tmp_path, encoder):
     check(own)
     check(own, ["walk"], projection="attributes")
     check({"encoder": "mine_for_tests:lengths"}, describe=True)
-    assert refused(check, own, ["fly"]).startswith("params.yaml: text.embeddings: ")
-    assert "has no vector of the class" in refused(check, own, ["fly"])
-    assert refused(check, {"encoder": "mine_for_tests:nan"}).startswith("params.yaml: text.encoder: the encoder")
-    assert refused(check, own, ["brush_hair"], projection="attributes").startswith("params.yaml: variant e2e: ")
-    assert refused(check, own, describe=True).endswith("no descriptions: set model.describe to false.")
+    assert error_message(check, own, ["fly"]).startswith("params.yaml: text.embeddings: ")
+    assert "has no vector of the class" in error_message(check, own, ["fly"])
+    assert error_message(check, {"encoder": "mine_for_tests:nan"}).startswith("params.yaml: text.encoder: the encoder")
+    assert error_message(check, own, ["brush_hair"], projection="attributes").startswith("params.yaml: variant e2e: ")
+    assert error_message(check, own, describe=True).endswith("no descriptions: set model.describe to false.")

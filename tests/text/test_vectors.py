@@ -3,16 +3,15 @@
 import gzip
 import struct
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
+from errors import error_message
+from project import GLOVE
 
 from aurl import UserError
 from aurl.text import vectors
 from aurl.text.vectors import open_vectors
-
-MODEL = Path(__file__).parents[2] / "data" / "vectors" / "glove-6b-100d-actions.bin"
 
 # Numbers whose bytes hold a space (0x20) or a newline (0x0a), and numbers that decimals do not give exactly.
 NUMBERS = {
@@ -49,10 +48,8 @@ def written(tmp_path, content):
 
 def refusal(path, *words):
     """The message that refuses a file, when it is opened or when words are looked up."""
-    with pytest.raises(UserError) as caught:
-        open_vectors(path).fetch(words or ["walk"])
-    sentence = str(caught.value)
-    assert path.name in sentence and "\n" not in sentence
+    sentence = error_message(lambda: open_vectors(path).fetch(words or ["walk"]))
+    assert path.name in sentence
     return sentence
 
 
@@ -162,7 +159,7 @@ def test_memory_is_a_small_part_of_the_file(tmp_path, write):
 
 
 def test_files_without_word_vectors(tmp_path, capfd):
-    whole = MODEL.read_bytes()
+    whole = GLOVE.read_bytes()
     for name, content, reason in [
         ("empty.bin", b"", "not a fastText model, nor another file of word vectors; text.vectors must be"),
         ("prose.txt", b"these are words\nand more of them\n", "not a fastText model"),
@@ -187,7 +184,7 @@ def test_files_without_word_vectors(tmp_path, capfd):
 )  # fmt: skip
 def test_model_with_a_damaged_byte(tmp_path, place, value):
     """fastText itself reads for ever, divides by zero, or gives other vectors."""
-    content = bytearray(MODEL.read_bytes())
+    content = bytearray(GLOVE.read_bytes())
     assert content[place] != value
     content[place] = value
     assert "this fastText model is cut short or damaged" in refusal(written(tmp_path, bytes(content)))

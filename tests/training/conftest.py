@@ -1,10 +1,38 @@
 """What the tests of training share."""
 
 import pytest
-from colored import videos
+from colored import FILES, NAMES, WORDS, settings, videos
+
+from aurl.training import loop as training
 
 
 @pytest.fixture(scope="module")
 def data():
     """Clips to train on and to validate with."""
     return videos(16, 1, random=0), videos(4, 2)
+
+
+@pytest.fixture
+def run(data, tmp_path):
+    def train(
+        params=None, name="run", words=WORDS, clips=None, val=None, names=NAMES, scratch=None, start=None, **options
+    ):
+        return training.train(
+            params or settings(),
+            clips or data[0],
+            val or data[1],
+            names,
+            words,
+            tmp_path / name,
+            tmp_path / f"scratch-{scratch or name}",
+            start and tmp_path / start,
+            **options,
+        )
+
+    return train
+
+
+@pytest.fixture
+def written(tmp_path):
+    """The bytes of both files of a run."""
+    return lambda name="run": [(tmp_path / name / file).read_bytes() for file in FILES]

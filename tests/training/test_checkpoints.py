@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from colored import MODEL, NAMES, WORDS, compute
+from colored import FILES, MODEL, NAMES, WORDS, compute
+from errors import error_message
 
 from aurl import UserError, backbones, models
 from aurl.project import config
 from aurl.training import checkpoints, inference
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-FILES = ("model.safetensors", "model.json")
 OLD = ("width", "depth", "projection", "semantic", "hidden", "word_hidden", "dim", "dropout")  # the first parameters
 
 
@@ -45,10 +44,8 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path, file, content):
     model = models.build(config.Model(**MODEL), 4, 6)
     checkpoints.save(tmp_path, model.state_dict(), config.Model(**MODEL), NAMES, 6)
     (tmp_path / file).write_bytes(content)
-    with pytest.raises(UserError) as caught:
-        checkpoints.load(tmp_path)
-    message = str(caught.value)
-    assert message.startswith(f"{tmp_path} holds no checkpoint of this project (") and "\n" not in message
+    message = error_message(checkpoints.load, tmp_path)
+    assert message.startswith(f"{tmp_path} holds no checkpoint of this project (")
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from project import ROOT
 
 from aurl.project import progress
 from aurl.training.curves import Watch
 
-ROOT = Path(__file__).parents[2]
 BATCHES, EPOCH = range(10, 130, 10), 40  # steps with a point, and steps in an epoch
 
 

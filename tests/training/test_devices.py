@@ -22,7 +22,6 @@ from aurl.training.devices import Arithmetic
 from aurl.training.inference import to_device
 from aurl.training.loop import Objective
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIONS = [(precision, layout, False) for precision in ("bf16", "float32") for layout in (True, False)]
 CLIP = config.Clip(frames=2, segments=1, stride=1, size=16, crop="squash")
 
@@ -42,7 +41,7 @@ def choose(precision="auto", channels_last="auto", network=None, clip=CLIP):
     return devices.choose_arithmetic(network or model(), clip, 4, asked)
 
 
-def test_threads_are_limited_to_the_parameter(one_thread):
+def test_threads_are_limited_to_the_parameter():
     devices.limit_threads(compute("float32"))
     assert torch.get_num_threads() == 1
     devices.limit_threads(compute("float32").model_copy(update={"threads": 2}))

@@ -1,5 +1,6 @@
 """Video encoders give what their own library gives, for clips that were normalized by hand."""
 
+import re
 import sys
 
 import numpy as np
@@ -7,12 +8,12 @@ import pytest
 import tiny
 import torch
 import torchvision
+from errors import error_message
 
 from aurl import UserError
 from aurl.training import encoders
 from aurl.training.encoders import open_encoder
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CLIPS = np.random.default_rng(0).integers(0, 256, (3, 4, 32, 32, 3), dtype=np.uint8)
 PIXELS = (CLIPS / 255 - [0.5, 0.4, 0.3]) / [0.25, 0.5, 0.2]  # as the tiny models' processor says
 PIXELS = torch.from_numpy(PIXELS.astype(np.float32)).permute(0, 1, 4, 2, 3)  # (N, T, 3, H, W)
@@ -124,6 +125,4 @@ def test_mistakes_are_named(tmp_path, monkeypatch):
 @tiny.needs_extra
 def test_a_folder_without_a_model(tmp_path):
     said = "cannot be loaded .*: give a folder with config.json, the weights and"
-    with pytest.raises(UserError, match=said) as caught:
-        open_encoder(str(tmp_path))
-    assert "\n" not in str(caught.value)
+    assert re.search(said, error_message(open_encoder, str(tmp_path)))

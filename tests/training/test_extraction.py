@@ -18,7 +18,6 @@ from aurl.data.video import read_frames
 from aurl.project import config, paths
 from aurl.training import extraction
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 # Its vectors are the means of the frames' left half, which tell the frames' numbers, and of the right half.
 ENCODER = """
 import os

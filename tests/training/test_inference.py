@@ -12,8 +12,6 @@ from aurl.rivals import Relation
 from aurl.training import checkpoints, devices, inference
 from aurl.training import loop as training
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import hub
@@ -10,6 +11,7 @@ import pytest
 import torch
 import yaml
 from colored import MODEL, NAMES, WORDS
+from errors import error_message
 from huggingface_hub import constants
 
 import aurl
@@ -17,7 +19,7 @@ from aurl import UserError, models
 from aurl.project import config
 from aurl.training import checkpoints
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+refused = partial(error_message, aurl.load)
 CLIP = {"frames": 4, "segments": 1, "stride": 2, "size": 16, "crop": "squash"}
 METRICS = {"unseen": {"chance": 0.25, "top1": 0.5, "top5": 1.0, "closeness": 0.3}}
 
@@ -57,13 +59,6 @@ def server(tmp_path, monkeypatch):
 def features(model):
     with torch.no_grad():
         return model.encode_class(torch.from_numpy(WORDS).to(next(model.parameters()).device)).cpu()
-
-
-def refused(source):
-    with pytest.raises(UserError) as caught:
-        aurl.load(source)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_saved_and_loaded(run):

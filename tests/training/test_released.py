@@ -16,8 +16,6 @@ from aurl import UserError, losses
 from aurl.generator import ClassGenerator
 from aurl.training.released import load_released
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def network(**sizes):
     torch.manual_seed(0)

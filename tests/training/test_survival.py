@@ -1,7 +1,6 @@
 """A training outlives its processes: kills at any moment, full disks, Ctrl-C, a second training, and every number of
 processes that share it."""
 
-import errno
 import multiprocessing
 import os
 import random
@@ -10,36 +9,21 @@ import threading
 import time
 from pathlib import Path
 
+import disk
 import numpy as np
 import pytest
 import torch
-from colored import FILES, NAMES, WORDS, fixed, settings
+from colored import NAMES, WORDS, Watched, fixed, settings, watched
 
 from aurl import UserError
 from aurl.data.clips import Clips
 from aurl.training import checkpoints, inference, processes
 from aurl.training import loop as training
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def run(data, tmp_path):
-    def train(params, name="run", clips=None, live=None, scratch=None):
-        folder, scratch = tmp_path / name / "run", tmp_path / (scratch or name) / "scratch"
-        return training.train(params, clips or data[0], data[1], NAMES, WORDS, folder, scratch, live=live)
-
-    return train
-
-
-@pytest.fixture
-def written(tmp_path):
-    return lambda name="run": [(tmp_path / name / "run" / file).read_bytes() for file in FILES]
-
 
 def kept(tmp_path, name="run"):
     """The steps of the states that are there."""
-    return [int(path.name.split("-")[1]) for path in sorted(tmp_path.glob(f"{name}/scratch/*/state-*.pt"))]
+    return [int(path.name.split("-")[1]) for path in sorted(tmp_path.glob(f"scratch-{name}/*/state-*.pt"))]
 
 
 def stop_in(epoch):
@@ -52,26 +36,12 @@ def stop_in(epoch):
     return stop
 
 
-class Watched(Clips):
-    """Clips that call ``before(epoch, i)`` when item ``i`` is read."""
-
-    def item(self, epoch, i):
-        self.before(epoch, i)
-        return super().item(epoch, i)
-
-
-def watched(clips, before):
-    found = object.__new__(Watched)
-    vars(found).update(vars(clips), before=before)
-    return found
-
-
 # --- killed ----------------------------------------------------------------------------------------
 
 
 def live_once(params, data, folder):
     torch.set_num_threads(1)
-    training.train(params, *data, NAMES, WORDS, folder / "run", folder / "scratch")
+    training.train(params, *data, NAMES, WORDS, folder / "run", folder / "scratch-run")
 
 
 def test_four_kills_at_random_moments_leave_no_trace(run, written, data, tmp_path):
@@ -82,10 +52,10 @@ def test_four_kills_at_random_moments_leave_no_trace(run, written, data, tmp_pat
     begin = time.monotonic()
     whole = run(params, "whole")
     lasts, draw, kills, lives = time.monotonic() - begin, random.Random(0), 0, 0
-    while not (tmp_path / "run/run/model.json").exists():
+    while not (tmp_path / "run/model.json").exists():
         lives += 1
         assert lives < 200
-        child = server.Process(target=live_once, args=(params, data, tmp_path / "run"))
+        child = server.Process(target=live_once, args=(params, data, tmp_path))
         child.start()
         if kills < 4:
             child.join(draw.uniform(0, min(lasts, 2) / 4))  # on a busy machine, the other may have taken far longer
@@ -126,7 +96,7 @@ def test_a_damaged_state_is_passed_over_for_the_one_before_it(run, written, data
     with pytest.raises(KeyboardInterrupt):
         run(params, clips=watched(data[0], stop_in(2)))
     assert kept(tmp_path) == [7, 8]  # bounded in number
-    last = sorted(tmp_path.glob("run/scratch/*/state-*.pt"))[-1]
+    last = sorted(tmp_path.glob("scratch-run/*/state-*.pt"))[-1]
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 1  # a bit that torch.load does not miss
     last.write_bytes(content)
@@ -191,7 +161,7 @@ def full(monkeypatch):
 
     def failing(path, content):
         if state["full"] and ".state" in path.name:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            disk.full()
         return write(path, content)
 
     def toggle():
@@ -438,5 +408,5 @@ def test_a_moving_average_of_the_weights_is_judged_and_kept(run, tmp_path, monke
     expected = first  # the average begins with the weights after the first step
     for weight in later:
         expected = 0.75 * expected + 0.25 * weight
-    assert torch.allclose(checkpoints.load(tmp_path / "run/run")[0].centers, expected, atol=1e-6)
+    assert torch.allclose(checkpoints.load(tmp_path / "run")[0].centers, expected, atol=1e-6)
     assert not torch.allclose(weights[-1], expected, atol=1e-4)

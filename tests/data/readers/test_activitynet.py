@@ -23,9 +23,7 @@ def entry(*segments, subset="training", duration=10.0, label="BMX"):
 @pytest.fixture
 def make(tmp_path):
     def make(database, *files):
-        for file in files:
-            (tmp_path / "root" / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "root" / file).touch()
+        trees.touch(tmp_path / "root", *files)
         path = tmp_path / "activity.json"
         text = json.dumps({"database": database}) if isinstance(database, dict) else database
         path.write_bytes(text.encode() if isinstance(text, str) else text)

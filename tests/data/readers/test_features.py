@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from errors import error_message
 from scipy.io import savemat
 
 from aurl import UserError
@@ -43,10 +44,8 @@ def write(path, values=VALUES, **change):
 
 
 def said(path, **options):
-    with pytest.raises(UserError) as caught:
-        features.read(path, **options)
-    message = str(caught.value)
-    assert "\n" not in message and message.endswith(".") and str(path.with_suffix("")) in message
+    message = error_message(features.read, path, **options)
+    assert message.endswith(".") and str(path.with_suffix("")) in message
     return message
 
 

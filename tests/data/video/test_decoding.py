@@ -127,12 +127,8 @@ def small(frame):
     return frame.reformat(16, 16, "rgb24", threads=1).to_ndarray()
 
 
-def everything_kept(path):
-    return np.stack([small(frame) for _, frame in decoding.decode(path, "keep")])
-
-
-def everything(path):
-    return np.stack([small(frame) for _, frame in decoding.decode(path)])
+def everything(path, *damaged):
+    return np.stack([small(frame) for _, frame in decoding.decode(path, *damaged)])
 
 
 @pytest.fixture
@@ -223,9 +219,8 @@ def test_packed_bframes(tmp_path):
     with av.open(str(tmp_path / "a.avi"), "w") as output:
         stream = output.add_stream("mpeg4", 25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        marked = packets[0].replace(
-            VOP, b"\0\0\1\xb2DivX503b1393p\0" + VOP
-        )  # decoders look for packed frames only after this mark
+        # Decoders look for packed frames only after this mark.
+        marked = packets[0].replace(VOP, b"\0\0\1\xb2DivX503b1393p\0" + VOP)
         for i, data in enumerate([marked, *packets[1:]]):
             packet = av.Packet(data)
             packet.pts = packet.dts = i
@@ -319,7 +314,7 @@ def test_damage_is_refused_unless_it_is_to_be_kept(movie, tmp_path, name, chosen
         video.read_frames(path)
     kept = video.probe(path, "keep")
     assert kept["status"] == "ok" and kept["damage"] == found["status"] and kept["frames"] >= COUNT - 3
-    concealed = everything_kept(path)
+    concealed = everything(path, "keep")
     for index in range(0, len(concealed), 3):
         found = decoding.pick(path, np.array([index]), small, kept["frames"])[index]
         np.testing.assert_array_equal(found, concealed[index])
@@ -342,7 +337,7 @@ def test_a_second_decoder_notices_damaged_rows_of_hevc(tmp_path):
     middle = packets[5][0] + packets[5][1] // 2
     content[middle : middle + 16] = random.Random(0).randbytes(16)
     (tmp_path / "damaged.mkv").write_bytes(content)
-    assert len(everything_kept(tmp_path / "damaged.mkv")) == 12
+    assert len(everything(tmp_path / "damaged.mkv", "keep")) == 12
     found = "it is damaged after frame 5, at 0.16 s: two decoders give different pictures of the next frame"
     assert video.probe(tmp_path / "damaged.mkv")["status"] == found
 

@@ -14,23 +14,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trees import STEP, numbers
 
 from aurl import UserError
 from aurl.data import video
 from aurl.data.video import reading
-from aurl.project import files
-
-STEP = 10  # gray levels between two frames: more than encoding loses
 
 
 def numbered(count, height=32, width=48):
     """(count, height, width, 3): frame i is gray i * STEP."""
     return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None] * STEP, (count, height, width, 3))
-
-
-def numbers(frames):
-    """The numbers that (..., H, W, 3) frames carry."""
-    return np.rint(frames.mean((-3, -2, -1)) / STEP).astype(int).tolist()
 
 
 @pytest.fixture
@@ -360,16 +353,3 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     with disk.full_at(500), pytest.raises(UserError, match="a.mp4 cannot be written .*make room"):
         video.write_video(tmp_path / "a.mp4", numbered(24), 12)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_file_appears_at_once(tmp_path, movie, monkeypatch):
-    """The file is complete before it gets its name, so no reader finds half of it."""
-    replace, seen = files.os.replace, []
-
-    def watching(source, target):
-        seen.append((source.parent, len(video.read_frames(source)), target.exists()))
-        replace(source, target)
-
-    monkeypatch.setattr(files.os, "replace", watching)
-    movie(5)
-    assert seen == [(tmp_path, 5, False)] and [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
