@@ -4,7 +4,7 @@
 
 writes reports/tables/paper_scale.csv: the seconds of each step and the peak of memory. The videos are made here, in the
 layout of the proxies: moving noise of 128x128 pixels, in fewer files than rows, because computing takes longer than
-decoding anyway. The number of classes is that of the authors. The trained model means nothing.
+decoding anyway. There are as many classes as the authors trained on. The trained model is not used.
 """
 
 import argparse

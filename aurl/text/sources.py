@@ -137,7 +137,7 @@ class Encoder:
     ``PACKAGE.MODULE:FUNCTION(WEIGHTS)`` calls it with a second argument, a text such as a folder of weights. The
     function reads each of the ``templates`` with the class name in place of ``{}``, such as "a video of a person {}".
     Vectors are normalized before the mean over templates, as in CLIP; otherwise templates with longer vectors would
-    weigh more. The mean is not normalized, like that of word vectors.
+    weigh more. The mean is not normalized, and neither is that of word vectors.
 
     Raises UserError for a function that cannot be imported. `embed` raises it if the function fails or does not return
     C finite vectors that are not zero.
