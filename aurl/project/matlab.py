@@ -9,7 +9,7 @@ from aurl import UserError
 
 
 def load(path, names):
-    """Those of the variables ``names`` that a file has, as a dict.
+    """Those of the variables ``names`` that a file has, as a dict; sparse matrices as full ones.
 
     Raises UserError for a file of MATLAB 7.3, and errors as `check` or SciPy do for a damaged file.
     """
@@ -22,7 +22,8 @@ def load(path, names):
         raise UserError(
             f"{path} is a file of MATLAB 7.3: save it with -v7, or its arrays as HDF5; see DATA.md."
         ) from None
-    return {name: found[name] for name in names if name in found}
+    arrays = {name: found[name] for name in names if name in found}
+    return {name: own.toarray() if hasattr(own, "toarray") else own for name, own in arrays.items()}
 
 
 def cells(array):

@@ -42,7 +42,7 @@ def clip(texts: Sequence[str], weights: str) -> np.ndarray:
 
 @cache
 def _sentence_model(weights):
-    with _loading("all-MiniLM-L6-v2" if weights is None else weights):
+    with loading(f"the text encoder {weights or 'all-MiniLM-L6-v2'}", "its weights and tokenizer"):
         from sentence_transformers import SentenceTransformer
 
         if weights is None:
@@ -54,15 +54,20 @@ def _sentence_model(weights):
 
 @cache
 def _clip_model(weights):
-    with _loading(weights):
-        from transformers import AutoTokenizer, CLIPTextModelWithProjection
+    with loading(f"the text encoder {weights}", "its weights and tokenizer"):
+        from transformers import AutoConfig, AutoTokenizer, CLIPTextModelWithProjection
 
-        return AutoTokenizer.from_pretrained(weights), CLIPTextModelWithProjection.from_pretrained(weights).eval()
+        kind = AutoConfig.from_pretrained(weights).model_type
+        if not kind.startswith("clip"):  # transformers would take what fits and draw the rest at random
+            raise ValueError(f"it is a model of the kind {kind}, not clip")
+        return AutoTokenizer.from_pretrained(weights), CLIPTextModelWithProjection.from_pretrained(
+            weights
+        ).float().eval()
 
 
 @contextmanager
-def _loading(weights) -> Iterator[None]:
-    """Load without progress bars; raises UserError where a package or the weights are missing."""
+def loading(what: str, wanted: str) -> Iterator[None]:
+    """Load ``what`` without progress bars; raises UserError where a package or a file that is ``wanted`` is missing."""
     try:
         from transformers.utils import logging
 
@@ -70,10 +75,8 @@ def _loading(weights) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise UserError(
-            f'the text encoder needs the package {error.name}, which is not installed: pip install "aurl[encoders]"'
+            f'{what} needs the package {error.name}, which is not installed: pip install "aurl[encoders]"'
         ) from None
     except Exception as error:  # each library has its own errors for missing or damaged weights
-        reason = (str(error).splitlines() or [""])[0]
-        raise UserError(
-            f"the text encoder {weights} cannot be loaded ({reason}): give a folder with its weights and tokenizer."
-        ) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{what} cannot be loaded ({reason}): give a folder with {wanted}.") from error

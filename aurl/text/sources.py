@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -140,7 +141,7 @@ class Encoder:
     weigh more. The mean is not normalized, and neither is that of word vectors.
 
     Raises UserError for a function that cannot be imported. `embed` raises it if the function fails or does not return
-    C finite vectors that are not zero.
+    C finite vectors that are not zero, or if their mean over templates is zero.
     """
 
     column = "class"
@@ -149,7 +150,7 @@ class Encoder:
         self.source, self.templates, self.width = name, templates, None
         path, _, argument = name.partition("(")
         self.arguments = [argument.removesuffix(")")] if argument else []
-        self.function = _imported(path)
+        self.module, self.function = _imported(path)
 
     @cached_property
     def dim(self) -> int:
@@ -158,21 +159,33 @@ class Encoder:
     def embed(self, names: Sequence[str]) -> np.ndarray:
         """(C, W) float32. Raises UserError as the class describes, and for a name without a letter or digit."""
         phrases = [phrase(name) for name in names]
-        return np.mean([self._encode([each.replace("{}", one) for one in phrases]) for each in self.templates], axis=0)
+        units = [self._encode([each.replace("{}", one) for one in phrases]) for each in self.templates]
+        mean = np.mean(units, axis=0).astype(np.float32)
+        _check_vectors(mean, names, f"the mean over text.templates of the encoder {self.source}", zero=1e-6)
+        return mean
 
     def _encode(self, texts):
-        """Unit vectors (C, W) float32."""
+        """Unit vectors (C, W) float64."""
+        found = self.call(texts).astype(np.float64)  # in float32, the squares of large values are infinite
+        _check_vectors(found, texts, f"the encoder {self.source}")
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+    def call(self, inputs) -> np.ndarray:
+        """What the function returns for N inputs, (N, W) float32.
+
+        Raises UserError if it fails, or returns another shape, other than real numbers, or another W than before.
+        """
         try:
-            found = np.asarray(self.function(texts, *self.arguments), np.float32)
+            with np.errstate(over="ignore"):  # infinite numbers are refused by who uses them
+                found = np.asarray(self.function(inputs, *self.arguments)).astype(np.float32, casting="same_kind")
         except UserError:
             raise
-        except Exception as error:  # the function may be a user's
-            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            raise UserError(f"the encoder {self.source} failed ({reason}): correct it.") from error
-        if found.ndim != 2 or len(found) != len(texts) or not found.shape[1]:
+        except (Exception, SystemExit) as error:  # the function may be a user's
+            raise UserError(f"the encoder {self.source} failed ({_reason(error)}): correct it.") from error
+        if found.ndim != 2 or len(found) != len(inputs) or not found.shape[1]:
             raise UserError(
-                f"the encoder {self.source} returned an array of shape {found.shape} for {len(texts)} texts: return "
-                f"({len(texts)}, W)."
+                f"the encoder {self.source} returned an array of shape {found.shape} for {len(inputs)} inputs: return "
+                f"({len(inputs)}, W)."
             )
         self.width = self.width or found.shape[1]
         if found.shape[1] != self.width:
@@ -180,28 +193,34 @@ class Encoder:
                 f"the encoder {self.source} returned vectors of {self.width} and of {found.shape[1]} numbers: let all "
                 "have one length."
             )
-        _check_vectors(found, texts, f"the encoder {self.source}")
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
+        return found
 
 
-def _imported(path) -> Callable[..., np.ndarray]:
+def _reason(error):
+    """The kind of an error, and the first line of what it says."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def _imported(path) -> tuple[ModuleType, Callable[..., np.ndarray]]:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # a module of one's own may lie in the project's root
     module, _, name = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = importlib.import_module(module)
+        return found, getattr(found, name)
+    except (Exception, SystemExit) as error:  # the module may be a user's
         raise UserError(
-            f"the encoder {path} cannot be imported ({error}): write PACKAGE.MODULE:FUNCTION of an installed package, "
-            "or of a file in the project's root."
-        ) from None
+            f"the encoder {path} cannot be imported ({_reason(error)}): write PACKAGE.MODULE:FUNCTION of an installed "
+            "package, or of a file in the project's root."
+        ) from error
 
 
-def _check_vectors(vectors, names, where):
+def _check_vectors(vectors, names, where, zero=0.0):
+    """Raise UserError for a vector that is not finite or not longer than ``zero``."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > zero)))
     if len(wrong):
-        what = "of zeros" if lengths[wrong[0]] == 0 else "that is not finite"
+        what = "of zeros" if lengths[wrong[0]] <= zero else "that is not finite"
         raise UserError(f'{where} has a vector {what} for "{names[wrong[0]]}": compute it again.')
 
 
@@ -235,14 +254,22 @@ def _npz(path):
 def _csv(path):
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = [line for line in csv.reader(file, strict=True) if line]
-    try:
-        [float(number) for number in lines[0][1:]]
-    except ValueError:
+    if len(lines[0]) < 2:
+        raise ValueError("its first line has no comma between a name and numbers")
+    if not any(map(_is_number, lines[0][1:])):
         del lines[0]  # a header
     for count, line in enumerate(lines, 1):
         if len(line) != len(lines[0]):
             raise ValueError(f"class {count} has {len(line) - 1} numbers instead of {len(lines[0]) - 1}")
     return np.array([line[0] for line in lines]), np.array([line[1:] for line in lines], float), None
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _mat(path):

@@ -108,6 +108,8 @@ class Listed:
                 )
             try:
                 self.found[word] = self.numbers(found[key]) if key in found else np.zeros(self.dim, np.float32)
+                if not np.isfinite(self.found[word]).all():
+                    raise ValueError("a number is not finite")
             except ValueError as error:
                 raise _damaged(self.path, ValueError(f'of the vector of "{word}", {error}')) from None
 
@@ -235,6 +237,8 @@ def _from_binary(numbers: bytes) -> np.ndarray:
 
 
 def _from_text(numbers: bytes) -> np.ndarray:
+    if b"_" in numbers:  # which Python skips
+        raise ValueError("a number has an underscore")
     return np.array([float(number) for number in numbers.split()], np.float32)
 
 

@@ -8,21 +8,19 @@ CLIP and other image encoders see single frames: a clip's vector is the mean of 
 """
 
 import hashlib
-import inspect
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aurl import UserError, backbones
 from aurl.text import Encoder as TextEncoder
+from aurl.text.encoders import loading
 from aurl.training import checkpoints
 
 NETWORKS = tuple(name for name in backbones.NAMES if name != "r2plus1d")
@@ -40,7 +38,7 @@ class VideoEncoder(NamedTuple):
     name: str
     encode: Callable[[Tensor], Tensor]  # clips (N, T, H, W, 3) uint8 -> (N, F) float32, on one device
     network: nn.Module | None  # None for a function of the user's
-    digest: str  # of the weights, or of the function's source
+    digest: str  # of the weights and their configuration, or of the function's source and arguments
     frames: int  # T
     stride: int | None  # between frames of a clip; None: clips fill their segment of the video
     size: int  # H and W, in pixels
@@ -83,10 +81,9 @@ def _torchvision(name, weights):
 
 
 def _transformers(folder):
-    with _loading(folder):
+    with loading(f"the encoder {folder}", "config.json, the weights and preprocessor_config.json"):
         import transformers
 
-        transformers.utils.logging.disable_progress_bar()
         about = json.loads(Path(folder, "config.json").read_text())
         kind, vision = about["model_type"], about.get("vision_config", about)
         inputs = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
@@ -97,8 +94,10 @@ def _transformers(folder):
         else:
             model = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
         size = int(vision["image_size"])
+        digest = _digest(model, *(path.read_bytes() for path in sorted(Path(folder).glob("*.json"))))
     frames = vision.get("num_frames")
     images = frames is None  # an image encoder
+    model = model.float().eval()  # weights can be saved in half precision
 
     def encode(clips):
         pixels = normalized(clips, mean, std)  # (N, T, 3, H, W)
@@ -107,7 +106,7 @@ def _transformers(folder):
         vectors = F.normalize(_features(model, pixels.flatten(0, 1)).float(), dim=-1)
         return vectors.unflatten(0, pixels.shape[:2]).mean(dim=1)
 
-    return VideoEncoder(folder, encode, model.eval(), _digest(model), frames or IMAGE_FRAMES, STRIDES.get(kind), size)
+    return VideoEncoder(folder, encode, model, digest, frames or IMAGE_FRAMES, STRIDES.get(kind), size)
 
 
 def _features(model, pixels):
@@ -122,25 +121,16 @@ def _features(model, pixels):
 
 def _function(name):
     found = TextEncoder(name)  # imports a video function in the same way
-    source = inspect.getsourcefile(found.function)
-    digest = hashlib.sha256(Path(source).read_bytes() if source else b"").hexdigest()
+    digest = hashlib.sha256(name.encode())
+    for path in filter(None, [found.module.__file__, *found.arguments]):
+        for file in sorted(Path(path).rglob("*")) if os.path.isdir(path) else [Path(path)]:
+            if file.is_file():
+                digest.update(file.read_bytes())
 
     def encode(clips):
-        try:
-            vectors = torch.as_tensor(np.asarray(found.function(clips.cpu().numpy(), *found.arguments), np.float32))
-        except UserError:
-            raise
-        except Exception as error:  # the function is a user's
-            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            raise UserError(f"the encoder {name} failed ({reason}): correct it.") from error
-        if vectors.ndim != 2 or len(vectors) != len(clips) or not vectors.shape[1]:
-            raise UserError(
-                f"the encoder {name} returned an array of shape {tuple(vectors.shape)} for {len(clips)} clips: return "
-                f"({len(clips)}, F)."
-            )
-        return vectors
+        return torch.as_tensor(found.call(clips.cpu().numpy()))
 
-    return VideoEncoder(name, encode, None, digest, FRAMES, None, 224)
+    return VideoEncoder(name, encode, None, digest.hexdigest(), FRAMES, None, 224)
 
 
 def normalized(clips: Tensor, mean: list[float], std: list[float]) -> Tensor:
@@ -153,27 +143,10 @@ def normalized(clips: Tensor, mean: list[float], std: list[float]) -> Tensor:
     return (clips.movedim(-1, 2).float() / 255 - shift) / scale
 
 
-def _digest(network):
-    """The SHA-256 of a network's weights, in hexadecimal."""
-    found = hashlib.sha256()
+def _digest(network, *others):
+    """The SHA-256 of a network's weights and of ``others``, bytes, in hexadecimal."""
+    found = hashlib.sha256(b"".join(others))
     for name, weight in sorted(network.state_dict().items()):
         found.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
         found.update(weight.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
-
-
-@contextmanager
-def _loading(folder) -> Iterator[None]:
-    """Raises UserError where a package or a file of a model of transformers is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f'the encoder {folder} needs the package {error.name}, which is not installed: pip install "aurl[encoders]"'
-        ) from None
-    except Exception as error:  # the library has many errors for missing or damaged weights
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"the encoder {folder} cannot be loaded ({reason}): give a folder with config.json, the weights and "
-            "preprocessor_config.json."
-        ) from error

@@ -11,6 +11,7 @@ from errors import error_message
 from project import ROOT, chapter, link_data
 from project import write as write_params
 from scipy.io import savemat
+from scipy.sparse import csc_matrix
 
 from aurl import UserError, text
 from aurl.data.manifest import COLUMNS
@@ -51,6 +52,12 @@ def test_a_csv_may_have_a_header_and_names_with_commas(tmp_path):
     assert text.Embeddings(tmp_path / "own.csv").embed(["walk", "rock, paper"]).tolist() == [[3, 4], [1, 2]]
 
 
+def test_an_attribute_matrix_may_be_sparse(tmp_path):
+    names = np.array([[name] for name in NAMES], object)
+    savemat(tmp_path / "own.mat", {"att": csc_matrix(VECTORS.T), "allclasses_names": names})
+    np.testing.assert_array_equal(text.Embeddings(tmp_path / "own.mat").embed(NAMES), VECTORS)
+
+
 def test_a_missing_class_is_named(tmp_path):
     source = text.Embeddings(write(tmp_path / "own.csv"))
     said = error_message(source.embed, ["walk", "wlak", "fly"])
@@ -82,6 +89,8 @@ def test_files_of_another_kind(tmp_path):
     (tmp_path / "cut.npz").write_bytes((tmp_path / "own.npz").read_bytes()[:-30])
     (tmp_path / "cut.mat").write_bytes(write(tmp_path / "own.mat").read_bytes()[:300])
     (tmp_path / "empty.csv").touch()
+    (tmp_path / "semicolons.csv").write_text("walk;1;2\nrun;3;4\n")
+    (tmp_path / "slip.csv").write_text("walk,1,2x\nrun,3,4\n")
     np.savez(tmp_path / "other.npz", features=VECTORS)
     np.savez(tmp_path / "text.npz", names=NAMES)
     with zipfile.ZipFile(tmp_path / "text.npz", "a") as file:
@@ -92,6 +101,8 @@ def test_files_of_another_kind(tmp_path):
         "cut.npz": "cannot be read",
         "cut.mat": "cannot be read",
         "empty.csv": "cannot be read",
+        "semicolons.csv": "cannot be read (its first line has no comma between a name and numbers)",
+        "slip.csv": "cannot be read (could not convert string to float: '2x')",
         "other.npz": "lacks 'names",
         "text.npz": "vectors of shape () and type |S8: it needs one vector of numbers for each name",
     }.items():
@@ -169,6 +180,14 @@ def encoder(tmp_path, monkeypatch):
         "    return np.ones((1, 3))\n"
         "def ragged(texts):\n"
         "    return np.ones((len(texts), len(texts[0])))\n"
+        "def opposite(texts):\n"
+        "    return [[1, -1] if one.startswith('a ') else [-1, 1] for one in texts]\n"
+        "def extreme(texts, value):\n"
+        "    return np.full((len(texts), 2), float(value))\n"
+        "def imaginary(texts):\n"
+        "    return np.full((len(texts), 2), 1j)\n"
+        "def leaves(texts):\n"
+        "    raise SystemExit(3)\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(tmp_path)])
@@ -199,9 +218,11 @@ def test_descriptions_are_averaged_in(encoder):
     "function, reason",
     [("fails", "the encoder mine_for_tests:fails failed (ValueError: no): correct it."),
      ("nan", 'has a vector that is not finite for "walk": compute it again.'),
-     ("flat", "returned an array of shape (2,) for 2 texts: return (2, W)."),
-     ("fewer", "returned an array of shape (1, 3) for 2 texts: return (2, W)."),
-     ("none", "the encoder mine_for_tests:none cannot be imported (module 'mine_for_tests' has no")],
+     ("flat", "returned an array of shape (2,) for 2 inputs: return (2, W)."),
+     ("fewer", "returned an array of shape (1, 3) for 2 inputs: return (2, W)."),
+     ("imaginary", "the encoder mine_for_tests:imaginary failed (TypeError: Cannot cast array"),
+     ("leaves", "the encoder mine_for_tests:leaves failed (SystemExit: 3): correct it."),
+     ("none", "the encoder mine_for_tests:none cannot be imported (AttributeError: module 'mine_for_tests' has no")],
 )  # fmt: skip
 def test_encoders_that_are_refused(encoder, function, reason):
     assert reason in error_message(lambda: text.Encoder(f"mine_for_tests:{function}").embed(["walk", "run"]))
@@ -209,6 +230,27 @@ def test_encoders_that_are_refused(encoder, function, reason):
     assert "returned vectors of 4 and of 6 numbers: let all have one length." in error_message(ragged.embed, ["walk"])
     assert 'class name "!" has no word' in error_message(text.Encoder("mine_for_tests:lengths").embed, ["!"])
     assert "no_such_module" in error_message(text.Encoder, "no_such_module:f")
+    opposite = text.Encoder("mine_for_tests:opposite", ["{}", "a {}"])
+    said = 'the mean over text.templates of the encoder mine_for_tests:opposite has a vector of zeros for "walk"'
+    assert said in error_message(opposite.embed, ["walk"])
+
+
+@pytest.mark.parametrize("value", [1e30, 1e-30])
+def test_lengths_beyond_float32_are_normalized(encoder, value):
+    np.testing.assert_allclose(text.Encoder(f"mine_for_tests:extreme({value})").embed(["walk"]), [[0.5**0.5] * 2])
+
+
+@pytest.mark.parametrize(
+    "code, reason",
+    [("def f(:", "(SyntaxError: "), ("1 / 0", "(ZeroDivisionError: division by zero)"), ("exit(2)", "(SystemExit: 2)")],
+)
+def test_a_module_that_cannot_be_imported(tmp_path, monkeypatch, code, reason):
+    (tmp_path / "faulty_for_tests.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.syspath_prepend(tmp_path)
+    said = error_message(text.Encoder, "faulty_for_tests:f")
+    assert said.startswith("the encoder faulty_for_tests:f cannot be imported " + reason)
 
 
 def test_what_a_user_types_names_a_source():

@@ -165,6 +165,8 @@ def test_files_without_word_vectors(tmp_path, capfd):
         ("prose.txt", b"these are words\nand more of them\n", "not a fastText model"),
         ("table.csv", b"walk,0.1,0.2\n", "not a fastText model"),
         ("none.vec", b"0 300\n", "promises no vectors"),
+        ("nan.vec", b"1 2\nwalk 1 nan\n", 'of the vector of "walk", a number is not finite'),
+        ("skipped.vec", b"1 2\nwalk 1_0 2\n", 'of the vector of "walk", a number has an underscore'),
         ("header.bin", whole[:40], "cut short"),
         ("dictionary.bin", whole[:1000], "cut short"),
         ("cut.bin", whole[:-70_000], "cut short"),

@@ -95,12 +95,22 @@ def test_a_function_of_ones_own(tmp_path, monkeypatch):
         "def mean(clips, scale='1'):\n    return clips.mean(axis=(1, 2, 3)) * float(scale)\n"
         "def wrong(clips):\n    return clips\n"
         "def broken(clips):\n    raise ValueError('no luck\\nat all')\n"
+        "def later(clips, seen=[]):\n    seen.append(0)\n    return clips.mean(axis=(1, 2, 3))[:, :len(seen)]\n"
     )
+    (tmp_path / "weights").write_text("1")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     encoder = open_encoder("own_encoder:mean(2)")
     np.testing.assert_allclose(encoded(encoder), 2 * CLIPS.mean(axis=(1, 2, 3)), rtol=1e-6)
     assert encoder.network is None and len(encoder.digest) == 64
-    said = r"own_encoder:wrong returned an array of shape \(3, 4, 32, 32, 3\) for 3 clips"
+    names = ["own_encoder:mean", "own_encoder:mean(2)", "own_encoder:mean(weights)", "own_encoder:broken"]
+    digests = {open_encoder(name).digest for name in names}
+    (tmp_path / "weights").write_text("2")
+    assert len(digests | {open_encoder("own_encoder:mean(weights)").digest}) == 5
+    late = open_encoder("own_encoder:later")
+    encoded(late)
+    with pytest.raises(UserError, match="returned vectors of 1 and of 2 numbers"):
+        encoded(late)
+    said = r"own_encoder:wrong returned an array of shape \(3, 4, 32, 32, 3\) for 3 inputs"
     with pytest.raises(UserError, match=said):
         encoded(open_encoder("own_encoder:wrong"))
     with pytest.raises(UserError, match=r"own_encoder:broken failed \(ValueError: no luck\): correct it"):
