@@ -18,7 +18,7 @@ def over_lists(features, ids, lists):
     """Accuracies on the videos that each official split tests, as a dict of floats in [0, 1]; all classes compete.
 
     ``lists_top1``, ``lists_top5`` and ``lists_mean_per_class`` are means over the splits, and the same with ``_std``
-    are standard deviations. Raises UserError for a split without any video in the data set.
+    are standard deviations. Raises UserError as `of_lists` does.
 
     Args:
         features: of one data set (`aurl.evaluation.protocols.features`).
@@ -26,15 +26,23 @@ def over_lists(features, ids, lists):
         lists: the result of `aurl.data.readers.test_lists.read`.
     """
     score, labels = protocols.scores(features), features["labels"]
+    found = [metrics.split_accuracy(score[mine], labels[mine], "all") for mine in of_lists(ids, lists)]
+    return _mean_and_std("lists", found)
+
+
+def of_lists(ids, lists):
+    """Whether each of N videos is in each split, a list of boolean arrays (N,); arguments as in `over_lists`.
+
+    Raises UserError for a split without any video in the data set.
+    """
     stems, found = np.array([PurePosixPath(text).name for text in ids]), []
     for k, videos in enumerate(lists, 1):
-        mine = np.isin(stems, [*videos])
-        if not mine.any():
+        found.append(np.isin(stems, [*videos]))
+        if not found[-1].any():
             raise UserError(
                 f"no video of the official split {k} is in the data set, whose first is {ids[0]}: correct test_lists."
             )
-        found.append(metrics.split_accuracy(score[mine], labels[mine], "all"))
-    return _mean_and_std("lists", found)
+    return found
 
 
 def kinetics600_draws(classes):

@@ -73,6 +73,14 @@ def check(path: str | Path = "params.yaml") -> None:
 
         with _prefixed(path):
             tables = prepare.list_videos(params.data, params.prepare)
+    for name, table in tables.items():
+        about = params.data.datasets[name]
+        if about.test_lists is not None:
+            from aurl.data.readers import test_lists
+            from aurl.evaluation.published import of_lists
+
+            with _prefixed(f"{path}: data.datasets.{name}.test_lists"):
+                of_lists(table["id"], test_lists.read(about.test_lists, about.official))
     _check_segments(path, tables, params, variants)
     classes = {
         name: _classes_of(tables[name]) if name in tables else known_classes(name, params) or [] for name in used
@@ -142,11 +150,6 @@ def _check_paths(where, about):
     files = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
     for file in files:
         _check_file(f"{where}.annotations", file)
-    if about.test_lists is not None:
-        from aurl.data.readers import test_lists
-
-        with _prefixed(f"{where}.test_lists"):
-            test_lists.read(about.test_lists, about.official)
 
 
 def _check_kinds(path, used, params, variants):

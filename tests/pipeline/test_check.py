@@ -56,6 +56,10 @@ def project(tmp_path, monkeypatch, videos):
     np.savez(tmp_path / "own.npz", names=["walk"], vectors=np.ones((1, 2)))
     (tmp_path / "data/embeddings").mkdir()
     (tmp_path / "data/embeddings/own.npz").symlink_to(tmp_path / "own.npz")
+    (tmp_path / "lists").mkdir()
+    video = next((tmp_path / "ucf/Archery").iterdir()).name
+    for k, name in enumerate([video, video, "another.avi"], 1):
+        (tmp_path / f"lists/testlist0{k}.txt").write_text(f"Archery/{name}\n")
     texts = {"bad.npz": "", "half.txt": "\n".join(HALF), "list.yaml": "- a\n", "few.txt": "walk 1 2\nrun 2 3\n"}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
@@ -160,6 +164,7 @@ def test_parameters_that_are_valid(project, monkeypatch, change):
                 "train": ["told"]}},
       "data.datasets.told.pretraining is x, but told.npz says kinetics400: leave it out."),
      ({"ucf": {"test_lists": "own"}}, "data.datasets.ucf.test_lists: own has no official splits (testlist01.txt "),
+     ({"ucf": {"test_lists": "lists"}}, "data.datasets.ucf.test_lists: no video of the official split 3 is in "),
      # classes
      ({"own": {"names": "ucf110"}}, "data.datasets.own.names: there are no class names of 'ucf110', "),  # not used
      ({"ucf": {"classes": "x.txt"}}, "the class list x.txt cannot be read (No such file or directory): give a file"),
