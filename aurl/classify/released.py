@@ -61,9 +61,10 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
     """Every figure of a released checkpoint, as a table with one row per number of clips and test set.
 
     Columns are as in `aurl.evaluation.protocols.report` and `aurl.evaluation.published`, and NaN for sets that lack a
-    protocol. TruZe's figures are over its ``truze_classes`` unseen classes. After every row, the table is written to
-    ``reports/released`` as CSV and Markdown, with a list of rejected videos. Raises UserError for a checkpoint that is
-    missing, word vectors of another dimension, and test sets that are missing or refused by their readers.
+    protocol. ``official`` names the class list of a set that has all its classes. TruZe's figures are over its
+    ``truze_classes`` unseen classes. After every row, the table is written to ``reports/released`` as CSV and Markdown,
+    with a list of rejected videos. Raises UserError for a checkpoint that is missing, word vectors of another
+    dimension, and test sets that are missing or refused by their readers.
 
     Args:
         checkpoint: a file for `aurl.training.released.load_released`.
@@ -105,6 +106,7 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
             unseen = truze(official[name])["unseen"]
             unseen = [place for place, label in enumerate(classes) if label in unseen]
             row = {"set": name, "clips": number, "videos": len(labels), "classes": len(classes)}
+            row["official"] = official[name] if params.data.datasets[name].classes is None else None
             row |= {"truze_classes": len(unseen)} | protocols.report(features, params.evaluate.bootstrap, truze=unseen)
             if name in lists:
                 row |= published.over_lists(features, clips.ids, lists[name])
@@ -126,10 +128,11 @@ def agreement(checkpoint, table, expected=EXPECTED):
     If none is expected, one line says so.
 
     ``table`` is the result of `evaluate`; ``expected`` is a CSV file with the columns ``checkpoint`` (the beginning of
-    the file's name), ``set, clips, figure, expected`` (in percent) and ``source``. Accuracies agree where they differ
-    by at most `TOLERANCE` points. Raises UserError for a file of another kind.
+    the file's name), ``set`` (its official class list), ``clips, figure, expected`` (in percent) and ``source``.
+    Accuracies agree where they differ by at most `TOLERANCE` points. Raises UserError for a file of another kind.
     """
-    found, known, lines = table.set_index(["set", "clips"]), _expected(checkpoint, expected), []
+    found = table.drop_duplicates(["official", "clips"]).set_index(["official", "clips"])
+    known, lines = _expected(checkpoint, expected), []
     if known.empty:
         return [f"{Path(checkpoint).name}: {expected} lists no checkpoint of this name, so nothing is compared"]
     for row in known.itertuples():
@@ -151,7 +154,10 @@ def _expected(checkpoint, file):
         rows = pd.read_csv(file)
         mine = [Path(checkpoint).name.startswith(name) for name in rows["checkpoint"].astype(str)]
         columns = ["set", "clips", "figure", "expected", "source"]
-        return rows.loc[mine, columns].astype({"clips": int, "expected": float})
+        rows = rows.loc[mine, columns].astype({"clips": int, "expected": float})
+        if rows["expected"].isna().any():
+            raise ValueError
+        return rows
     except (OSError, ValueError, KeyError):
         columns = "checkpoint, set, clips, figure, expected and source"
         raise UserError(f"{file} is no table of expected accuracies: give a CSV file with {columns}.") from None

@@ -175,24 +175,28 @@ def test_the_table_is_read_on_the_terminal_and_kept(folder, table):
 
 
 def test_the_authors_numbers_are_those_of_the_papers_facts(folder, table):
-    """A checkpoint of random weights differs from all four."""
-    lines = released.agreement("AURL662_checkpoint.pth.tar", table.reset_index())
+    """A checkpoint of random weights differs from all four, on sets as if they had all classes."""
+    assert table["official"].isna().all()
+    table = table.reset_index().assign(official=lambda own: own["set"])
+    lines = released.agreement("AURL662_checkpoint.pth.tar", table)
     assert [line.split(" (")[0] for line in lines] == [
         "ucf101, 1 clip, top1: expected 44.39 %", "ucf101, 1 clip, mean_per_class: expected 43.61 %",
         "hmdb51, 1 clip, top1: expected 27.37 %", "hmdb51, 1 clip, mean_per_class: expected 28.92 %",
     ]  # fmt: skip
     assert all(line.split(": ")[-1].startswith("differs by ") for line in lines)
-    (line,) = released.agreement("other.pth.tar", table.reset_index())
+    (line,) = released.agreement("other.pth.tar", table)
     assert line.startswith("other.pth.tar: ") and line.endswith("no checkpoint of this name, so nothing is compared")
 
 
 def test_found_accuracies_agree_or_differ(tmp_path):
-    table = pd.DataFrame({"set": ["a", "b"], "clips": [1, 25], "top1": [0.4439, 0.5], "top5": [0.7, 0.8]})
-    table["truze_top1"] = [0.2707, float("nan")]
+    """Sets are compared by the class list of which they have all classes."""
+    table = pd.DataFrame({"set": ["mine", "b", "c"], "official": ["a", "b", None], "clips": [1, 25, 1]})
+    table[["top1", "top5"]] = [[0.4439, 0.7], [0.5, 0.8], [0.1, 0.2]]
+    table["truze_top1"] = [0.2707, float("nan"), 0.1]
     rows = [
         "checkpoint,set,clips,figure,expected,source", "my,a,1,top1,44.68,a log", "my,a,1,top5,70.31,a log",
         "my,b,25,top1,50,a page", "my,b,1,top1,50,a page", "my,a,1,top9,50,a page", "other,a,1,top1,1,a log",
-        "my,a,1,truze_top1,27.37,a log", "my,b,25,truze_top1,50,a log",
+        "my,a,1,truze_top1,27.37,a log", "my,b,25,truze_top1,50,a log", "my,c,1,top1,10,a log",
     ]  # fmt: skip
     file = tmp_path / "expected.csv"
     file.write_text("\n".join(rows))
@@ -204,7 +208,11 @@ def test_found_accuracies_agree_or_differ(tmp_path):
         "a, 1 clip, top9: expected 50.00 % (a page), not evaluated",
         "a, 1 clip, truze_top1: expected 27.37 % (a log), found 27.07 %: agrees",
         "b, 25 clips, truze_top1: expected 50.00 % (a log), not evaluated",
+        "c, 1 clip, top1: expected 10.00 % (a log), not evaluated",
     ]
+    file.write_text(f"{rows[0]}\nmy,a,1,top1,,a log")
+    with pytest.raises(UserError, match="is no table of expected accuracies"):
+        released.agreement("my.tar", table, file)
 
 
 def test_the_pipelines_own_files_stay(folder):
