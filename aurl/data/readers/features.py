@@ -188,7 +188,8 @@ def _npy(path):
         raise UserError(f"{beside} is missing: it says what the videos in {path} are; see DATA.md.")
     rows = [row for _, row in read_csv(beside, ("id", "class"), "a CSV with the columns id, class and maybe split")]
     columns = {"ids": "id", "labels": "class", "split": "split"}
-    named = {key: [row[name] for row in rows] for key, name in columns.items() if not rows or name in rows[0]}
+    spelled = {name.lower(): name for name in (rows[0] if rows else columns.values())}  # "Split" is a split, too
+    named = {key: [row[spelled[name]] for row in rows] for key, name in columns.items() if name in spelled}
     return {"features": features} | {key: np.array(values, dtype=str) for key, values in named.items()}
 
 

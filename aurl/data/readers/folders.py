@@ -7,9 +7,9 @@ from pathlib import Path
 from aurl.data.names import LISTS
 from aurl.data.readers.listing import Listing
 
-# names that downloaders give to a split's folder: "train", "videos_train", "train_256"
+# names that downloaders give to a split's folder: "train", "videos_train", "train_256", "training_set"
 _SPLIT = re.compile(
-    r"(?:videos_)?(?:(train(?:ing)?)|(val(?:id(?:ate|ation)?)?)|(test(?:ing)?))(?:_\d+p?)?", re.IGNORECASE
+    r"(?:videos_)?(?:(train(?:ing)?)|(val(?:id(?:ate|ation)?)?)|(test(?:ing)?))(?:[-_ ]?set)?(?:_\d+p?)?", re.IGNORECASE
 )
 
 

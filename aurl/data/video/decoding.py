@@ -27,6 +27,7 @@ MAX_PIXELS = 2**26  # 8192 x 8192
 # A playlist or a script under a video's name could lead FFmpeg to other files, so only these formats are opened.
 _FORMATS = "mov,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ogg,rm,dv,gif"
 _TIMED = {"mov", "matroska", "avi", "asf", "flv"}  # formats whose header states the duration
+_COUNT_FROM_ZERO = {"matroska", "asf"}  # formats whose duration includes the time before the first frame
 _PACKET_IS_FRAME = {"h264", "hevc", "vp9", "av1", "mjpeg"}  # other codecs have packets of no frame or of two
 _SKIPPABLE = {"h264", "hevc"}  # decoders that can omit frames that no other frame refers to
 # Optional checks of FFmpeg: the size of frames without an end marker, and the checksums of pictures.
@@ -255,8 +256,10 @@ def _sound(container, stream):
             yield frame
     if counted and frames and frames < (due := sum(time >= first for time in shown)):  # a stream may begin mid-group
         raise _Damage(f"{due - frames} of its {due} frames are missing")
-    if container.duration and _TIMED & set(container.format.name.split(",")):
-        promised = (container.duration + (container.start_time or 0)) / av.time_base
+    formats = set(container.format.name.split(","))
+    if container.duration and _TIMED & formats:
+        begin = 0 if _COUNT_FROM_ZERO & formats else container.start_time or 0
+        promised = (container.duration + begin) / av.time_base
         if end + 1 < promised - 0.05 * container.duration / av.time_base:
             raise _Damage(f"it ends at {end:.1f} s of {promised:.1f} s, as an interrupted download does")
 

@@ -195,7 +195,7 @@ def test_rows_of_a_csv_that_end_in_a_comma(tmp_path, end):
     """Reading them as shifted columns would take paths for classes."""
     path = write(tmp_path / "set.npy")
     rows = [f"null,{name}.mp4,{NAMES[i]},{split}{end}\n" for name, i, split in zip(IDS, LABELS, SPLITS)]
-    path.with_suffix(".csv").write_text("\ufeffx,id,class,split\n" + "".join(rows))
+    path.with_suffix(".csv").write_text("\ufeffx,id,class,Split\n" + "".join(rows))
     table = features.read(path)
     assert table["class"].tolist() == [NAMES[i] for i in LABELS] and table["split"].tolist() == SPLITS
     rows[2] = rows[2].replace("walk", "walk,slowly")

@@ -100,6 +100,7 @@ def test_classes_and_splits_that_cannot_be_told_apart(tmp_path):
 @pytest.mark.parametrize(
     "name, split",
     [("videos_train", "train"), ("Training", "train"), ("val_340p", "val"), ("testing", "test"), ("training dog", ""),
+     ("training_set", "train"), ("testset", "test"),
      ("trains", ""), ("contest", "")],
 )  # fmt: skip
 def test_names_of_splits(name, split):

@@ -50,7 +50,7 @@ def encode(
 ):
     """A file of COUNT numbered frames at 25 per second, or at the ``times`` in milliseconds, ``shift`` frames later."""
     file = SimpleNamespace(write=(written := io.BytesIO()).write) if live else io.BytesIO()  # the first cannot go back
-    formats = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".ts": "mpegts"}
+    formats = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".ts": "mpegts", ".wmv": "asf"}
     with av.open(file, "w", format=formats[path.suffix], container_options=dict(container)) as output:
         if sound:
             output.add_stream("aac", 8000)
@@ -359,6 +359,14 @@ def test_lost_packets_and_cut_files_are_refused(movie, tmp_path):
         content = movie(name).read_bytes()
         (tmp_path / name).write_bytes(content[: len(content) // 4])
         assert reason in video.probe(tmp_path / name)["status"]
+
+
+@pytest.mark.parametrize("name, codec", [("a.mp4", "mpeg4"), ("a.mkv", "mpeg4"), ("a.avi", "mpeg4"), ("a.wmv", "wmv2")])
+def test_a_file_may_begin_seconds_after_zero(tmp_path, name, codec):
+    """The duration in its header includes this time in some formats, and not in others."""
+    encode(tmp_path / name, codec, shift=75)
+    found = video.probe(tmp_path / name)
+    assert (found["status"], found["frames"]) == ("ok", COUNT)
 
 
 def test_a_recording_may_begin_within_a_group_of_pictures(movie, tmp_path):
