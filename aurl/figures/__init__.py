@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Image
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
@@ -19,6 +20,7 @@ from matplotlib.transforms import Bbox
 from aurl.project import config, paths
 from aurl.project.files import write_bytes
 
+MARGIN = 10  # pixels around a picture
 MAX_NAMES = 40  # classes whose names fit beside a figure of a page's height
 
 CHANCE = {"color": "0.3", "linestyle": "--", "linewidth": 1}  # lines at chance level
@@ -38,9 +40,17 @@ def save(figure, name):
 
 
 def picture(figure):
-    """Close the figure and return it as a picture, which a notebook shows. Nothing is written."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
+    """Close the figure and return it as a picture, which a notebook shows. Nothing is written.
+
+    White margins are cut, as ``bbox_inches="tight"`` does, but without drawing twice.
+    """
+    canvas, buffer = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    drawn = (pixels < 255).any(axis=2)
+    rows, columns = (np.flatnonzero(drawn.any(axis=axis))[[0, -1]] for axis in (1, 0))
+    cut = tuple(slice(max(low - MARGIN, 0), high + 1 + MARGIN) for low, high in (rows, columns))
+    plt.imsave(buffer, np.ascontiguousarray(pixels[cut]), format="png", metadata={"Software": None})
     plt.close(figure)
     return Image(buffer.getvalue())
 
@@ -124,13 +134,19 @@ def heat_map(ax, matrix, names, label, **options):
         ax.set_xlabel(f"(one of {step} classes is named)", fontsize=9)
 
 
+def lay_out(figure):
+    """Give all that is drawn its final place, for texts that depend on it."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def label_points(ax, points, texts, gap=4):
     """Write each text beside its point, clear of the other texts and of what is drawn, as far as there is room.
 
     A thin line leads to a text that had to move away, or that lies nearly as close to another of the points.
 
     Args:
-        ax: axes with all points and lines, after the figure was laid out (``figure.canvas.draw()``).
+        ax: axes with all points and lines, after `lay_out`.
         points: (N, 2), in data coordinates.
         texts: N names.
         gap: smallest distance of a text from its point, in points (1/72 inch).

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from aurl.figures import CHANCE, chance_line, grid, label_points, percent_axis
+from aurl.figures import CHANCE, chance_line, grid, label_points, lay_out, percent_axis
 
 AXES = {
     "top1": "zero-shot top-1",
@@ -57,14 +57,14 @@ def closeness_dispersion(runs):
         ax.set_title(f"{name}, {_seeds(own)}", parse_math=False)
         ax.margins(0.15)
     axes[0].set_ylabel(AXES["dispersion"])
-    figure.canvas.draw()
+    lay_out(figure)
     for ax, name in zip(axes, sets):
         means = runs[runs["set"] == name].groupby("variant", sort=False)[columns].mean()
         label_points(ax, means.to_numpy(), means.index)
     return figure
 
 
-def training_curves(histories, guessing):
+def training_curves(histories, guessing, title):
     """Accuracy on held-out videos after each epoch, and L_US divided by ``guessing`` = ln U, a line per training.
 
     ``histories`` maps (variant, seed) to the history of `aurl.training.loop.train`.
@@ -80,10 +80,12 @@ def training_curves(histories, guessing):
     axes[0].set(ylim=(0, None), ylabel="top-1, held-out videos of seen classes")
     axes[1].set(ylim=(0, None), ylabel="$L_{US}$ as a share of guessing")
     axes[1].axhline(0.1, **CHANCE)
+    axes[1].text(0.02, 0.1, "learned", transform=axes[1].get_yaxis_transform(), va="top", color=CHANCE["color"])
     for ax in axes:
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         percent_axis(ax.yaxis)
+    figure.suptitle(title, parse_math=False)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
     return figure
 
@@ -158,6 +160,7 @@ def seen_and_unseen(runs, seen, title):
     known = runs[runs["set"] == seen].set_index(keys)["top1"].rename("seen")
     tests = [name for name in runs["set"].unique() if name != seen]
     figure, axes = grid(len(tests), 2, 5.2, 4.4)
+    labels = []
     for ax, name in zip(axes, tests):
         own = runs[runs["set"] == name].join(known, on=keys).groupby("variant", sort=False)[["seen", "top1"]]
         for _, rows in own:
@@ -169,10 +172,12 @@ def seen_and_unseen(runs, seen, title):
         ax.margins(0.15)
         percent_axis(ax.xaxis)
         percent_axis(ax.yaxis)
-        figure.canvas.draw()
-        label_points(ax, means.to_numpy(), means.index)
+        labels.append((ax, means.to_numpy(), means.index))
     axes[0].set_ylabel(AXES["top1"])
     figure.suptitle(f"{title} (pale: one training)")
+    lay_out(figure)
+    for label in labels:
+        label_points(*label)
     return figure
 
 
@@ -209,7 +214,7 @@ def parameter_sweeps(runs, chance, title):
     return figure
 
 
-def synthetic_class_cosines(panels):
+def synthetic_class_cosines(panels, title):
     """Box plots of the cosines of `aurl.evaluation.synthetic_classes.panels`.
 
     Boxes span the middle 50 % and whiskers the middle 90 %; a dot is the mean.
@@ -227,6 +232,7 @@ def synthetic_class_cosines(panels):
         ax.grid(axis="y", visible=False)
         ax.set(title=title, xlabel="cosine similarity")
         ax.xaxis.set_major_locator(MaxNLocator(5))
+    figure.suptitle(title, parse_math=False)
     return figure
 
 

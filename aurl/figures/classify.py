@@ -16,6 +16,6 @@ def ranking(video, table, title):
     top, chart = figure.subfigures(2, 1, height_ratios=[1.3, 0.6 + 0.35 * len(table)])
     top.suptitle(title, parse_math=False)
     total = frame_count(video)
-    film_strip(top.subplots(1, 8), video, 0, total, total)
+    film_strip(top.subplots(), video, 0, total, 8, total)
     score_bars(chart.subplots(), table["class"], table["score"])
     return figure

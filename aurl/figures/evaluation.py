@@ -7,7 +7,18 @@ from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
 from aurl.data.readers.features import CODEC
-from aurl.figures import CHANCE, HALO, MAX_NAMES, chance_line, grid, heat_map, label_points, percent_axis, score_bars
+from aurl.figures import (
+    CHANCE,
+    HALO,
+    MAX_NAMES,
+    chance_line,
+    grid,
+    heat_map,
+    label_points,
+    lay_out,
+    percent_axis,
+    score_bars,
+)
 from aurl.figures.data import film_strip
 from aurl.text import principal
 
@@ -72,20 +83,18 @@ def film_strips(videos, title, columns=6):
     """
     best = [int(name.removeprefix("top")) for name in videos.columns if name.startswith("top")]
     lowest = videos[["score", *(f"score{place}" for place in best)]].min().min()
-    figure, axes = plt.subplots(len(videos), columns + 1, figsize=(10.5, 1.5 * len(videos) + 0.5), squeeze=False,
-                                width_ratios=[1] * columns + [2.4], layout="constrained")  # fmt: skip
-    for row, (kind, video) in zip(axes, videos.iterrows()):
+    figure, axes = plt.subplots(len(videos), 2, figsize=(10.5, 1.5 * len(videos) + 0.5), squeeze=False,
+                                width_ratios=[columns, 2.4], layout="constrained")  # fmt: skip
+    for (pictures, ax), (kind, video) in zip(axes, videos.iterrows()):
         if video["codec"] == CODEC:
-            for ax in row[:-1]:
-                ax.axis("off")
-            row[0].text(0, 0.5, "no pictures: features", va="center")
+            pictures.axis("off")
+            pictures.text(0, 0.5, "no pictures: features", va="center")
         else:
-            film_strip(row[:-1], video["path"], video["first"], video["frames"])
-        row[0].set_title(f"{kind}: {video['label']}", loc="left", parse_math=False)
+            film_strip(pictures, video["path"], video["first"], video["frames"], columns)
+        pictures.set_title(f"{kind}: {video['label']}", loc="left", parse_math=False)
         names = [(place, video[f"top{place}"], video[f"score{place}"]) for place in best]
         if video["place"] > len(best):
             names.append((video["place"], video["label"], video["score"]))
-        ax = row[-1]
         bars = score_bars(ax, [f"{place}. {name[:30]}" for place, name, _ in names], [score for *_, score in names])
         for bar, text, (_, name, _) in zip(bars, ax.get_yticklabels(), names):
             bar.set_color(RIGHT if name == video["label"] else WRONG)
@@ -125,7 +134,10 @@ def class_accuracies(accuracy, names, chance, title):
     percent_axis(ax.xaxis)
     chance_line(ax, chance)
     if many:
-        ax.text(0.5, ENDS, f"{count - 2 * ENDS} classes between", transform=ax.get_yaxis_transform(), ha="center",
+        lowest = accuracy[order[-1]]
+        alike = (accuracy == lowest).sum()
+        between = f"{count - 2 * ENDS} classes between" + f"; {alike} have {lowest:.0%}" * bool(alike > ENDS)
+        ax.text(0.5, ENDS, between, transform=ax.get_yaxis_transform(), ha="center",
                 va="center", color="0.3", fontsize=9)  # fmt: skip
         axes[0, 1].hist(accuracy[np.isfinite(accuracy)], np.linspace(0, highest, 21), color="C0", edgecolor="white")
         axes[0, 1].set(xlabel="top-1 accuracy", ylabel=f"classes, of {count}")
@@ -152,7 +164,7 @@ def semantic_distance(tables, chances):
         ax.set_xlabel("cosine distance of the word vector to the nearest seen class")
         ax.margins(0.12)
     axes[0].set_ylabel("zero-shot top-1 of the class")
-    figure.canvas.draw()
+    lay_out(figure)
     for ax, table in zip(axes, tables.values()):
         ends = table.sort_values("distance", kind="stable")
         named = pd.concat([table.nlargest(4, "top1"), ends.head(2), ends.tail(2)]).drop_duplicates("class")
@@ -207,7 +219,7 @@ def class_vectors(names, unseen, vectors, learned, title):
     axes["c"].legend()
     figure.legend(*maps[0].get_legend_handles_labels(), loc="outside upper right", ncol=2)
     figure.suptitle(title, parse_math=False)
-    figure.canvas.draw()
+    lay_out(figure)
     for ax, at in zip(maps, places.values()):
         label_points(ax, at[named], [names[i][:30] for i in named])
     return figure

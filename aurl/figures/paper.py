@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from mpl_toolkits.mplot3d.proj3d import proj_transform
 
-from aurl.figures import label_points
+from aurl.figures import label_points, lay_out
 
 ELEVATION, AZIMUTH = 20, -60  # of the picture's viewer, degrees
 
@@ -47,7 +47,7 @@ def spheres(panels, names):
         ax.set_title(title)
     figure.legend(*ax.get_legend_handles_labels(), loc="lower center", ncol=2 * len(panels), fontsize=9)
     figure.subplots_adjust(left=0, right=1, bottom=0.06, top=0.88, wspace=0)
-    figure.canvas.draw()
+    lay_out(figure)
     for ax, features in zip(figure.axes, panels.values()):
         stars = np.column_stack(proj_transform(*features["classes"].T, ax.get_proj())[:2])
         label_points(ax, stars, names, gap=8)

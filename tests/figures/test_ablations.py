@@ -13,7 +13,7 @@ def test_training_curves_are_shares_of_guessing_and_named_once():
     epochs = {"epoch": [1, 2, 3], "val_top1": [0.1, 0.3, 0.4]}
     aurl = pd.DataFrame(epochs | {"synthetic": [2.0, 1.0, 0.1]})
     histories = {("aurl", 0): aurl, ("aurl", 1): aurl, ("e2e", 0): pd.DataFrame(epochs)}
-    figure = ablations.training_curves(histories, 2.0)
+    figure = ablations.training_curves(histories, 2.0, "title")
     accuracy, synthetic = figure.axes
     assert len(accuracy.lines) == 3 and [text.get_text() for text in figure.legends[0].get_texts()] == ["aurl", "e2e"]
     *curves, tenth = synthetic.lines

@@ -58,7 +58,7 @@ def draw(name, folder):
     if name == "parameter_sweeps":
         return ablations.parameter_sweeps(own.assign(parameter="p", value=own["variant"], chosen=False), 0.1, "s")
     if name == "synthetic_class_cosines":
-        return ablations.synthetic_class_cosines({"a": {"x": rng.random(9), "y": rng.random(9)}})
+        return ablations.synthetic_class_cosines({"a": {"x": rng.random(9), "y": rng.random(9)}}, "$")
     features = {"video": unit(rng.normal(size=(30, 3))), "classes": unit(rng.normal(size=(3, 3))), "labels": labels}
     return paper.spheres({"a": features, "b": features}, CLASSES)
 
