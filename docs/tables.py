@@ -26,6 +26,7 @@ LOSSES = {  # in the README's table
     "aurl_released": "$L_S + L_C + L_{US}$, class generator as released",
     "visual_centers": "$L_S + L_C$",
     "contrastive": "$L_S$",
+    "alignment": "$L_S$ without uniformity",
     "e2e": "the baseline: regression onto fixed word vectors",
 }
 METHOD_SECTIONS = ["data", "prepare", "clip", "text", "model", "loss", "generator", "train", "evaluate"]

@@ -7,7 +7,9 @@ use the same commands and versions.
 import ast
 import importlib.metadata
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -90,6 +92,39 @@ def test_library_metadata_has_ranges_and_the_lock_has_pins(wanted):
     assert Version("2.9") in base["torch"].specifier and Version("0.24") in base["torchvision"].specifier
     assert all(str(requirement.specifier)[:2] != "==" for requirement in base.values())
     assert all(Version(version) in wanted["av"].specifier for version in ("18.0.0", "19.0.0"))
+
+
+def test_installing_the_library_keeps_an_older_pytorch(tmp_path):
+    """pip resolves for an environment that has PyTorch 2.9 and its torchvision."""
+    pytest.importorskip("pip")
+    for name, version, needs in (("torch", "2.9.0", ""), ("torchvision", "0.24.0", "Requires-Dist: torch==2.9.0\n")):
+        about = tmp_path / f"{name}-{version}.dist-info/METADATA"
+        about.parent.mkdir()
+        about.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
+    shutil.copytree(ROOT / "aurl", tmp_path / "own/aurl", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / "own")
+    options = ["--quiet", "--dry-run", "--no-index", "--no-build-isolation", "--report", "-"]
+    command = [sys.executable, "-m", "pip", "install", *options, str(tmp_path / "own")]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [each["metadata"]["name"] for each in json.loads(done.stdout)["install"]] == ["aurl"]
+
+
+@pytest.mark.parametrize("given", [[], ["PYTHON=python3.13"]])
+def test_make_takes_an_active_environment_unless_it_is_given_a_python(tmp_path, given):
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "active/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\n")  # has all packages
+    python.chmod(0o755)
+    environment = os.environ | {"VIRTUAL_ENV": f"{tmp_path}/active", "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["make", "--dry-run", "test", *given], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert ("python3.13 -m venv" in done.stdout) == bool(given) and "python -m pytest" in done.stdout
 
 
 def test_make_without_a_python_says_so_in_one_sentence(tmp_path):

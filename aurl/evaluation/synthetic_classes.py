@@ -59,8 +59,9 @@ def mean_cosines(features, generator, seed):
 
 
 def pairs(features):
-    """Cosine of every class (C, D) with every other, (C * (C - 1),)."""
-    return cosines(features, features)[~torch.eye(len(features), dtype=torch.bool)]
+    """Cosine of every two classes (C, D), (C * (C - 1) / 2,)."""
+    first, second = torch.triu_indices(len(features), len(features), 1)
+    return cosines(features, features)[first, second]
 
 
 def nearest(features, others):

@@ -6,7 +6,6 @@ Stages run as DVC runs them, but each in a fork of this process and without pape
 import os
 import shutil
 import signal
-import traceback
 from pathlib import Path
 
 import IPython.display
@@ -16,6 +15,7 @@ import pytest
 import trees
 import yaml
 from disk import full
+from forked import forked
 from project import ROOT, link_data
 
 from aurl import UserError, figures
@@ -88,34 +88,27 @@ def run(folder, name, strike=None, fault=None):
 
     ``fault`` is called in place of giving the file of number ``strike`` its name. A UserError is the status `REFUSED`.
     """
-    receiver, sender = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
+
+    def stage():
+        os.chdir(folder)
+        replace, written = os.replace, []
+
+        def counting(*names):
+            written.append(names)
+            (fault if len(written) == strike else replace)(*names)
+
+        files.os.replace = counting
+        for out in outs(name):
+            shutil.rmtree(out) if out.is_dir() and not out.is_symlink() else out.unlink(missing_ok=True)
         try:
-            os.chdir(folder)
-            replace, written = os.replace, []
-
-            def counting(*names):
-                written.append(names)
-                (fault if len(written) == strike else replace)(*names)
-
-            files.os.replace = counting
-            for out in outs(name):
-                shutil.rmtree(out) if out.is_dir() and not out.is_symlink() else out.unlink(missing_ok=True)
             code(name)()
-            os.write(sender, str(len(written)).encode())
-            status = 0
         except UserError:
-            status = REFUSED
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    os.close(sender)
-    with open(receiver) as pipe:
-        written = pipe.read()
-    return int(written or 0) or os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            return REFUSED
+        Path("written").write_text(str(len(written)))
+
+    status, said = forked(stage)
+    print(said)
+    return status or int((folder / "written").read_text())
 
 
 def die(*_):
