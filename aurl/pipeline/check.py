@@ -195,7 +195,7 @@ def _check_source(path, params, models, classes):
     file = params.text.embeddings
     if file is not None and Path(os.path.abspath(file)).parent != Path("data/embeddings").absolute():
         raise UserError(f"{path}: text.embeddings: the stages do not watch {file}: copy or link it to data/embeddings.")
-    check_source(path, params.text, [label.name for own in classes.values() for label in own], models)
+    check_source(path, params.text, {name: [label.name for label in own] for name, own in classes.items()}, models)
 
 
 def known_classes(name: str, params: config.Sections) -> list[Class] | None:

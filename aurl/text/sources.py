@@ -55,13 +55,15 @@ def embed_described(source, names: Sequence[str], sentences: Mapping[str, str]) 
     return (source.embed(names) + source.embed(described)) / 2
 
 
-def check_source(where: str, settings, classes: Sequence[str], models: Mapping[str, object]) -> None:
+def check_source(where: str, settings, classes: Mapping[str, Sequence[str]], models: Mapping[str, object]) -> None:
     """Raise UserError for a file or an encoder that cannot embed the classes, or that a variant cannot be trained with.
+
+    Two classes of one data set may not have the same vector, because no model could tell them apart.
 
     Args:
         where: the beginning of messages, such as the parameter file.
         settings: the section ``text``.
-        classes: the known class names of all data sets.
+        classes: data set -> its known class names.
         models: variant -> its section ``model``.
     """
     if "vectors" in settings.source:
@@ -69,14 +71,20 @@ def check_source(where: str, settings, classes: Sequence[str], models: Mapping[s
     at = f"{where}: text.{next(iter(settings.source))}"
     try:
         source = open_source(**settings.source)
-        if classes:
-            source.embed(classes)
+        for name, labels in classes.items():
+            known: dict[bytes, str] = {}
+            for label, vector in zip(labels, source.embed(labels) if labels else ()):
+                if (other := known.setdefault(vector.tobytes(), label)) != label:
+                    raise UserError(
+                        f'the classes "{other}" and "{label}" of {name} have the same vector: give them two, or remove '
+                        "one class."
+                    )
         for variant, model in models.items() if settings.embeddings else ():
             at = f"{where}: variant {variant}"
             if model.describe:
                 raise UserError("text.embeddings has no descriptions: set model.describe to false.")
             if model.projection == "attributes":  # needs vectors of single words
-                source.embed(sorted({word for label in classes for word in words(label)}))
+                source.embed(sorted({word for own in classes.values() for label in own for word in words(label)}))
     except UserError as error:
         raise UserError(f"{at}: {error}") from None
 

@@ -265,7 +265,7 @@ def test_what_a_user_types_names_a_source():
 def check(source, classes=("walk", "HorseRiding"), **model):
     model = SimpleNamespace(**{"describe": False, "projection": "mlp"} | model)
     settings = SimpleNamespace(source=source, embeddings=source.get("embeddings"))
-    text.check_source("params.yaml", settings, list(classes), {"e2e": model})
+    text.check_source("params.yaml", settings, {"own": list(classes)}, {"e2e": model})
 
 
 def test_the_check_names_the_parameter(tmp_path, encoder):
@@ -276,6 +276,8 @@ def test_the_check_names_the_parameter(tmp_path, encoder):
     check({"encoder": "mine_for_tests:lengths"}, describe=True)
     assert error_message(check, own, ["fly"]).startswith("params.yaml: text.embeddings: ")
     assert "has no vector of the class" in error_message(check, own, ["fly"])
+    said = error_message(check, {"encoder": "mine_for_tests:lengths"}, ["run", "walk", "fly"])
+    assert 'the classes "run" and "fly" of own have the same vector: give them two, or remove one class.' in said
     assert error_message(check, {"encoder": "mine_for_tests:nan"}).startswith("params.yaml: text.encoder: the encoder")
     assert error_message(check, own, ["brush_hair"], projection="attributes").startswith("params.yaml: variant e2e: ")
     assert error_message(check, own, describe=True).endswith("no descriptions: set model.describe to false.")
