@@ -10,7 +10,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Image
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
@@ -20,7 +19,6 @@ from matplotlib.transforms import Bbox
 from aurl.project import config, paths
 from aurl.project.files import write_bytes
 
-MARGIN = 10  # pixels around a picture
 MAX_NAMES = 40  # classes whose names fit beside a figure of a page's height
 
 CHANCE = {"color": "0.3", "linestyle": "--", "linewidth": 1}  # lines at chance level
@@ -40,17 +38,9 @@ def save(figure, name):
 
 
 def picture(figure):
-    """Close the figure and return it as a picture, which a notebook shows. Nothing is written.
-
-    White margins are cut, as ``bbox_inches="tight"`` does, but without drawing twice.
-    """
-    canvas, buffer = FigureCanvasAgg(figure), io.BytesIO()
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-    drawn = (pixels < 255).any(axis=2)
-    rows, columns = (np.flatnonzero(drawn.any(axis=axis))[[0, -1]] for axis in (1, 0))
-    cut = tuple(slice(max(low - MARGIN, 0), high + 1 + MARGIN) for low, high in (rows, columns))
-    plt.imsave(buffer, np.ascontiguousarray(pixels[cut]), format="png", metadata={"Software": None})
+    """Close the figure and return it as a picture, which a notebook shows. Nothing is written."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     return Image(buffer.getvalue())
 

@@ -225,12 +225,12 @@ def synthetic_class_cosines(panels, title):
         "medianprops": {"color": "black"},
         "meanprops": {"marker": "o", "markerfacecolor": "C1", "markeredgecolor": "black"},
     }
-    for ax, (title, groups) in zip(axes, panels.items()):
+    for ax, (name, groups) in zip(axes, panels.items()):
         ax.boxplot(list(groups.values()), orientation="horizontal", tick_labels=list(groups), whis=(5, 95), widths=0.6,
                    showfliers=False, showmeans=True, patch_artist=True, **looks)  # fmt: skip
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
-        ax.set(title=title, xlabel="cosine similarity")
+        ax.set(title=name, xlabel="cosine similarity")
         ax.xaxis.set_major_locator(MaxNLocator(5))
     figure.suptitle(title, parse_math=False)
     return figure

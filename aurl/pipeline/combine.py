@@ -137,8 +137,9 @@ def _among(table):
 
 
 def _seeds(table):
-    count = table["seed"].nunique()
-    return f"{count} seed{'s' * (count > 1)}"
+    counts = table.groupby("variant")["seed"].nunique()
+    low, high = counts.min(), counts.max()
+    return f"{low} to {high} seeds" if low < high else f"{high} seed{'s' * (high > 1)}"
 
 
 def _save(name, figure):

@@ -14,10 +14,17 @@ def test_training_curves_are_shares_of_guessing_and_named_once():
     aurl = pd.DataFrame(epochs | {"synthetic": [2.0, 1.0, 0.1]})
     histories = {("aurl", 0): aurl, ("aurl", 1): aurl, ("e2e", 0): pd.DataFrame(epochs)}
     figure = ablations.training_curves(histories, 2.0, "title")
+    assert figure.get_suptitle() == "title"
     accuracy, synthetic = figure.axes
     assert len(accuracy.lines) == 3 and [text.get_text() for text in figure.legends[0].get_texts()] == ["aurl", "e2e"]
     *curves, tenth = synthetic.lines
     assert [list(line.get_ydata()) for line in curves] == [[1.0, 0.5, 0.05]] * 2 and set(tenth.get_ydata()) == {0.1}
+
+
+def test_panels_of_cosines_have_their_own_titles():
+    panels = {name: {"a": np.arange(3), "b": np.arange(4)} for name in ("first", "second")}
+    figure = ablations.synthetic_class_cosines(panels, "title")
+    assert [figure.get_suptitle(), *(ax.get_title() for ax in figure.axes)] == ["title", "first", "second"]
 
 
 @pytest.mark.parametrize(("count", "seeds", "outlier"), [(3, 1, False), (19, 3, False), (6, 2, True)])
