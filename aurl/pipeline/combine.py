@@ -139,7 +139,7 @@ def _among(table):
 def _seeds(table):
     counts = table.groupby("variant")["seed"].nunique()
     low, high = counts.min(), counts.max()
-    return f"{low} to {high} seeds" if low < high else f"{high} seed{'s' * (high > 1)}"
+    return f"{low} to {high} seeds" if low < high else f"{high} seed{'s' * bool(high > 1)}"
 
 
 def _save(name, figure):
