@@ -58,11 +58,10 @@ def _clip_model(weights):
         from transformers import AutoConfig, AutoTokenizer, CLIPTextModelWithProjection
 
         kind = AutoConfig.from_pretrained(weights).model_type
-        if not kind.startswith("clip"):  # transformers would take what fits and draw the rest at random
+        if kind not in ("clip", "clip_text_model"):  # transformers would take what fits and draw the rest at random
             raise ValueError(f"it is a model of the kind {kind}, not clip")
-        return AutoTokenizer.from_pretrained(weights), CLIPTextModelWithProjection.from_pretrained(
-            weights
-        ).float().eval()
+        model = CLIPTextModelWithProjection.from_pretrained(weights)
+        return AutoTokenizer.from_pretrained(weights), model.float().eval()
 
 
 @contextmanager

@@ -122,10 +122,10 @@ def _features(model, pixels):
 def _function(name):
     found = TextEncoder(name)  # imports a video function in the same way
     digest = hashlib.sha256(name.encode())
-    for path in filter(None, [found.module.__file__, *found.arguments]):
-        for file in sorted(Path(path).rglob("*")) if os.path.isdir(path) else [Path(path)]:
-            if file.is_file():
-                digest.update(file.read_bytes())
+    for path in (getattr(found.module, "__file__", ""), *found.arguments):  # an argument may name files
+        for file in sorted(Path(path).rglob("*")) if os.path.isdir(path) else [path]:
+            if os.path.isfile(file):
+                digest.update(Path(file).read_bytes())
 
     def encode(clips):
         return torch.as_tensor(found.call(clips.cpu().numpy()))
