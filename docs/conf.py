@@ -4,6 +4,7 @@ Pages open without a network or a server. ``chapters`` is a link to the executed
 links to files at the project's root. Links between files work in the repository; `adapt` points them to pages.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -48,10 +49,21 @@ LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^()\s#]+)(#[^
 
 def setup(app):
     app.connect("source-read", adapt)
+    app.connect("build-finished", sign)
     app.add_directive("modules", Modules)
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     logging.getLogger("sphinx").addHandler(FullDisk())
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def sign(app, error):
+    """Write a digest of the sources into the file that DVC tracks, so that it notices a report of other sources."""
+    if error:
+        return
+    pictures = [path for path in map(DOCS.joinpath, app.env.images) if path.resolve().is_relative_to(ROOT / "reports")]
+    sources = {*map(app.env.doc2path, app.env.found_docs), *pictures, *(ROOT / "aurl").rglob("*.py")}
+    digests = sorted(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sources)
+    Path(app.outdir, ".nojekyll").write_text(hashlib.sha256("".join(digests).encode()).hexdigest())
 
 
 def adapt(app, docname, source):

@@ -137,8 +137,18 @@ def test_a_second_build_gives_the_same_bytes_without_paths_or_processor(project,
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         for folder in (built[0], tmp_path / "site")
     )
-    assert first == second and first[Path(".nojekyll")] == b""
+    assert first == second
     assert not [path for path, data in first.items() if str(project).encode() in data or b"x86_64" in data]
+
+
+def test_the_file_that_dvc_tracks_changes_with_the_sources(project, built, tmp_path):
+    docs = shutil.copytree(project / "docs", tmp_path / "docs", ignore=lambda *_: ["chapters", "readme.md"])
+    signs = []
+    for text in ("# Equations\n", "# Equations\n\nAnother.\n"):
+        (docs / "equations.md").write_text(text)
+        site, _ = build(tmp_path, tmp_path / f"site{len(signs)}")
+        signs.append((site / ".nojekyll").read_text())
+    assert len(signs[0]) == 64 and len({*signs, (built[0] / ".nojekyll").read_text()}) == 3
 
 
 @pytest.mark.parametrize("kilobytes", [10, 60])  # too little for Sphinx's own files, and for those of the pages
