@@ -189,7 +189,7 @@ def test_the_authors_numbers_are_those_of_the_papers_facts(folder, table):
 
 
 def test_found_accuracies_agree_or_differ(tmp_path):
-    """Sets are compared by the class list of which they have all classes."""
+    """A set is compared only if it has all classes of an official list."""
     table = pd.DataFrame({"set": ["mine", "b", "c"], "official": ["a", "b", None], "clips": [1, 25, 1]})
     table[["top1", "top5"]] = [[0.4439, 0.7], [0.5, 0.8], [0.1, 0.2]]
     table["truze_top1"] = [0.2707, float("nan"), 0.1]
