@@ -88,7 +88,7 @@ def test_every_chapter_has_its_results(tmp_path, monkeypatch):
         found = [right[[split, *range(4, 4 + split)]].mean() for split in (1, 2, 3)]
         assert metrics["hmdb"]["lists_top1"] == pytest.approx(np.mean(found), abs=1e-4)
         assert metrics["hmdb"]["lists_top1_std"] == pytest.approx(np.std(found), abs=1e-4)
-        assert metrics["k600"]["top1"] <= metrics["k600"]["draws_top1"] <= 1 and "lists_top1" not in metrics["k600"]
+        assert 0 <= metrics["k600"]["draws_top1"] < 0.1 and "lists_top1" not in metrics["k600"]  # features are random
     assert pd.read_csv(paths.SUMMARY)["variant"].tolist() == VARIANTS * 3
     assert paths.SUMMARY_MARKDOWN.read_text().count("| web videos (test classes in it unknown) |") == 6
     assert len(pd.read_csv(paths.HEADS_RUNS)) == len(pd.read_csv(paths.HEADS_SWEEPS)) == 3  # a row for each set

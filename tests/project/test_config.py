@@ -91,9 +91,10 @@ def test_every_value_has_a_comment():
 
 @pytest.mark.parametrize("name", ["params.yaml", "params.paper.yaml"])
 def test_dvc_changes_one_line(tmp_path, name):
-    """`dvc exp run -S` writes the file anew: lists, comments and empty values stay as they are."""
+    """`dvc exp run -S` writes the file anew: block lists, comments and empty values stay as they are."""
     before = (ROOT / name).read_text()
     assert max(map(len, before.splitlines())) <= 120
+    assert not re.search(r"^[^#\n]*[:-] [\[{]\w", before, re.MULTILINE)
     (tmp_path / name).write_text(before)
     with modify_yaml(tmp_path / name) as values:
         values["loss"]["scale"] = 5

@@ -34,14 +34,14 @@ def states(tmp_path, scratch="run"):
 
 @pytest.mark.parametrize(
     "change",
-    [dict(), dict(precision="bf16"), dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.01)],
+    [dict(), dict(precision="bf16"), dict(loss=dict(terms=["semantic"]), optimizer="sgd", lr=0.001)],
     ids=["aurl", "bf16", "sgd"],
 )  # fmt: skip
 def test_it_learns(run, change, tmp_path):
     history = run(settings(**dict(epochs=12, batch=8) | change))
     assert history["epoch"].tolist() == list(range(1, len(history) + 1)) and len(history) == 12
     assert history["total"].iloc[-1] < 0.8 * history["total"].iloc[0]
-    assert history["val_top1"].max() > (0.4 if "lr" in change else 0.6)  # chance is 0.25, and SGD is slow here
+    assert history["val_top1"].max() > 0.6  # chance is 0.25
     terms = change.get("loss", LOSS)["terms"]
     always = "epoch lr grad_norm total alignment uniformity val_top1 val_closeness val_dispersion"
     assert set(history) == {*always.split(), *terms}
