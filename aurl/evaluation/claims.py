@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from aurl.evaluation import folds
-from aurl.evaluation.differences import LEVEL, difference, holm, p_text
+from aurl.evaluation.differences import FEWEST, LEVEL, difference, holm, p_text
 from aurl.losses import NAMELESS
 from aurl.project.markdown import markdown_table
 
@@ -46,6 +46,7 @@ METRICS = [  # as (claim, metric, expected sign of its correlation with accuracy
     ("accuracy goes with closeness", "closeness", -1),
 ]
 
+UNTESTED = "not tested"
 EXPLORATORY = 0  # the fold whose results were seen before rules and variants were chosen
 
 
@@ -60,8 +61,8 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
 
     Returns:
         The columns ``kind``, a key of `TABLES`; ``claim``; ``before``, the difference on the exploratory fold in
-        [-1, 1], NaN without one; ``evidence``; ``p``, corrected by Holm's method over the rows of one kind; and
-        ``verdict``: "holds", "refuted" or "undecided".
+        [-1, 1], NaN without one; ``evidence``; ``p``, corrected by Holm's method over the rows of one kind, NaN where
+        there are too few trainings for a test; and ``verdict``: "holds", "refuted", "undecided" or "not tested".
     """
     rows, confirm = [], classes[classes["study"] != EXPLORATORY]
     explored = classes[classes["study"] == EXPLORATORY]
@@ -75,19 +76,22 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
             if len(confirm):
                 mean, low, high, p = difference(confirm, variant, baseline)
                 evidence += f": {100 * mean:+z.1f} points"
-                evidence += f" ({100 * low:+z.1f} to {100 * high:+z.1f})" if low > -np.inf else " (too few trainings)"
-                rows.append(row | {"evidence": evidence, "p": p, "agrees": mean > 0})
+                tested = low > -np.inf
+                evidence += f" ({100 * low:+z.1f} to {100 * high:+z.1f})" if tested else " (too few trainings)"
+                rows.append(row | {"evidence": evidence, "p": p if tested else np.nan, "agrees": mean > 0})
             else:
-                rows.append(row | {"evidence": evidence, "p": 1.0, "agrees": False})
+                rows.append(row | {"evidence": evidence, "p": np.nan, "agrees": False})
     means = runs[runs["study"] != EXPLORATORY].groupby("variant")[["top1", "closeness", "dispersion"]].mean()
     own = means[means.index.isin(learned)]
     if len(own) > 3:  # ranks need values that differ
         ranked = [claim for claim in METRICS if own[["top1", claim[1]]].nunique().min() > 1]
         rows += [_correlated(means, own, *claim, resamples, seed) for claim in ranked]
     table = pd.DataFrame(rows, columns=["kind", "claim", "before", "evidence", "p", "agrees"])
-    table["p"] = table.groupby("kind")["p"].transform(lambda p: holm(p.to_numpy(float)))
+    corrected = table.fillna({"p": 1.0}).groupby("kind")["p"].transform(lambda p: holm(p.to_numpy(float)))
+    table["p"] = corrected.where(table["p"].notna())
     agrees = table.pop("agrees").astype(bool)
     table["verdict"] = np.where(table["p"] < LEVEL, np.where(agrees, "holds", "refuted"), "undecided")
+    table.loc[table["p"].isna(), "verdict"] = UNTESTED
     return table
 
 
@@ -128,7 +132,13 @@ def markdown(table):
     for kind in TABLES:
         own = table[table["kind"] == kind]
         rows = [
-            [row.claim, _points(row.before), row.evidence, p_text(row.p), f"**{row.verdict}**"]
+            [
+                row.claim,
+                _points(row.before),
+                row.evidence,
+                "–" if row.verdict == UNTESTED else p_text(row.p),
+                f"**{row.verdict}**",
+            ]
             for row in own.itertuples()
         ]
         columns = [kind, f"fold {EXPLORATORY}, points", "other folds (95 %)", "p", "verdict"]
@@ -143,9 +153,11 @@ def _points(difference):
 def _count(table):
     """A sentence that counts the verdicts on the paper's claims."""
     table, parts = table[table["kind"] == next(iter(TABLES))], []
+    if (table["verdict"] == UNTESTED).all():
+        return f"No claim is tested: a test needs {FEWEST} trainings of each variant outside fold {EXPLORATORY}."
     for verdict, one, several in (("holds", "holds", "hold"), ("refuted", "is refuted", "are refuted")):
         own = table.loc[table["verdict"] == verdict, "claim"].tolist()
         named = f" ({'; '.join(own)})" if own else ""
         parts.append(f"{len(own) or 'none'} {several if len(own) > 1 else one}{named}")
-    rest = (table["verdict"] == "undecided").sum()
+    rest = table["verdict"].isin(["undecided", UNTESTED]).sum()
     return f"Of {len(table)} claims, {', '.join(parts)}, and {rest} {'is' if rest == 1 else 'are'} undecided."
