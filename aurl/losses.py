@@ -4,10 +4,10 @@ Notation, in code as in formulas: N videos with features ``video`` :math:`v_i` (
 whose names have the features ``classes`` :math:`s_c` (C, D), learned visual ``centers`` :math:`w_c`
 (C, D), ``labels`` :math:`y_i` (N,) in [0, C), and ``scale`` :math:`\lambda` = 10, the inverse
 temperature. Every cosine normalizes its own arguments, so features may have any length. Every loss is
-a scalar, the mean over videos.
+a scalar, a mean over videos or over synthetic classes.
 
 Formulas and weights are those of the released code. Arithmetic is float32 inside autocast, and
-float64 stays float64. The largest tensors are the (N, C) and (U, U) score matrices.
+float64 stays float64. Score matrices are (N, C) and (U, U).
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def cosines(video: Tensor, classes: Tensor) -> Tensor:
 
 
 def alignment(video: Tensor, classes: Tensor, labels: Tensor, scale: float = 10.0) -> Tensor:
-    r"""The distance of videos from their own class: the first half of the contrastive loss.
+    r"""Minus the scaled cosine of videos and their own class: the first half of the contrastive loss.
 
     .. math:: -\lambda \, \frac1N \sum_i \cos(v_i, s_{y_i}) \quad \in [-\lambda, \lambda]
 
@@ -145,12 +145,13 @@ def total(
     ========================  ==============================================================
 
     ``projected`` (N, D) are the video features before normalization; only the regression depends on
-    their length. ``uniformity_weight`` applies to all three contrastive terms. ``among`` (N, C) bool,
+    their length. ``uniformity_weight`` applies to semantic, visual and synthetic. ``among`` (N, C) bool,
     the classes that each video competes with, applies to the first two.
 
     Returns a dict of scalars: ``"total"``, every chosen term and, to compare any two variants, the
     ``"alignment"`` and ``"uniformity"`` of videos and class names, detached unless chosen. Raises
-    UserError for an unknown or missing term, ValueError where shapes or labels do not fit.
+    UserError for an unknown, repeated or missing term and for one that lacks its generator or scores,
+    ValueError where shapes or labels do not fit.
     """
     aligned, uniform = alignment(projected, classes, labels, scale), uniformity(projected, classes, scale)
     spread = uniform if among is None else uniformity(projected, classes, scale, among)

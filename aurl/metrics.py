@@ -2,7 +2,8 @@ r"""Metrics of features and predictions, in NumPy; torch tensors on the CPU work
 
 Scores are (N, C), for example the cosine of every video with every class, and the *highest* is the
 prediction. Labels are (N,) integers in [0, C). A tie with the right class counts as a mistake, so
-equal scores earn nothing. Every function raises ValueError for NaN and for shapes that do not fit.
+equal scores earn nothing. Every function raises ValueError for shapes that do not fit and for NaN
+(`stacked_accuracies`: not for a NaN among ``gammas``).
 """
 
 from collections.abc import Sequence

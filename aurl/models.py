@@ -152,13 +152,13 @@ def build(model: Settings, num_classes: int, word_dim: int, words: int = 0, feat
 
     Args:
         model: the ``model`` section of params.yaml. With ``semantic`` "fixed", D is ``word_dim``, and ``dim`` and
-            ``word_hidden`` are not read.
+            ``word_hidden`` have no effect.
         num_classes: C, the number of training classes, 1 or more.
         word_dim: W, the dimension of word vectors.
         words: V, the vocabulary of the projection "attributes" (`aurl.rivals.Attributes`), which needs ``semantic``
             "fixed"; others do not read it.
         features: F, the dimension of precomputed features. The model then takes these in place of clips and has no
-            backbone; ``backbone``, ``width`` and ``depth`` are not read.
+            backbone; ``backbone``, ``width`` and ``depth`` have no effect.
 
     Raises:
         UserError: for a size below 1, and for an unknown ``backbone``, ``projection``, ``semantic``, ``pooling`` or

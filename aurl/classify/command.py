@@ -2,9 +2,9 @@
 
     aurl classify juggling.mp4 vacation/ --classes "walking a dog, juggling"
 
-The classes need no training videos. The model is one of this project, on disk or on the Hugging Face hub, or one of
-the authors' checkpoints. A score is the cosine between video and class name. A margin is a score minus the next lower
-one. Skipped files and words without a vector are named on stderr.
+The classes need no training videos. The model is one of this project (on disk, on the Hugging Face hub, or at an
+address with a digest) or one of the authors' checkpoints. A score is the cosine between video and class name. A margin
+is a score minus the next lower one. Skipped files and words without a vector are named on stderr.
 """
 
 import argparse

@@ -1,8 +1,9 @@
 """The paper's claims as comparisons that can fail: each ends as "holds", "refuted" or "undecided".
 
-Claims about a part of the method compare two variants that differ in it alone. Observations about the two metrics ask
-whether variants with more dispersion or less closeness are more accurate, among variants that learn class features:
-fixed word vectors have the same dispersion in every training.
+Claims about a part of the method compare two variants that differ in this part and in the learning rate that was
+searched for the loss; fixed class features also have the word vectors' dimension. Observations about the two metrics
+ask whether variants with a larger dispersion or a smaller closeness are more accurate, among variants that learn class
+features: fixed word vectors have the same dispersion in every training.
 """
 
 import numpy as np
@@ -42,22 +43,22 @@ OBSERVATIONS = [  # chosen after results were seen
 ]
 TABLES = {"claim of the paper": CLAIMS, "control": CONTROLS, "observation": OBSERVATIONS}
 METRICS = [  # as (claim, metric, expected sign of its correlation with accuracy)
-    ("accuracy goes with dispersion", "dispersion", 1),
-    ("accuracy goes with closeness", "closeness", -1),
+    ("accuracy rises with dispersion", "dispersion", 1),
+    ("accuracy falls as closeness (a distance) grows", "closeness", -1),
 ]
 
 UNTESTED = "not tested"
+RESAMPLES = 10_000  # of a permutation test
 EXPLORATORY = 0  # the fold whose results were seen before rules and variants were chosen
 
 
-def decide(classes, runs, learned, resamples=10_000, seed=0):
+def decide(classes, runs, learned):
     """Every claim that the trained variants allow, a row each, decided on the folds other than `EXPLORATORY`.
 
     Args:
         classes: the table of `aurl.evaluation.folds.read`.
         runs: a row per training, with the columns ``study, variant, seed, top1, closeness, dispersion``.
         learned: names of variants, from `learn_classes`.
-        resamples, seed: of the permutation tests.
 
     Returns:
         The columns ``kind``, a key of `TABLES`; ``claim``; ``before``, the difference on the exploratory fold in
@@ -85,7 +86,7 @@ def decide(classes, runs, learned, resamples=10_000, seed=0):
     own = means[means.index.isin(learned)]
     if len(own) > 3:  # ranks need values that differ
         ranked = [claim for claim in METRICS if own[["top1", claim[1]]].nunique().min() > 1]
-        rows += [_correlated(means, own, *claim, resamples, seed) for claim in ranked]
+        rows += [_correlated(means, own, *claim) for claim in ranked]
     table = pd.DataFrame(rows, columns=["kind", "claim", "before", "evidence", "p", "agrees"])
     corrected = table.fillna({"p": 1.0}).groupby("kind")["p"].transform(lambda p: holm(p.to_numpy(float)))
     table["p"] = corrected.where(table["p"].notna())
@@ -105,7 +106,7 @@ def learn_classes(variants):
     }
 
 
-def _correlated(means, own, claim, metric, sign, resamples, seed):
+def _correlated(means, own, claim, metric, sign):
     """A row on the rank correlation of a metric with top-1, over the variants of ``own``; ``means`` has all."""
 
     ranks, accuracy = (stats.zscore(stats.rankdata(own[name])) for name in (metric, "top1"))
@@ -114,7 +115,7 @@ def _correlated(means, own, claim, metric, sign, resamples, seed):
         return (values * accuracy).mean(axis)  # Spearman's, because a permutation keeps mean and variance
 
     test = stats.permutation_test(
-        (ranks,), correlation, permutation_type="pairings", n_resamples=resamples, vectorized=True, rng=seed
+        (ranks,), correlation, permutation_type="pairings", n_resamples=RESAMPLES, vectorized=True, rng=0
     )
     whole = stats.spearmanr(means[metric], means["top1"]).statistic
     evidence = (

@@ -81,7 +81,7 @@ def summary(table):
 
 
 def comparable(table, variant, baseline):
-    """Whether both variants were trained with one and the same seed."""
+    """Whether the two variants have a seed in common."""
     seeds = [set(table.loc[table["variant"] == name, "seed"]) for name in (variant, baseline)]
     return not seeds[0].isdisjoint(seeds[1])
 

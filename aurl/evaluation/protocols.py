@@ -170,7 +170,7 @@ def geometry(features):
 
 
 def report(features, bootstrap, seed=0, truze=()):
-    """All accuracies of one data set whose own classes compete, as a dict of floats in [0, 1].
+    """All accuracies of one data set whose own classes compete, as a dict of accuracies in [0, 1] and `geometry`.
 
     - All classes: ``chance``, ``top1``, ``top5``, ``mean_per_class``, and the 95 % intervals of ``top1``, of
       ``bootstrap`` resamples: ``top1_low, top1_high`` over videos, ``top1_classes_low, top1_classes_high`` over

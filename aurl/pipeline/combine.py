@@ -30,7 +30,7 @@ GAIN = "aurl", "e2e"  # the method and the baseline of the paper's relative gain
 
 
 def combine_folds():
-    """Combine every study's runs that have results; added trainings count only if all of these folds have them."""
+    """Combine every study's runs that have results; an addition counts only if every fold with results has it."""
     found, variants = config.studies(), config.load_all()
     for key in dict.fromkeys(study.key for study in found.values() if study.base is None):
         for kind in ("", "heads"):

@@ -161,7 +161,7 @@ def make_workspace(name):
 
 
 def _keep_classes_of_the_sphere(params):
-    """Replace ``sphere.classes``, which chapter 2 draws, if the study's training sets lack any of them."""
+    """Replace ``sphere.classes``, which chapter 2 requires, if the study's training sets lack any of them."""
     checked = config.Sections.model_validate(params)
     known = [known_classes(name, checked) for name in checked.data.train]
     if None not in known:

@@ -38,8 +38,8 @@ def test_for_against_and_undecided():
         "visual centers help": "holds",
         "synthetic classes help": "refuted",
         "the whole of AURL beats its first loss": "undecided",
-        "accuracy goes with dispersion": "holds",
-        "accuracy goes with closeness": "undecided",
+        "accuracy rises with dispersion": "holds",
+        "accuracy falls as closeness (a distance) grows": "undecided",
     }
     assert found["kind"].tolist() == ["claim of the paper"] * 4 + ["observation"] * 3
     text = claims.markdown(found)
@@ -79,14 +79,14 @@ def test_closeness_should_fall_and_dispersion_rise(sign):
     runs = runs.assign(dispersion=sign * runs["top1"], closeness=-sign * runs["top1"])
     found = verdicts(claims.decide(table, runs, set(runs["variant"])))
     said = "holds" if sign > 0 else "refuted"
-    assert found["accuracy goes with dispersion"] == found["accuracy goes with closeness"] == said
+    assert found["accuracy rises with dispersion"] == found["accuracy falls as closeness (a distance) grows"] == said
 
 
 def test_metrics_are_compared_where_class_features_are_learned():
     accuracy = {name: 0.1 * i for i, name in enumerate("abcdefgh", start=1)}
     table, runs = trained(accuracy)
     runs.loc[runs["variant"].isin(["a", "b"]), "dispersion"] = 0.9  # such as word vectors have
-    found = claims.decide(table, runs, set("cdefgh")).set_index("claim").loc["accuracy goes with dispersion"]
+    found = claims.decide(table, runs, set("cdefgh")).set_index("claim").loc["accuracy rises with dispersion"]
     means = runs.groupby("variant")[["dispersion", "top1"]].mean()
     whole = stats.spearmanr(means["dispersion"], means["top1"]).statistic
     assert found["evidence"] == (
@@ -117,7 +117,7 @@ def test_where_all_are_equal_there_is_no_correlation_to_claim():
     accuracy = {name: 0.1 * i for i, name in enumerate("abcde")}
     table, runs = trained(accuracy)
     assert list(claims.decide(table, runs.assign(closeness=0.5), accuracy)["claim"]) == [
-        "accuracy goes with dispersion"
+        "accuracy rises with dispersion"
     ]
     assert claims.decide(table, runs.assign(top1=0.5), accuracy).empty
 
