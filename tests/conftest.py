@@ -18,9 +18,11 @@ preloaded.install()
 
 def pytest_collection_modifyitems(items):
     """Run the longest files first, so that no worker is left with one at the end."""
-    first = ["test_pipeline.py", "test_survival.py", "test_paper.py", "test_decoding.py", "test_studies.py"]
-    first += ["test_reproduce.py", "test_loop.py"]
-    items.sort(key=lambda item: [*first, item.path.name].index(item.path.name))
+    first = [
+        "pipeline", "survival", "paper", "chapters_on_features", "loop", "environment", "notebook", "slurm", "combine",
+        "check", "backbones", "documents", "studies", "reproduce", "decoding", "killed_stages", "report", "accelerator",
+    ]  # fmt: skip
+    items.sort(key=lambda item: [*first, item.path.stem[5:]].index(item.path.stem[5:]))
 
 
 @pytest.fixture(scope="module", autouse=True)
