@@ -1,5 +1,7 @@
 """What the tests of training share."""
 
+import multiprocessing
+
 import pytest
 from colored import FILES, NAMES, WORDS, settings, videos
 
@@ -36,3 +38,10 @@ def run(data, tmp_path):
 def written(tmp_path):
     """The bytes of both files of a run."""
     return lambda name="run": [(tmp_path / name / file).read_bytes() for file in FILES]
+
+
+@pytest.fixture(autouse=True)
+def quick_start(monkeypatch):
+    """Processes that train together do not each import the compiler, as torch does where it is to be deterministic."""
+    preload = multiprocessing.set_forkserver_preload
+    monkeypatch.setattr(multiprocessing, "set_forkserver_preload", lambda names: preload([*names, "torch._dynamo"]))
