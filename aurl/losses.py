@@ -149,9 +149,10 @@ def total(
     the classes that each video competes with, applies to the first two.
 
     Returns a dict of scalars: ``"total"``, every chosen term and, to compare any two variants, the
-    ``"alignment"`` and ``"uniformity"`` of videos and class names, detached unless chosen. Raises
-    UserError for an unknown, repeated or missing term and for one that lacks its generator or scores,
-    ValueError where shapes or labels do not fit.
+    ``"alignment"`` and ``"uniformity"`` of videos and class names, detached unless chosen.
+
+    Raises UserError if there is no term, if one is unknown or repeated, or if its generator or scores
+    are missing. Raises ValueError where shapes or labels do not fit.
     """
     aligned, uniform = alignment(projected, classes, labels, scale), uniformity(projected, classes, scale)
     spread = uniform if among is None else uniformity(projected, classes, scale, among)

@@ -8,9 +8,9 @@ it into one of five folds. For the chosen fold there are four sets:
 ``verbs-unseen``  the verbs of this fold with all things
 ``colors-seen``   a second training set: things named by their color, "red ball", that perform the seen verbs
 
-A video depends on its class and number, not on the fold. A distractor, a thing of another
-kind, stands still beside the one that performs unless the verb involves both. Over the videos of a class, the other
-kinds take turns, so the distractor tells nothing about the class.
+A video depends on its class and number, not on the fold. Beside the thing that performs stands a distractor, a thing of
+another kind. It does not move unless the verb involves both. Over the videos of a class, the other kinds take turns, so
+the distractor tells nothing about the class.
 
 `aurl.rendered.motions` has the motions, and `aurl.rendered.rendering` makes the files.
 """

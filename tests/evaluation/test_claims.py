@@ -61,16 +61,14 @@ def test_the_fold_that_was_explored_stands_beside_the_verdict_and_does_not_decid
     assert "| AURL beats E2E | -3" in claims.markdown(found)
     only = claims.decide(table[~other], runs, {"aurl"})
     assert verdicts(only) == {"AURL beats E2E": "not tested"} and only["evidence"].item() == "aurl − e2e"
-    assert claims.markdown(only).startswith("No claim is tested: ") and "e2e | – | **not tested** |" in claims.markdown(
-        only
-    )
+    text = claims.markdown(only)
+    assert text.startswith("No claim is tested: ") and "| aurl − e2e | – | **not tested** |" in text
 
 
 def test_too_few_trainings_are_not_a_test():
     found = claims.decide(*trained({"aurl": 0.6, "e2e": 0.3}, seeds=1, folds=2), {"aurl"})
-    assert verdicts(found) == {"AURL beats E2E": "not tested"} and found["evidence"].item().endswith(
-        "(too few trainings)"
-    )
+    assert verdicts(found) == {"AURL beats E2E": "not tested"}
+    assert found["evidence"].item().endswith("(too few trainings)")
 
 
 @pytest.mark.parametrize("sign", [1, -1])
