@@ -14,7 +14,7 @@ from aurl.data.readers.listing import counted
 from aurl.project.config import BUILT_IN, FEATURES
 from aurl.project.files import to_csv, write_bytes
 from aurl.project.paths import PROBED, REJECTED
-from aurl.text import words
+from aurl.text import Rules, words
 
 READERS = {
     "folders": folders.read,
@@ -89,7 +89,7 @@ def _listed(name, about):
     wanted = names.read(about.classes) if isinstance(about.classes, str) else about.classes
     rows = READERS[about.reader](about.root, classes=wanted, split=about.split, **options)
     official = rows.attrs["list"]
-    rules = names.load(official)[1] if official else names.PLAIN
+    rules = names.load(official)[1] if official else Rules()
     spoken, known = {label: " ".join(words(label, rules)) for label in rows["class"].unique()}, {}
     for label, text in spoken.items():
         if known.setdefault(text, label) != label:

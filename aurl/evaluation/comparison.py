@@ -51,7 +51,7 @@ def collect(variants, seeds, sets):
     return pd.DataFrame(rows)
 
 
-def summary(runs, bootstrap, seed=0):
+def summary(runs, bootstrap):
     """The rows of `collect` aggregated over seeds: a row per set and variant, with means over seeds.
 
     ``top1_low, top1_high`` are a 95 % bootstrap interval of the mean over videos, ``top1_classes_low,
@@ -62,7 +62,7 @@ def summary(runs, bootstrap, seed=0):
     for (name, variant), own in runs.groupby(["set", "variant"], sort=False):
         hits, labels = np.mean([*own["hits"]], axis=0), own["labels"].iloc[0]
         (low, high), over_classes = (
-            metrics.bootstrap_interval(hits, labels, np.random.default_rng(seed), bootstrap, over=over)
+            metrics.bootstrap_interval(hits, labels, np.random.default_rng(0), bootstrap, over=over)
             for over in ("videos", "classes")
         )
         means = dict(own[["chance", "top1", "gzsl_harmonic", "closeness", "dispersion"]].mean())
@@ -108,14 +108,14 @@ def _number(value, digits):
     return f"{value:z.{digits}f}" if np.isfinite(value) else "–"
 
 
-def verdicts(runs, method="aurl"):
-    """Sentences that compare every other variant with ``method`` (or the first variant, if ``method`` is missing).
+def verdicts(runs):
+    """Sentences that compare every other variant with ``aurl``, or with the first variant if ``aurl`` is missing.
 
     ``runs`` are rows of `collect`. The p-values of `aurl.evaluation.differences` are corrected for the number of
     variants.
     """
     variants = [*runs["variant"].unique()]
-    method = method if method in variants else variants[0]
+    method = "aurl" if "aurl" in variants else variants[0]
     if len(variants) == 1:
         return [f"`{method}` is the only variant here: there is nothing to compare it with."]
     sentences = []

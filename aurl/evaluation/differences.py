@@ -69,10 +69,10 @@ def group_of(name, classes):
     return classes.str.partition(" ")[0] if name in BUILT_IN else classes
 
 
-def accuracy(table, variant, column="top1"):
-    """`Estimate` of a variant's accuracy, in [0, 1]; ``table`` is that of `aurl.evaluation.folds.read`."""
+def accuracy(table, variant):
+    """`Estimate` of a variant's top-1, in [0, 1]; ``table`` is that of `aurl.evaluation.folds.read`."""
     own = table[table["variant"] == variant]
-    return estimate(own[column], own["group"], _trainings(own))
+    return estimate(own["top1"], own["group"], _trainings(own))
 
 
 def difference(table, variant, baseline):

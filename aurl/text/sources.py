@@ -21,6 +21,7 @@ from aurl.project import matlab
 from aurl.text import encoders
 from aurl.text.class_names import closest, describe, letters, phrase, words
 from aurl.text.embedding import WordVectors
+from aurl.text.vectors import is_number
 
 SHIPPED = f"{encoders.__name__}:"  # a file may choose only encoders with this prefix
 
@@ -264,20 +265,12 @@ def _csv(path):
         lines = [line for line in csv.reader(file, strict=True) if line]
     if len(lines[0]) < 2:
         raise ValueError("its first line has no comma between a name and numbers")
-    if not any(map(_is_number, lines[0][1:])):
+    if not any(map(is_number, lines[0][1:])):
         del lines[0]  # a header
     for count, line in enumerate(lines, 1):
         if len(line) != len(lines[0]):
             raise ValueError(f"class {count} has {len(line) - 1} numbers instead of {len(lines[0]) - 1}")
     return np.array([line[0] for line in lines]), np.array([line[1:] for line in lines], float), None
-
-
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _mat(path):

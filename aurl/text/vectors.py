@@ -68,7 +68,7 @@ class Listed:
         header = re.fullmatch(rb"(\d{1,12})\s+(\d{1,6})\s*", line)
         self.count, self.dim = map(int, header.groups()) if header else (None, len(line.split()) - 1)
         fields = (rest.partition(b"\n")[0] if header else line).split()
-        text = len(fields) > max(1, self.dim) and all(map(_is_number, fields[-self.dim :]))
+        text = len(fields) > max(1, self.dim) and all(map(is_number, fields[-self.dim :]))
         if not (header or (text and self.dim > 1)):
             raise UserError(
                 f"the word vectors {path}: this is not a fastText model, nor another file of word vectors; {FIX}"
@@ -217,7 +217,7 @@ def _lines(file: BinaryIO, count: int | None, dim: int) -> Iterator[tuple[bytes,
             yield tuple(line.split(b" ", 1))
             continue
         word, *numbers = line.rsplit(b" ", dim)
-        if spaces < dim or b"" in numbers or _is_number(word.rpartition(b" ")[2]):
+        if spaces < dim or b"" in numbers or is_number(word.rpartition(b" ")[2]):
             raise ValueError(f"line {read + (count is not None)} has {spaces} numbers instead of {dim}")
         yield word.strip(b" "), b" ".join(numbers)
     if count not in (None, read):
@@ -242,7 +242,8 @@ def _from_text(numbers: bytes) -> np.ndarray:
     return np.array([float(number) for number in numbers.split()], np.float32)
 
 
-def _is_number(field: bytes) -> bool:
+def is_number(field: bytes | str) -> bool:
+    """Whether ``float`` reads the field."""
     try:
         float(field)
     except ValueError:

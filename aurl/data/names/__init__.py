@@ -21,7 +21,6 @@ FAMILIES = {
 LISTS = {  # reader -> the official lists of its data set
     reader: tuple(name for name, family in FAMILIES.items() if family == reader) for reader in set(FAMILIES.values())
 }
-PLAIN = Rules()
 
 
 def load(name: str) -> tuple[list[str], Rules]:
