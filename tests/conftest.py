@@ -1,7 +1,9 @@
 """What several test modules share."""
 
 import os
+import sys
 
+sys.modules["rfc3987_syntax"] = None  # as in `aurl.pipeline.notebook`
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch: the workers of the test run have no cores to spare
 if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
     os.nice(10)  # the first one has the longest file, which the others would wait for at the end
@@ -9,7 +11,6 @@ if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
 import joblib
 import preloaded
 import pytest
-import torch
 
 from aurl.project import paths
 
@@ -28,6 +29,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     """One thread for torch: on a busy machine, threads that wait for each other take longer than these small sums."""
+    import torch  # not for the process that only hands out tests
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -43,6 +46,8 @@ def no_lasting_records(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def no_lasting_settings():
     """Training asks torch for deterministic algorithms; other tests must not notice."""
+    import torch
+
     yield
     torch.use_deterministic_algorithms(False)
     torch.utils.deterministic.fill_uninitialized_memory = True

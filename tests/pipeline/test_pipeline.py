@@ -22,7 +22,7 @@ from aurl.project import config, paths
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 SMOKE = {
-    "verbs": {"size": 16, "frames": 8, "videos": 2, "val_videos": 1, "test_videos": 1},
+    "verbs": {"size": 16, "frames": 8, "videos": 1, "val_videos": 1, "test_videos": 1},
     "clip": {"frames": 4, "stride": 2, "size": 16}, "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
     "train": {"epochs": 2, "batch": 16}, "evaluate": {"bootstrap": 100},
     "text": {"embeddings": "data/embeddings/all-minilm-l6-v2.npz"},  # word vectors are in test_paper.py
@@ -71,6 +71,8 @@ def test_a_stage_depends_on_its_code_and_no_other():
         deps = [dep for dep in stage(name)["deps"] if dep.startswith(("aurl", "build/code", "build/notebooks"))]
         assert deps == [own.get(name, f"build/notebooks/{name}.ipynb")]
     assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 220
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    assert {name.partition("@")[0] for name in locked} == set(PIPELINE)
 
 
 def test_files_that_stages_hand_on_are_the_pipelines():
