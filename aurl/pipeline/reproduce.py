@@ -114,7 +114,7 @@ def run_parallel(jobs, size):
     ``jobs`` maps a name to a function and the names of the jobs that it needs. After a failure, no job begins; the
     error is raised when the running jobs have ended.
     """
-    waiting, running, done = dict(jobs), {}, set()
+    waiting, running, done, failure = dict(jobs), {}, set(), None
     with ThreadPoolExecutor(size) as pool:
         try:
             while waiting or running:
@@ -124,15 +124,17 @@ def run_parallel(jobs, size):
                     running[pool.submit(function)] = name
                 for ended in wait(running, return_when=FIRST_COMPLETED).done:
                     name = running.pop(ended)
-                    if error := ended.exception():
+                    if ended.exception() and not failure:
+                        failure, waiting = ended.exception(), {}
                         if running:
                             rest = ", ".join(running.values())
-                            tqdm.write(f"{name} failed: {error} Waiting for {rest} to end.", file=sys.stderr)
-                        raise error
+                            tqdm.write(f"{name} failed: {failure} Waiting for {rest} to end.", file=sys.stderr)
                     done.add(name)
         except KeyboardInterrupt:
             stop_all()  # and the pool waits until they have ended
             raise
+    if failure:
+        raise failure
 
 
 def jobs_at_a_time(params):
@@ -174,6 +176,8 @@ class Job:
         )
         self.running.add(process)
         try:
+            if Job.interrupted:  # after this job was begun
+                os.killpg(process.pid, signal.SIGINT)
             for piece, whole in _pieces(process.stdout):
                 if whole:
                     self.said.append(piece)
@@ -187,9 +191,10 @@ class Job:
         finally:
             self.running.discard(process)
             line.close()
-        if process.returncode and not Job.interrupted:
+        if not process.returncode:
+            tqdm.write(f"{self.name}: {(time.monotonic() - begin) / 60:.1f} min", file=sys.stderr)
+        elif not Job.interrupted:
             raise self._error()
-        tqdm.write(f"{self.name}: {(time.monotonic() - begin) / 60:.1f} min", file=sys.stderr)
 
     def _error(self):
         sentences = [piece.removeprefix("aurl: ") for piece in self.said if piece.startswith("aurl: ")]

@@ -238,11 +238,15 @@ def test_a_killed_run_is_finished_by_two_at_once(project, capfd):
     assert "blocked" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_stops_what_runs(project, sent):
+@pytest.mark.parametrize(
+    ("stages", "sent"), [(["slow"], signal.SIGINT), (["slow"], signal.SIGTERM), (["slow", "quick"], signal.SIGINT)]
+)
+def test_an_interruption_stops_what_runs(project, stages, sent):
+    """Also what is waited for after the failure of another stage."""
     Path("job.py").write_text(
-        "from pathlib import Path; from types import SimpleNamespace as S; from aurl.pipeline import reproduce as r\n"
-        "r.run_as_command(lambda: r.Job(Path(), 'repro', 'slow', name='slow').run())"
+        "from pathlib import Path; from aurl.pipeline import reproduce as r\n"
+        f"jobs = {{name: (r.Job(Path(), 'repro', name, name=name).run, set()) for name in {stages}}}\n"
+        "r.run_as_command(lambda: r.run_parallel(jobs, 2))"
     )
     handler = signal.getsignal(signal.SIGINT)
     if sent == signal.SIGTERM:
@@ -251,6 +255,9 @@ def test_an_interruption_stops_what_runs(project, sent):
     signal.signal(signal.SIGINT, handler)
     while not Path("begun").exists():
         time.sleep(0.05)
+    if "quick" in stages:
+        failed = "quick failed: too large: lower it. Waiting for slow to end.\n"
+        assert failed in iter(process.stderr.readline, "")
     process.send_signal(sent)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 1 and said == "aurl: interrupted; the same command continues where it was.\n"
