@@ -17,6 +17,7 @@ they are. An interrupted run continues where it was.
 import argparse
 import json
 import os
+import re
 import shutil
 from functools import partial
 from itertools import product
@@ -47,7 +48,7 @@ PROJECT = [
     ".dvc/config",
     ".dvcignore",
 ]
-MADE = ["dvc.lock", "reports"]  # only for a new workspace, where DVC checks out the project's results
+RESULTS = ["reports", "dvc.lock"]  # only for a new workspace, where DVC checks out the project's results
 HEADS = {
     "reports/tables/heads.csv": "heads_classes.csv",
     "reports/tables/heads_runs.csv": "heads_runs.csv",
@@ -140,11 +141,11 @@ TABLES = {"classes.csv": _classes, "runs.csv": _runs}
 def make_workspace(name):
     """Copy the project with a study's parameters to its workspace; DVC decides whether earlier results are outdated."""
     workspace, params = WORKSPACES / name, config.study(name)
-    for part in PROJECT if (workspace / "dvc.lock").exists() else PROJECT + MADE:
+    for part in PROJECT if (workspace / "dvc.lock").exists() else PROJECT + RESULTS:
         source, target = Path(part), workspace / part
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)
-            kept = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "ablations")
+            kept = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "studies")
             shutil.copytree(source, target, ignore=kept)
         elif source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -183,11 +184,15 @@ def _places(file):
         Path(places[-1]).mkdir(parents=True, exist_ok=True)  # so that the workspace can fill it
     for about in params.data.datasets.values():
         annotations = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
-        places += [about.root, *annotations]
+        places += [about.root, *annotations, about.test_lists or about.root]
+        places += [about.classes] if isinstance(about.classes, str) else []
         if about.reader == config.FEATURES:
             beside = Path(about.root).with_suffix(".csv"), Path(about.root).with_name("att_splits.mat")
             places += [str(path) for path in beside if path.is_file()]
     places += {own.model.weights for own in config.load_all(file).values()} - {None}
+    if params.text.encoder:  # a module in the project's root, and the folder of its weights
+        module, _, weights = re.fullmatch(r"(\w+).*?:\w+(\((.+)\))?", params.text.encoder).groups()
+        places += [own for own in (f"{module}.py", module, weights) if own and Path(own).exists()]
     return [path for path in places if not Path(path).is_absolute()]
 
 

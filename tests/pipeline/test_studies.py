@@ -106,15 +106,24 @@ def test_mistakes_in_any_study_are_said_before_the_first_begins(project):
 
 def test_workspace_finds_what_the_parameters_name(project):
     file = project / "params.yaml"
-    folders = "own: {reader: folders, root: sets/own}, far: {reader: folders, root: /far}"
+    own = "own: {reader: hmdb51, root: sets/own, classes: names.txt, test_lists: splits}"
+    folders = f"{own}, far: {{reader: folders, root: /far}}"
     sets = f"{{{folders}, fixed: {{reader: features, root: f.npy}}}}"
     proxies = "{folder: data/proxies, side: 128, keyframe: 16, crf: 20}"
     text = file.read_text().replace("datasets: {}", f"datasets: {sets}").replace("proxies:\n", f"proxies: {proxies}\n")
+    text = text.replace("\n  encoder:\n", "\n  encoder: own:encode\n")
     file.write_text(text + "  pretrained: {model: {weights: weights/r.pth}}\n")
     (project / "f.csv").touch()
+    (project / "own.py").write_text("def encode(texts):\n    return [[len(text), 1.0] for text in texts]\n")
+    for name in ("names.txt", "splits/trainlist01.txt", "clip/model.bin"):
+        trees.touch(project, name)
     for _ in range(2):
         ablations.make_workspace("pairs-1")
-    assert {"f.npy", "f.csv"} <= set(os.listdir(project / "build/ablations/pairs-1"))
+    named = {"f.npy", "f.csv", "own.py", "names.txt", "splits"}
+    assert named <= set(os.listdir(project / "build/ablations/pairs-1"))
+    file.write_text(file.read_text().replace("encoder: own:encode", "encoder: aurl.text.encoders:clip(clip)"))
+    ablations.make_workspace("pairs-2")
+    assert (project / "build/ablations/pairs-2/clip/model.bin").is_file()
     trees.touch(project, "weights/r.pth")
     assert (project / "build/ablations/pairs-1/weights/r.pth").is_file()
     (project / "sets/own/jump").mkdir(parents=True)
