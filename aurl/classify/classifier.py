@@ -175,6 +175,10 @@ def _open(path):
         raise UserError(
             f"{path} is a model of features that were computed elsewhere, which names no videos: name another one."
         )
+    if about.get("model", {}).get("describe"):
+        raise UserError(
+            f"{path} embeds class names together with descriptions, which new names do not have: name another model."
+        )
     try:
         return model, config.Clip(**about["clip"]), about["word_dim"], dict(about.get("text", {}))
     except (KeyError, TypeError, ValueError):  # pydantic's is a ValueError

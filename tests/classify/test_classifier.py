@@ -183,6 +183,12 @@ def test_word_vectors_of_another_dimension(model, tmp_path):
         Classifier(model, tmp_path / "other.txt")
 
 
+def test_a_model_that_embeds_descriptions_takes_no_new_names(vectors, tmp_path):
+    untrained.save(tmp_path / "er", model=untrained.MODEL.model_copy(update={"describe": True}))
+    with pytest.raises(UserError, match="er embeds class names together with descriptions, which new names do not"):
+        Classifier(tmp_path / "er", vectors)
+
+
 def test_a_model_that_does_not_say_which_clips_it_takes(vectors, tmp_path):
     untrained.save(tmp_path / "old")
     with pytest.raises(UserError, match="old does not say which clips its model takes: train it again"):
