@@ -79,6 +79,11 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
             f"{path}: data.test names no test set on disk: write UCF101 or HMDB51 there and under data.datasets, "
             "as params.paper.yaml does."
         )
+    if features := [name for name in sets if params.data.datasets[name].reader == config.FEATURES]:
+        raise UserError(
+            f"{path}: {features[0]} has precomputed features, but a released checkpoint needs videos: name other sets "
+            "in data.test."
+        )
     _expected(checkpoint, expected)  # fail early
     model = load_released(checkpoint).to(devices.best_device())
     vectors, word_dim = WordVectors.load(params.text.vectors), model.class_encoder[0].in_features
@@ -93,7 +98,7 @@ def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
     originals = params.prepare.model_copy(update={"proxies": None})
     tests = dict(zip(sets, prepare.datasets(data, originals, rejected)[0]))
     embedded = {name: _embedded(videos, vectors) for name, videos in tests.items()}
-    official = {name: params.data.datasets[name].names or params.data.datasets[name].reader for name in sets}
+    official = {name: params.data.datasets[name].official for name in sets}
     folders = {name: params.data.datasets[name].test_lists for name in sets}
     lists = {name: test_lists.read(folder, official[name]) for name, folder in folders.items() if folder}
     rows = []

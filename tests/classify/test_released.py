@@ -248,6 +248,10 @@ def test_mistakes_are_one_sentence(here):
     refused("params.yaml: data.test names no test set on disk: write UCF101 or HMDB51 there and under data.datasets")
     write_project(here, data={"test": ["own"], "datasets": {"own": ONE}, "train": ["pairs-seen"]})
     refused('the test set own has .*"hmdb"')
+    np.savez("f.npz", features=np.eye(4), labels=["a", "a", "b", "b"])
+    fixed = {"reader": "features", "root": "f.npz", "names": None}
+    write_project(here, data={"test": ["own"], "datasets": {"own": fixed}, "train": ["pairs-seen"]})
+    refused("params.yaml: own has precomputed features, but a released checkpoint needs videos: name other sets")
     write_project(here)
     refused("sets/ucf")  # which is not where it should be
     write_project(here, data={"test": ["hmdb51"]})
