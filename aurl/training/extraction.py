@@ -18,7 +18,7 @@ import torch
 from aurl import UserError
 from aurl.data.clips import Clips
 from aurl.project import cache, config, paths
-from aurl.project.files import npz, write_bytes
+from aurl.project.files import locked, npz, write_bytes
 from aurl.project.progress import bar
 from aurl.training import devices, processes
 from aurl.training.encoders import VideoEncoder, open_encoder
@@ -84,20 +84,21 @@ def extract(rows, name, weights, path, settings, pretraining, desc):
         return False
     folder = paths.ENCODED / f"{Path(path).stem}-{key[:12]}"
     rest = rows, clip, spread, settings, folder, key, desc
-    if settings["processes"] == 1:
-        _encode_parts(encoder, *rest)
-    else:
-        processes.run_in_processes(
-            _open_and_encode_parts, name, weights, *rest, processes=settings["processes"], name=desc
-        )
-    parts = [np.load(folder / _part(start))["features"] for start in range(0, len(rows), PART)]
-    features = np.concatenate(parts)
-    features = features[:, 0] if settings["segments"] == 1 else features
-    with np.errstate(over="ignore"):
-        features = features.astype(settings["dtype"])
-    _check_finite(features, rows["id"].tolist(), name)
-    write_bytes(path, npz({"features": features} | arrays | {"digest": digest}))
-    shutil.rmtree(folder)
+    with locked(folder, f"another process is computing the features of {desc}: wait until it ends."):
+        if settings["processes"] == 1:
+            _encode_parts(encoder, *rest)
+        else:
+            processes.run_in_processes(
+                _open_and_encode_parts, name, weights, *rest, processes=settings["processes"], name=desc
+            )
+        parts = [np.load(folder / _part(start))["features"] for start in range(0, len(rows), PART)]
+        features = np.concatenate(parts)
+        features = features[:, 0] if settings["segments"] == 1 else features
+        with np.errstate(over="ignore"):
+            features = features.astype(settings["dtype"])
+        _check_finite(features, rows["id"].tolist(), name)
+        write_bytes(path, npz({"features": features} | arrays | {"digest": digest}))
+        shutil.rmtree(folder)
     return True
 
 

@@ -126,6 +126,18 @@ def test_only_what_changed_is_computed_again(rows):
         extract(rows)
 
 
+def test_two_runs_do_not_compute_the_same_features_at_once(rows, monkeypatch):
+    encode = extraction._encode_parts
+
+    def begin_another(*given):
+        with pytest.raises(UserError, match="^another process is computing the features of own: wait until it ends"):
+            extract(rows)
+        encode(*given)
+
+    monkeypatch.setattr(extraction, "_encode_parts", begin_another)
+    assert extract(rows)
+
+
 def test_two_processes_give_the_same_file(rows, monkeypatch):
     monkeypatch.setattr(extraction, "PART", 128)  # as in the other processes, which share two parts
     monkeypatch.setenv("PYTHONPATH", f"{os.getcwd()}:{os.environ.get('PYTHONPATH', '')}")
