@@ -30,6 +30,8 @@ def probe_files(paths, cache, desc="probing", scheduler=None, damaged="refuse"):
     file, stamps = Path(cache), {path: _stamp(path) for path in paths}
     known = _earlier(file, damaged)
     todo = [path for path, stamp in stamps.items() if path not in known or known[path][0] != stamp]
+    if not todo:
+        return pd.DataFrame([known[path][1] for path in paths], columns=FIELDS)
     calls = ((path, damaged) for path in todo)
     results = parallel(probe, calls, desc, "video", total=len(todo), scheduler=scheduler)
     try:

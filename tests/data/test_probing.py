@@ -108,3 +108,11 @@ def test_a_cache_that_cannot_be_written_is_named(rows, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cache.jsonl cannot be written"):
         probing.probe_all(rows, tmp_path / "file/cache.jsonl")
+
+
+def test_a_cache_that_knows_all_files_is_not_written(rows, tmp_path):
+    file, usable = tmp_path / "cache.jsonl", rows[:2]
+    found = probing.probe_all(usable, file)
+    before = file.read_bytes()
+    pd.testing.assert_frame_equal(probing.probe_all(usable, file), found)
+    assert file.read_bytes() == before
