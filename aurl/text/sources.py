@@ -263,6 +263,8 @@ def _npz(path):
 def _csv(path):
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = [line for line in csv.reader(file, strict=True) if line]
+    if not lines:
+        raise ValueError("it is empty")
     if len(lines[0]) < 2:
         raise ValueError("its first line has no comma between a name and numbers")
     if not any(map(is_number, lines[0][1:])):

@@ -100,7 +100,7 @@ def test_files_of_another_kind(tmp_path):
         "gone.npz": "there is no file ",
         "cut.npz": "cannot be read",
         "cut.mat": "cannot be read",
-        "empty.csv": "cannot be read",
+        "empty.csv": "cannot be read (it is empty)",
         "semicolons.csv": "cannot be read (its first line has no comma between a name and numbers)",
         "slip.csv": "cannot be read (could not convert string to float: '2x')",
         "other.npz": "lacks 'names",
