@@ -69,12 +69,12 @@ def literal(name):
 
 
 def set_title(name, fold):
-    """The name of a test set in titles, with the fold of the built-in benchmark.
+    """The name of a set, or of merged sets, in titles, with the fold of the built-in benchmark.
 
-    >>> set_title("verbs-unseen", 3), set_title("ucf101", 3)
-    ('verbs-unseen, fold 3', 'ucf101')
+    >>> set_title("verbs-unseen", 3), set_title("pairs-seen+colors-seen", 3), set_title("ucf101", 3)
+    ('verbs-unseen, fold 3', 'pairs-seen+colors-seen, fold 3', 'ucf101')
     """
-    return f"{name}, fold {fold}" if name in config.BUILT_IN else name
+    return f"{name}, fold {fold}" if {*name.split("+")} <= {*config.BUILT_IN} else name
 
 
 def grid(count, across, width, height, **options):
