@@ -22,7 +22,7 @@ from aurl.project.markdown import markdown_table
 SUMMARY = "reports/tables/ablations.csv"
 STUDY = "reports/studies/pairs"
 LOSSES = {  # in the README's table
-    "aurl": "$L_S + L_C + L_{US}$, class generator of the text",
+    "aurl": "$L_S + L_C + L_{US}$, class generator of the paper",
     "aurl_released": "$L_S + L_C + L_{US}$, class generator as released",
     "visual_centers": "$L_S + L_C$",
     "contrastive": "$L_S$",
@@ -115,7 +115,7 @@ def model():
     rows = [
         ["parameters", f"{count:,}"],
         ["input", f"clips of {clip.frames} frames, {clip.stride} apart, of {clip.size}x{clip.size} pixels, in RGB"],
-        ["output", f"{params.model.dim} numbers of unit length for a video, and as many for a class name"],
+        ["output", f"a unit vector of {params.model.dim} numbers for each video and for each class name"],
         ["class names", f"word vectors of {dim} dimensions, `{params.text.vectors}`"],
         ["training set", f"{' and '.join(f'`{name}`' for name in params.data.train)}, {seen} classes"],
         *(["test set", f"`{name}`, {1 / level:.0f} other classes"] for name, level in chance.items()),

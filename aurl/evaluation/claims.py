@@ -36,12 +36,12 @@ CONTROLS = [  # AURL against other methods, with the same clips, data and backbo
     ("AURL beats MUFI", "aurl", "mufi"),
 ]
 OBSERVATIONS = [  # chosen after results were seen
-    ("the whole of AURL beats its first loss", "aurl", "contrastive"),
-    ("the text's generator beats the released one", "aurl", "aurl_released"),
+    ("full AURL beats its first loss", "aurl", "contrastive"),
+    ("the paper's generator beats the released one", "aurl", "aurl_released"),
     ("synthetic classes help, interpolated", "interpolate", "visual_centers"),
     ("synthetic classes help, extrapolated", "extrapolate", "visual_centers"),
 ]
-TABLES = {"claim of the paper": CLAIMS, "control": CONTROLS, "observation": OBSERVATIONS}
+TABLES = {"claim": CLAIMS, "control": CONTROLS, "observation": OBSERVATIONS}
 METRICS = [  # as (claim, metric, expected sign of its correlation with accuracy)
     ("accuracy rises with dispersion", "dispersion", 1),
     ("accuracy falls as closeness (a distance) grows", "closeness", -1),
@@ -160,5 +160,8 @@ def _count(table):
         own = table.loc[table["verdict"] == verdict, "claim"].tolist()
         named = f" ({'; '.join(own)})" if own else ""
         parts.append(f"{len(own) or 'none'} {several if len(own) > 1 else one}{named}")
-    rest = table["verdict"].isin(["undecided", UNTESTED]).sum()
-    return f"Of {len(table)} claims, {', '.join(parts)}, and {rest} {'is' if rest == 1 else 'are'} undecided."
+    rest = [(verdict, (table["verdict"] == verdict).sum()) for verdict in ("undecided", UNTESTED)]
+    parts += [
+        f"{count} {'is' if count == 1 else 'are'} {verdict}" for verdict, count in rest if count or verdict != UNTESTED
+    ]
+    return f"Of {len(table)} claims, {', '.join(parts[:-1])}, and {parts[-1]}."
