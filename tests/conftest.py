@@ -3,7 +3,6 @@
 import os
 import sys
 
-sys.modules["rfc3987_syntax"] = None  # as in `aurl.pipeline.notebook`
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch: the workers of the test run have no cores to spare
 if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
     os.nice(10)  # the first one has the longest file, which the others would wait for at the end
@@ -14,6 +13,7 @@ import pytest
 
 from aurl.project import paths
 
+sys.modules["rfc3987_syntax"] = None  # as in `aurl.pipeline.notebook`
 preloaded.install()
 
 
