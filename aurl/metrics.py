@@ -240,7 +240,7 @@ def stacked_accuracies(
 
 
 def area_under_seen_unseen(margins: ArrayLike, labels: ArrayLike, seen: ArrayLike) -> float:
-    r"""The area under the curve of seen over unseen accuracy for all :math:`\gamma`, in [0, 1].
+    r"""The area under the curve of seen against unseen accuracy for all :math:`\gamma`, in [0, 1].
 
     Larger is better, and no :math:`\gamma` must be chosen (Chao et al., ECCV 2016). Arguments and means
     over classes are those of `stacked_accuracies`. The curve is exact, with a corner just after every

@@ -259,10 +259,10 @@ def summary(table):
     def counts(rows):
         sound = rows["how"] == ""
         return pd.Series({
-            "sound": sound.sum(), "refused": rows.loc[sound, "refused"].sum(), "mutilated": (~sound).sum(),
-            "refused ": rows.loc[~sound, "refused"].sum(),
-            "accepted, pixels unlike": rows["unlike"].sum(),
-            "the same without the check": rows["unlike_without_check"].sum(),
+            "intact": sound.sum(), "rejected": rows.loc[sound, "refused"].sum(), "corrupted": (~sound).sum(),
+            "rejected ": rows.loc[~sound, "refused"].sum(),
+            "undetected": rows["unlike"].sum(),
+            "undetected without the check": rows["unlike_without_check"].sum(),
         })  # fmt: skip
 
     found = (

@@ -293,7 +293,7 @@ def generalized(seen, unseen, same):
     - With calibrated stacking, ``gzsl_gamma`` is subtracted from the scores of seen classes. It is chosen on the
       videos of ``seen`` alone, where some classes stand in for unseen ones (`aurl.metrics.choose_gamma`). The
       accuracies are then ``gzsl_calibrated_seen``, ``_unseen`` and ``_harmonic``.
-    - ``gzsl_area`` in [0, 1], the area under seen over unseen accuracy, needs no such choice.
+    - ``gzsl_area`` in [0, 1], the area under seen against unseen accuracy, needs no such choice.
 
     All but ``gzsl_seen`` are NaN if no video of the test set has an unseen class.
     """

@@ -11,7 +11,7 @@ def test_sound_files_pass_and_damaged_ones_are_counted(benchmark):
     assert set(table["how"]) == {"", "overwritten", "zeros", "cut", "packets lost"}
     assert table["unlike"].sum() <= 4 < 12 < table["unlike_without_check"].sum()
     found = damage.summary(table).loc["**all**"]
-    assert found["mutilated"] == 24 and found["refused "] == table["refused"].sum() > 12
+    assert found["corrupted"] == 24 and found["rejected "] == table["refused"].sum() > 12
     pd.testing.assert_frame_equal(damage.measure(4, ["xvid.avi"]), damage.measure(4, ["xvid.avi"]))
 
 
