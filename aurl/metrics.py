@@ -40,7 +40,7 @@ def closeness(video: ArrayLike, classes: ArrayLike, labels: ArrayLike, distance:
     if rows.ndim == 2 and rows.shape[1] != names.shape[1]:
         raise ValueError(f"Videos have {rows.shape[1]} dimensions but classes {names.shape[1]}.")
     # A block stays in the processor's cache, while all videos in float64 would be twice their size in memory.
-    starts = range(0, max(len(rows), 1), BLOCK)
+    starts = range(0, len(rows), BLOCK)
     blocks = [(_unit(rows[start : start + BLOCK], "video"), places[start : start + BLOCK]) for start in starts]
     cosines = np.concatenate([(own * names[at]).sum(axis=1) for own, at in blocks])
     return float(np.nanmean(_class_means(_distance(cosines, distance), places, len(names))))
@@ -358,6 +358,8 @@ def _labels(labels: ArrayLike, length: int, count: float = np.inf) -> Integers:
     places = np.asarray(labels)
     if places.shape != (length,) or places.dtype.kind not in "iu":
         raise ValueError(f"Labels must be ({length},) integers, not {places.shape} {places.dtype}.")
+    if not length:
+        raise ValueError("There are no labels.")
     if places.min() < 0 or places.max() >= count:
         raise ValueError(f"Labels must lie in [0, {count}), not in [{places.min()}, {places.max()}].")
     return places

@@ -368,6 +368,7 @@ def test_nan_is_refused_everywhere():
         (lambda: metrics.topk_accuracy(np.zeros((0, 3)), [], 1), "non-empty"),
         (lambda: metrics.closeness(np.eye(3), np.eye(3), [0, 1, 2], "manhattan"), "distance must be"),
         (lambda: metrics.closeness(np.eye(3), np.eye(2), [0, 1, 1]), "dimensions"),
+        (lambda: metrics.closeness(np.zeros((0, 2)), np.eye(2), np.zeros(0, int)), "no labels"),
         (lambda: metrics.dispersion(np.ones((1, 2))), "two or more"),
         (lambda: metrics.dispersion(np.eye(3) * [1, 1, 0]), "zero vector"),
         (lambda: metrics.harmonic_mean(-0.1, 0.5), "Accuracies"),

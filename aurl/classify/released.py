@@ -57,6 +57,7 @@ LINES = {
 }
 
 
+@devices.explain_out_of_memory("evaluate.batch")
 def evaluate(checkpoint, path="params.yaml", counts=(1, 25), expected=EXPECTED):
     """Every figure of a released checkpoint, as a table with one row per number of clips and test set.
 

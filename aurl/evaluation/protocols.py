@@ -51,6 +51,7 @@ def features(model, clips, word_vectors, params, desc=None, kept=None):
     )
 
 
+@devices.explain_out_of_memory("evaluate.batch")
 def _features(model, clips, word_vectors, params, desc, kept):
     model.to(devices.best_device())  # each process has its own device
     batch = max(1, params.evaluate.batch // clips.count)  # the same number of clips at a time for any K

@@ -122,6 +122,7 @@ def all_seeds(settings, seeds, train):
     ]
 
 
+@devices.explain_out_of_memory("evaluate.batch")
 def keep_features(params, folder):
     """Encode all videos with the backbone of the checkpoint in ``folder``; writes a file per set to build/heads.
 

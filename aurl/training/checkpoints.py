@@ -39,7 +39,11 @@ def save(folder, weights, model, names, word_dim, **facts):
             features, and ``vocabulary``, a list of words, for the projection "attributes".
     """
     about = {"model": model.model_dump(), "word_dim": word_dim, "classes": list(names)} | facts
-    write_bytes(Path(folder, WEIGHTS), safetensors.torch.save(weights))
+    _write_files(folder, safetensors.torch.save(weights), about)
+
+
+def _write_files(folder, weights, about):
+    write_bytes(Path(folder, WEIGHTS), weights)
     write_bytes(Path(folder, ABOUT), (json.dumps(about, indent=1) + "\n").encode())
 
 
@@ -129,13 +133,16 @@ class Progress:
                 stack.enter_context(locked(self.folder))
             yield
 
-    def finished(self, target):
-        """The history of this training if it is finished, else ``None``. Copies its checkpoint to ``target``."""
+    def finished(self, target, **facts):
+        """The history of this training if it is finished, else ``None``. Copies its checkpoint to ``target``.
+
+        ``facts`` replace entries of ``model.json`` that do not depend on the key.
+        """
         files = {name: self.folder / name for name in (WEIGHTS, ABOUT, FINISHED)}
         if not all(cache.holds(path, self.key) for path in files.values()):
             return None
-        for name in (WEIGHTS, ABOUT) if self.writes else ():
-            write_bytes(Path(target, name), files[name].read_bytes())
+        if self.writes:
+            _write_files(target, files[WEIGHTS].read_bytes(), json.loads(files[ABOUT].read_text()) | facts)
         return json.loads(files[FINISHED].read_text())["history"]
 
     def finish(self, target, history):
@@ -149,7 +156,7 @@ class Progress:
             path.unlink()
 
     def last_state(self):
-        """The last undamaged state that `keep` wrote, with tensors on the CPU, or ``None``."""
+        """The last undamaged state that `keep` wrote, with tensors on the CPU, or ``None``. Removes damaged ones."""
         for path in self._states():
             try:
                 data = path.read_bytes()
@@ -157,8 +164,12 @@ class Progress:
                 if (state["key"], _digest(data)) == (self.key, path.stem.rpartition("-")[2]):
                     self.begun -= state["seconds"]
                     return state
-            except Exception:  # torch raises many kinds for a foreign file
+            except OSError:  # unreadable for now
                 continue
+            except Exception:  # torch raises many kinds for a foreign file
+                pass
+            if self.writes:
+                path.unlink()  # or `_write` would take it for one of the last two
         return None
 
     def should_keep(self, step):
@@ -222,7 +233,7 @@ def _digest(data):
 class Interruption:
     """Defers SIGINT and SIGTERM: sets ``asked``, so that the loop stops after the current step.
 
-    A second SIGINT, more than two seconds later, raises KeyboardInterrupt at once.
+    A SIGINT more than two seconds after the first signal raises KeyboardInterrupt at once.
     """
 
     asked = False

@@ -23,9 +23,6 @@ def encode(model, clips, batch, compute, desc=None):
         batch: videos at a time.
         compute: the ``compute`` section of ``params.yaml``.
         desc: the name of a progress bar; without it, none is drawn.
-
-    Raises:
-        UserError: for an accelerator with too little memory.
     """
     return _encode(model, model.encode_video, clips, batch, compute, desc)
 
@@ -39,7 +36,6 @@ def backbone_features(model, clips, batch, compute, desc=None):
     return _encode(model, features, clips, batch, compute, desc)[0]
 
 
-@devices.explain_out_of_memory("evaluate.batch")
 @torch.no_grad()
 def _encode(model, forward, clips, batch, compute, desc):
     arithmetic = devices.choose_arithmetic(model, clips.clip, batch, compute)

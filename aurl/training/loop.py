@@ -77,7 +77,8 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
     progress = checkpoints.Progress(Path(scratch, f"{params.variant}-{params.seed}"), key, params.train, first)
     with progress.locked(run.name, folder), checkpoints.Interruption() as interruption:
         processes.gather(np.array([run.step]))  # the others wait until the first has the locks
-        if (history := progress.finished(folder)) is not None:
+        text = {"text": params.text.source} if getattr(params, "text", None) else {}  # what embedded the classes
+        if (history := progress.finished(folder, **text)) is not None:
             return pd.DataFrame(history)
         run.restore(progress.last_state())
         if len(set(processes.gather(np.array([run.step])))) > 1:
@@ -107,15 +108,14 @@ def _train(params, clips, val, names, word_vectors, folder, scratch, start, live
             about = {"epoch": run.best["epoch"], "val_top1": run.best["val_top1"], "arithmetic": run.facts()}
             about |= {"vocabulary": list(run.vocabulary)} if run.vocabulary else {}
             about |= {"features": run.dim} if run.dim else {}
-            if section := getattr(params, "text", None):
-                about["text"] = section.source  # what the classes were embedded with
+            about |= text
             about |= {"clip": clips.clip.model_dump()} if clips.clip else {}  # for aurl.classify.classifier
             checkpoints.save(folder, run.best["weights"], params.model, names, run.word_vectors.shape[1], **about)
             progress.finish(folder, run.history)
     return pd.DataFrame(run.history)
 
 
-@devices.explain_out_of_memory("train.batch")
+@devices.explain_out_of_memory("train.micro_batch")
 def train_in_memory(params, clips, val, names, word_vectors, vocabulary=None):
     """Train without writing anything, and return the `Run` with the weights of its best epoch.
 
@@ -154,7 +154,7 @@ def steps(run, clips, val, asked=lambda: False, show=False):
                 raise NotFinite([clips.ids[i] for _, i in order.places(run.step)])
             drawn.set_postfix_str(f"epoch {run.epoch}/{train.epochs}, loss {means['total']:.2f}", False)
             if rate := drawn.format_dict["rate"]:  # steps per second, known after the first ones
-                means["clips_per_second"] = train.batch * rate
+                means["clips_per_second"] = train.batch * clips.count * rate
             found = None
             if run.step % order.steps == 0:
                 found = validate(run.judged, val, run.word_vectors, run.params)

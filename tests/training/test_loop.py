@@ -1,10 +1,12 @@
 """The training loop on videos of colored noise: it learns, repeats itself to the byte, and survives being killed."""
 
 import copy
+import json
 import math
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from colored import LOSS, MODEL, NAMES, WORDS, fixed, settings, videos, watched
 from errors import error_message
 from project import ROOT
 
-from aurl import UserError, losses
+from aurl import UserError, losses, models
 from aurl.project import cache, config
 from aurl.training import checkpoints, inference
 from aurl.training import loop as training
@@ -351,6 +353,26 @@ def test_a_finished_training_is_taken_over(run, written, steps):
     assert len(steps) == 12 and written("other") != written()
     again = run(settings(epochs=2), "again", scratch="run")
     assert len(steps) == 12 and written("again") == written() and again.to_csv() == first.to_csv()
+
+
+def test_a_training_that_is_taken_over_names_the_file_of_vectors_that_it_was_given(run, steps, tmp_path):
+    for folder, file in (("run", "a.bin"), ("moved", "b.bin")):
+        params = settings(epochs=1)
+        params.text = SimpleNamespace(source={"vectors": file})
+        run(params, folder, scratch="run")
+        about = json.loads((tmp_path / folder / "model.json").read_text())
+        assert about["text"]["vectors"] == file and len(steps) == 4
+
+
+@pytest.mark.parametrize("train", [training.train, training.train_in_memory])
+def test_memory_that_is_too_small_for_validation_names_the_batch_of_training(train, data, monkeypatch, tmp_path):
+    def too_small(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(models.AURL, "encode_video", too_small)
+    folders = (tmp_path / "run", tmp_path / "scratch") if train is training.train else ()
+    with pytest.raises(UserError, match=r"is too small: set train\.micro_batch to fewer videos at a time\.$"):
+        train(settings(epochs=1), *data, NAMES, WORDS, *folders)
 
 
 def changed(clips, **attributes):

@@ -105,6 +105,21 @@ def test_a_damaged_state_is_passed_over_for_the_one_before_it(run, written, data
     assert seen == {1, 2} and written() == written("whole")
 
 
+def test_damaged_states_do_not_replace_new_ones(run, written, data, tmp_path):
+    params = settings(epochs=3, save_steps=1)
+    run(params, "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(params, clips=watched(data[0], stop_in(2)))
+    for state in tmp_path.glob("scratch-run/*/state-*.pt"):
+        state.write_bytes(state.read_bytes()[:-1])
+    with pytest.raises(KeyboardInterrupt):
+        run(params, clips=watched(data[0], stop_in(1)))  # from the beginning
+    assert kept(tmp_path) == [3, 4]
+    seen = set()
+    run(params, clips=watched(data[0], lambda epoch, i: seen.add(epoch)))
+    assert seen == {1, 2} and written() == written("whole")
+
+
 @pytest.mark.parametrize("minutes, expected", [(1e-9, [6, 7]), (None, [4, 8]), (60, [4, 8])])
 def test_states_are_kept_every_so_many_minutes(run, data, tmp_path, minutes, expected):
     def stop(epoch, i):
