@@ -57,7 +57,7 @@ def decide(classes, runs, learned):
 
     Args:
         classes: the table of `aurl.evaluation.folds.read`.
-        runs: a row per training, with the columns ``study, variant, seed, top1, closeness, dispersion``.
+        runs: a row per training, with the columns ``fold, variant, seed, top1, closeness, dispersion``.
         learned: names of variants, from `learn_classes`.
 
     Returns:
@@ -65,8 +65,8 @@ def decide(classes, runs, learned):
         [-1, 1], NaN without one; ``evidence``; ``p``, corrected by Holm's method over the rows of one kind, NaN where
         there are too few trainings for a test; and ``verdict``: "holds", "refuted", "undecided" or "not tested".
     """
-    rows, confirm = [], classes[classes["study"] != EXPLORATORY]
-    explored = classes[classes["study"] == EXPLORATORY]
+    rows, confirm = [], classes[classes["fold"] != EXPLORATORY]
+    explored = classes[classes["fold"] == EXPLORATORY]
     for kind, claims in TABLES.items():
         for claim, variant, baseline in claims:
             if not folds.comparable(classes, variant, baseline):
@@ -82,7 +82,7 @@ def decide(classes, runs, learned):
                 rows.append(row | {"evidence": evidence, "p": p if tested else np.nan, "agrees": mean > 0})
             else:
                 rows.append(row | {"evidence": evidence, "p": np.nan, "agrees": False})
-    means = runs[runs["study"] != EXPLORATORY].groupby("variant")[["top1", "closeness", "dispersion"]].mean()
+    means = runs[runs["fold"] != EXPLORATORY].groupby("variant")[["top1", "closeness", "dispersion"]].mean()
     own = means[means.index.isin(learned)]
     if len(own) > 3:  # ranks need values that differ
         ranked = [claim for claim in METRICS if own[["top1", claim[1]]].nunique().min() > 1]

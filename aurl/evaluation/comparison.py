@@ -136,7 +136,7 @@ def _per_class(rows):
         own = pd.DataFrame({"class": row.labels, "top1": row.hits}).groupby("class", as_index=False).mean()
         own["class"] = np.array(row.names)[own["class"]]
         own["group"] = group_of(row.set, own["class"])
-        tables.append(own.assign(variant=row.variant, seed=row.seed, study=0))
+        tables.append(own.assign(variant=row.variant, seed=row.seed, fold=0))
     return pd.concat(tables, ignore_index=True)
 
 

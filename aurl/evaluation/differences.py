@@ -97,7 +97,7 @@ def gain(table, variant, baseline):
 
 def _paired(table, variant, baseline):
     """The rows of classes and trainings that both variants have, with ``top1`` and ``top1_baseline``."""
-    keys = ["study", "seed", "class", "group"]
+    keys = ["fold", "seed", "class", "group"]
     ours, theirs = (table.loc[table["variant"] == name, [*keys, "top1"]] for name in (variant, baseline))
     return ours.merge(theirs, on=keys, suffixes=("", "_baseline"))
 
@@ -132,4 +132,4 @@ def p_text(p):
 
 
 def _trainings(table):
-    return table["study"].astype(str) + "/" + table["seed"].astype(str)
+    return table["fold"].astype(str) + "/" + table["seed"].astype(str)

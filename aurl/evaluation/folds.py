@@ -19,24 +19,24 @@ MORE = {  # columns of trainings -> columns of the table
 }
 
 
-def read(studies, name):
+def read(files, name):
     """The accuracy of every class of the test set ``name`` in every training of a study, as one table.
 
-    ``studies`` maps a fold to the files ``classes.csv`` of its runs (`aurl.pipeline.studies`). Columns: ``variant,
-    seed, class, top1, top5``; ``study``, the fold; ``group`` of the class (`aurl.evaluation.differences.group_of`); and
-    ``chance``, the chance level among the fold's classes. Raises UserError for a file that is missing or is no such
+    ``files`` maps a fold to the files ``classes.csv`` of its runs (`aurl.pipeline.studies`). Columns: ``fold, variant,
+    seed, class, top1, top5``; ``group`` of the class (`aurl.evaluation.differences.group_of`); and ``chance``, the
+    chance level among the fold's classes. Raises UserError for a file that is missing or is no such
     table, for a training that occurs twice with a class, and for folds with different trainings.
     """
-    places = [(place, file) for place, files in studies.items() for file in files]
-    table = pd.concat([_rows(file, name).assign(study=place) for place, file in places], ignore_index=True)
-    twice = table[table.duplicated([*RUN, "class", "study"])]
+    places = [(fold, file) for fold, own in files.items() for file in own]
+    table = pd.concat([_rows(file, name).assign(fold=fold) for fold, file in places], ignore_index=True)
+    twice = table[table.duplicated([*RUN, "class", "fold"])]
     if len(twice):
         variant, seed, label = twice.iloc[0][[*RUN, "class"]]
         raise UserError(
             f"{variant} with the seed {seed} has the class {label!r} in two tables of a fold: give seeds that no other "
             "study has."
         )
-    runs = table.groupby("study")[RUN].apply(lambda own: frozenset(own.itertuples(index=False, name=None)))
+    runs = table.groupby("fold")[RUN].apply(lambda own: frozenset(own.itertuples(index=False, name=None)))
     if runs.nunique() > 1:
         raise UserError("the folds do not have the same variants and seeds: run `make ablations` for all of them.")
     return table.assign(group=group_of(name, table["class"]))

@@ -156,7 +156,7 @@ def seen_and_unseen(runs, seen, title):
     ``runs`` has a row per set and training, with ``set``, ``variant``, ``study``, ``seed`` and ``top1``; ``seen`` is
     the training set's name in ``set``.
     """
-    keys = ["variant", "study", "seed"]
+    keys = ["variant", "fold", "seed"]
     known = runs[runs["set"] == seen].set_index(keys)["top1"].rename("seen")
     tests = [name for name in runs["set"].unique() if name != seen]
     figure, axes = grid(len(tests), 2, 5.2, 4.4)

@@ -88,7 +88,7 @@ def _combine(key, test, kind, runs, variants):
     accuracy, title = folds.per_class(table, method), f"{method} on {title}, {_seeds(table)}"
     own = f"{title}: {len(accuracy)} classes"
     _save(f"{stem}-classes", evaluation.class_accuracies(accuracy.to_numpy(), list(accuracy.index), chance, own))
-    near = [_nearest_seen(runs[fold][0], test) for fold in table["study"].unique()]
+    near = [_nearest_seen(runs[fold][0], test) for fold in table["fold"].unique()]
     if all(own is not None for own in near):
         near = pd.concat(near).groupby("class", as_index=False).first().merge(accuracy.reset_index(), on="class")
         _save(f"{stem}-distance", evaluation.semantic_distance({title: near}, {title: chance}))
@@ -114,10 +114,10 @@ def _over_sets(key, combined, runs):
 
 
 def _rows(file, runs, test):
-    """The rows of the set ``test`` in the table ``file`` of all runs; the column ``study`` is the fold."""
+    """The rows of the set ``test`` in the table ``file`` of all runs; the column ``fold`` has the fold."""
     kinds = {"set": str, "variant": str, "value": str}  # text, as parameters have values of different types
     parts = [
-        pd.read_csv(paths.STUDIES / name / file, dtype=kinds).assign(study=fold)
+        pd.read_csv(paths.STUDIES / name / file, dtype=kinds).assign(fold=fold)
         for fold, own in runs.items()
         for name in own
     ]
@@ -127,12 +127,12 @@ def _rows(file, runs, test):
 
 def _confirming(table):
     """The rows of the confirmatory folds, or all where there is only the exploratory one."""
-    own = table[table["study"] != claims.EXPLORATORY]
+    own = table[table["fold"] != claims.EXPLORATORY]
     return own if len(own) else table
 
 
 def _among(table):
-    numbers = sorted(table["study"].unique())
+    numbers = sorted(table["fold"].unique())
     return f"fold{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 

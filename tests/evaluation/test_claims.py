@@ -16,12 +16,12 @@ def trained(accuracy, seeds=8, classes=40, folds=4, first=1):
     """The tables of ``accuracy(variant)``, which is each variant's mean, with noise over classes and seeds."""
     rng = np.random.default_rng(0)
     rows = [
-        {"study": i % folds + first, "variant": v, "seed": s, "class": f"c{i}", "top1": mean + rng.normal(0, 0.05)}
+        {"fold": i % folds + first, "variant": v, "seed": s, "class": f"c{i}", "top1": mean + rng.normal(0, 0.05)}
         for v, mean in accuracy.items() for s in range(seeds) for i in range(classes)
     ]  # fmt: skip
     table = pd.DataFrame(rows).assign(chance=0.1)
     table["group"] = table["class"]
-    runs = table.groupby(["study", "variant", "seed"])["top1"].mean().reset_index()
+    runs = table.groupby(["fold", "variant", "seed"])["top1"].mean().reset_index()
     return table, runs.assign(dispersion=runs["top1"] ** 2, closeness=rng.uniform(size=len(runs)))
 
 
@@ -53,7 +53,7 @@ def test_for_against_and_undecided():
 
 def test_the_fold_that_was_explored_stands_beside_the_verdict_and_does_not_decide():
     table, runs = trained({"aurl": 0.6, "e2e": 0.3}, folds=5, first=0)
-    other = table["study"] != claims.EXPLORATORY
+    other = table["fold"] != claims.EXPLORATORY
     table.loc[~other & (table["variant"] == "e2e"), "top1"] = 0.9
     found, alone = claims.decide(table, runs, {"aurl"}), claims.decide(table[other], runs, {"aurl"})
     assert verdicts(found) == {"AURL beats E2E": "holds"} and found["before"].item() == pytest.approx(-0.3, abs=0.05)
@@ -70,7 +70,7 @@ def test_too_few_trainings_are_not_a_test():
     assert verdicts(found) == {"AURL beats E2E": "not tested"}
     assert found["evidence"].item().endswith("(too few trainings)")
     table, runs = trained({"aurl": 0.6, "e2e": 0.3, "visual_centers": 0.6})
-    few = (table["variant"] == "visual_centers") & ((table["study"] != 1) | (table["seed"] != 0))
+    few = (table["variant"] == "visual_centers") & ((table["fold"] != 1) | (table["seed"] != 0))
     text = claims.markdown(claims.decide(table[~few], runs, {"aurl"}))
     assert "1 holds (AURL beats E2E), none is refuted, 0 are undecided, and 1 is not tested." in text
 

@@ -93,7 +93,7 @@ def test_verdicts_are_those_of_the_one_inference():
     ends = ["below.", "undecided.", "above.", "undecided."]
     assert [own.rpartition(", ")[2] for own in sentences] == ends
     table = pd.concat(
-        pd.DataFrame({"class": row.labels, "top1": row.hits, "variant": row.variant, "seed": row.seed, "study": 0})
+        pd.DataFrame({"class": row.labels, "top1": row.hits, "variant": row.variant, "seed": row.seed, "fold": 0})
         for row in first.itertuples()
     ).assign(group=lambda table: table["class"])
     own = differences.differences(table, [("e2e", "aurl"), ("frozen", "aurl"), ("both", "aurl")]).iloc[0]

@@ -103,7 +103,7 @@ def table(rng, **effects):
             pd.DataFrame(
                 {
                     "variant": variant,
-                    "study": classes // CLASSES,
+                    "fold": classes // CLASSES,
                     "seed": trainings % SEEDS,
                     "class": [f"c{c}" for c in classes],
                     "group": classes,
@@ -150,7 +150,7 @@ def test_gain_is_the_ratio_of_means_and_its_interval_that_of_a_bootstrap_over_cl
     rng, classes = np.random.default_rng(0), np.arange(400)
     accuracy = {"aurl": rng.uniform(0.3, 0.7, 400), "e2e": rng.uniform(0.1, 0.3, 400)}
     table = pd.concat(
-        pd.DataFrame({"variant": name, "study": 1, "seed": seed, "class": classes, "group": classes, "top1": own})
+        pd.DataFrame({"variant": name, "fold": 1, "seed": seed, "class": classes, "group": classes, "top1": own})
         for name, own in accuracy.items()
         for seed in range(3)
     )
