@@ -86,8 +86,8 @@ class Attributes(nn.Module):
 class Relation(nn.Module):
     """A learned score of a video and a class, in place of their cosine: (N, K, D), (C, D) -> (N, C) in [-1, 1].
 
-    Each class attends to the video's K segments that are most similar to it. Two layers then score the elementwise
-    product of the attended segment and the class. After TARN, in our reading (docs/rivals.md).
+    Each class attends over the video's K segments; more similar segments weigh more. Two layers then score the
+    elementwise product of the attended segment and the class. After TARN, in our reading (docs/rivals.md).
     """
 
     def __init__(self, dim: int, hidden: int) -> None:

@@ -9,6 +9,7 @@ resident size, minus the size with the inputs ready. Time is the median of five 
 pipeline, a process keeps freed memory; otherwise the system's allocation would dominate the time.
 """
 
+import argparse
 import json
 import os
 import re
@@ -130,4 +131,5 @@ if __name__ == "__main__":
         mode, synthetic, classes = sys.argv[1:]
         print(json.dumps(measure(mode, int(synthetic) or None, int(classes))))
     else:
+        argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
         main()

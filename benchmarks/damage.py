@@ -9,6 +9,7 @@ are overwritten at random or by zeros, packets are left out, or the file is cut.
 differs from every original picture by more than 3 of 255 gray levels on average.
 """
 
+import argparse
 import io
 import random
 import tempfile
@@ -265,9 +266,7 @@ def summary(table):
             "undetected without the check": rows["unlike_without_check"].sum(),
         })  # fmt: skip
 
-    found = (
-        table.groupby(table["file"].map(group)).apply(counts, include_groups=False).reindex(GROUPS).fillna(0).fillna(0)
-    )
+    found = table.groupby(table["file"].map(group)).apply(counts, include_groups=False).reindex(GROUPS).fillna(0)
     found.loc["**all**"] = found.sum()
     return found.astype(int).rename_axis("codec")
 
@@ -284,4 +283,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     main()

@@ -23,6 +23,7 @@ do not lengthen. Files are in the system's cache. Every way ends in (16, 112, 11
 torchcodec are checked to show the same frames.
 """
 
+import argparse
 import io
 import pickle
 import sys
@@ -304,4 +305,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     main()

@@ -6,6 +6,7 @@ writes reports/tables/installation.csv. uv looks up the files of the locked pack
 here counts, or the source if there is none.
 """
 
+import argparse
 import subprocess
 import sys
 import tomllib
@@ -52,4 +53,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     main()

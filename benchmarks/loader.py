@@ -13,6 +13,7 @@ normalization, which the device does. All settings take turns, and the median co
 and their digests have been compared, as after the first epoch.
 """
 
+import argparse
 import math
 import os
 import sys
@@ -143,4 +144,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     main()

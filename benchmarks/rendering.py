@@ -7,6 +7,7 @@ and to encode a video. The remaining time reads each file back for its row of th
 every test class; drawing and encoding are timed on every seventh.
 """
 
+import argparse
 import os
 import tempfile
 import time
@@ -50,4 +51,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     main()

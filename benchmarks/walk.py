@@ -7,6 +7,7 @@ other, in one clone of the last commit: about an hour on two cores. Trainings th
 not repeated. The page is written only if all succeed.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -55,4 +56,5 @@ def run(command, folder):
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     main()

@@ -227,7 +227,7 @@ def decode_once(manifest, size, name, limit_gb):
         return None
     videos = manifest[["digest", "first", "frames"]].values.tolist()
     key = cache.key_of(videos=videos, size=size, resize=int(RESIZE), decoder=av.__version__)
-    # The key in the name keeps frames and note together when several processes write.
+    # The key is in the file's name, so that a note never describes the frames of another run.
     file = FRAMES / f"{name}-{size}-{key[:12]}.npy"
     try:
         with locked(file.parent):  # a concurrent run waits and uses the same file

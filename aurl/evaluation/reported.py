@@ -1,7 +1,7 @@
 """Our accuracies and those that others report, with the pre-training data of each encoder.
 
-``reported.csv`` has the numbers of others, in percent, with their sources. Its column ``figure`` names
-our metric with the same protocol; it is empty where the source does not state the protocol.
+``reported.csv`` has the numbers of others, in percent, with their sources. Its column ``figure`` names our metric with
+the same protocol; it is empty where the source does not state the protocol.
 """
 
 from pathlib import Path

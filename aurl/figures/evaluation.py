@@ -112,8 +112,7 @@ def class_accuracies(accuracy, names, chance, title):
     """A bar per class, best first, beside chance level; a class without videos comes last and has no bar.
 
     With more than `MAX_NAMES` classes, those without videos are left out. If more than `MAX_NAMES` remain, bars show
-    the `ENDS` best and worst, and a histogram shows all.
-    ``accuracy`` (C,) in [0, 1] is NaN for a class without videos.
+    the `ENDS` best and worst, and a histogram shows all. ``accuracy`` (C,) in [0, 1] is NaN for a class without videos.
     """
     order = np.argsort(-accuracy, kind="stable")
     if len(names) > MAX_NAMES:
@@ -184,8 +183,8 @@ def _correlation(table):
 def class_vectors(names, unseen, vectors, learned, title):
     """Classes before and after learning: two maps, and the cosines between any two classes.
 
-    Both maps show the first two principal components of unit vectors. Both name the pairs
-    of classes that are nearest in either space, and join each pair by a line.
+    Both maps show the first two principal components of unit vectors. Both name the pairs of classes that are nearest
+    in either space, and join each pair by a line.
 
     Args:
         names: C class names.

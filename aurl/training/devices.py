@@ -2,8 +2,8 @@
 
 ``compute.precision: auto`` and ``compute.channels_last: auto`` are decided by timing a few training steps of the model
 at hand, because the faster choice depends on the processor, the size of clips and the width of the network. On CUDA,
-``compute.compile: auto`` is timed, too; elsewhere it means no. Decisions are kept in ``build/cache``, so that later
-runs on the same machine have the same arithmetic, and recorded in every checkpoint's ``model.json``.
+``compute.compile: auto`` is timed, too; elsewhere it means ``never``. Decisions are kept in ``build/cache``, so that
+later runs on the same machine have the same arithmetic, and recorded in every checkpoint's ``model.json``.
 """
 
 import copy

@@ -28,7 +28,7 @@ UNRELATED = (*cache.NAMES_GIVEN, "aurl.training.checkpoints")  # code that chang
 
 
 class SpreadClips(Clips):
-    """`Clips` whose frames are spread over their segment, with the largest stride that fits."""
+    """`Clips` whose T frames are spread over their segment of L frames: the stride is L // T, at least 1."""
 
     def item(self, epoch, i):
         stride = max(1, self.segments[i][1] // (self.count * self.clip.frames))

@@ -33,7 +33,7 @@ from aurl.training.curves import Watch
 from aurl.training.inference import encode, encode_classes, mean_over_segments, similarity, to_device
 
 SECTIONS = ("model", "loss", "generator", "train")  # sections of params.yaml that determine the weights
-# Parameters of ``train`` that do not determine them.
+# Parameters of ``train`` that do not change the weights.
 IGNORED = {"processes", "nodes", "rendezvous", "save_minutes", "save_steps", "log_every"}
 
 

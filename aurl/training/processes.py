@@ -32,8 +32,8 @@ def run_in_processes(function, *arguments, processes=1, nodes=1, rendezvous=None
     """Call ``function(*arguments)`` in several processes at once, and return the result of the first.
 
     A single process, or a process that the user started by ``torchrun``, calls the function directly. On several
-    machines, call this on each of them. Machines without the first process get None, and
-    so do the other processes of ``torchrun``.
+    machines, call this on each of them. Machines without the first process get None, and so do the other processes of
+    ``torchrun``.
 
     Args:
         function: must be importable.

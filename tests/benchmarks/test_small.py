@@ -1,5 +1,6 @@
 """Every benchmark of one table, at a tiny size, writes all of its rows; `conftest` gives it a folder of its own."""
 
+import runpy
 import shutil
 import sys
 import sysconfig
@@ -118,3 +119,13 @@ def test_embeddings_have_the_committed_names_and_the_same_bytes_every_time(bench
     length = len("an orange duck")
     expected = np.array([length, 1]) / np.hypot(length, 1)
     np.testing.assert_allclose(found.embed(["orange duck"])[0], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_help_measures_nothing(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [path.name, "--help"])
+    monkeypatch.syspath_prepend(path.parent)  # as for a script
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith("usage: ") and not list(tmp_path.iterdir())

@@ -1,8 +1,8 @@
 """The readers of data sets on disk; a parameter file chooses them by name.
 
-Each is one function ``read(root, classes=None, split=None, lists=...)``, with ``annotations`` too if separate files
-label the videos of the data set. A reader lists folders and opens only those files. It returns a table with one row for
-each video, or segment of a video, sorted by ``id``:
+`aurl.data.prepare.READERS` maps their names to functions ``read(root, classes=..., split=..., lists=...)``, with
+``annotations`` too if separate files label the videos of the data set. A reader lists folders and opens only those
+files. It returns a table with one row for each video, or segment of a video, sorted by ``id``:
 
 ``id``      unique and the same wherever ``root`` lies: the path relative to it, without extension
 ``path``    the file

@@ -30,8 +30,7 @@ class Listing:
 
     ``top`` is the `Folder` of ``root``, and ``skipped`` a set of unusable paths, each with its reason. Files with other
     extensions are counted, hidden files are not. Names that are not UTF-8 are skipped unless ``any_name`` is set,
-    because no table can hold them.
-    Raises UserError if ``root`` is not a folder.
+    because no table can hold them. Raises UserError if ``root`` is not a folder.
     """
 
     def __init__(self, root, expected, ignored=r"__MACOSX", any_name=False):

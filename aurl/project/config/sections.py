@@ -40,7 +40,7 @@ def _name(kind, pattern, rule):
 
 Value = TypeVar("Value")
 Distinct = Annotated[list[Value], Field(min_length=1), AfterValidator(unique)]
-LARGEST = 10**9  # larger counts would overflow somewhere
+LARGEST = 10**9  # so that products of counts stay below the largest integer
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 Several = Annotated[int, Field(ge=2, le=LARGEST)]
 Side = Annotated[int, Field(ge=16, le=LARGEST)]  # pixels
