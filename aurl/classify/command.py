@@ -15,8 +15,8 @@ from aurl import UserError
 from aurl.classify import features, released
 from aurl.classify.classifier import Classifier, plain
 from aurl.data import names
-from aurl.evaluation import protocols
 from aurl.project import config, paths
+from aurl.project.files import to_csv
 
 
 def read_classes(text):
@@ -59,7 +59,7 @@ def run(options):
         print(json.dumps(table.astype(object).where(table.notna(), None).to_dict("records"), indent=1))
     elif options.csv:
         safe = table.assign(**{name: table[name].map(plain) for name in ("video", "class")})
-        print(protocols.to_csv(safe), end="")
+        print(to_csv(safe), end="")
     elif len(table):
         print(text_table(table), end="")
     return 1 if broken else 0

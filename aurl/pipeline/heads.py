@@ -65,7 +65,7 @@ def run():
     inputs = {
         "code": cache.code_digest("aurl.pipeline.heads"),
         "versions": {name: version(name) for name in ("numpy", "torch")},
-        "processor": devices.processor(),
+        "processor": devices.processor(devices.best_device()),
         "classes": hashlib.sha256(paths.CLASS_VECTORS.read_bytes()).hexdigest(),
         "features": {name: hashlib.sha256(paths.heads(name).read_bytes()).hexdigest() for name in sets},
     }
