@@ -184,8 +184,8 @@ def _places(file):
         Path(places[-1]).mkdir(parents=True, exist_ok=True)  # so that the workspace can fill it
     for about in params.data.datasets.values():
         annotations = [about.annotations] if isinstance(about.annotations, str) else about.annotations or []
-        places += [about.root, *annotations, about.test_lists or about.root]
-        places += [about.classes] if isinstance(about.classes, str) else []
+        places += [about.root, *annotations]
+        places += [own for own in (about.classes, about.test_lists) if isinstance(own, str)]
         if about.reader == config.FEATURES:
             beside = Path(about.root).with_suffix(".csv"), Path(about.root).with_name("att_splits.mat")
             places += [str(path) for path in beside if path.is_file()]

@@ -28,11 +28,7 @@ from aurl.project.paths import CACHE
 PACKAGE = __name__.partition(".")[0]
 ROOT = Path(__file__).parents[2]  # the folder that holds the package
 NO_NUMBERS = (PACKAGE, f"{PACKAGE}.project.", f"{PACKAGE}.training.curves")  # modules that change no result
-NAMES_GIVEN = (
-    *NO_NUMBERS,
-    f"{PACKAGE}.text.",
-    f"{PACKAGE}.data.names.",
-)  # for keys with class names and vectors
+NAMES_GIVEN = (*NO_NUMBERS, f"{PACKAGE}.text.", f"{PACKAGE}.data.names.")  # where a key has names and vectors
 
 
 def key_of(**inputs):
