@@ -85,6 +85,16 @@ def verdict():
     )
 
 
+def gains():
+    """The relative gain of `aurl` over `e2e` on each test set of the study, and the paper's."""
+    rows = [
+        [f"`{row.set}`", f"{100 * row.mean:.0f} ({100 * row.low:.0f} to {100 * row.high:.0f})"]
+        for row in frame(f"{STUDY}/gains.csv").itertuples()
+    ]
+    rows += [[f"{name.upper()}, the paper", f"{100 * gain:.1f}"] for name, gain in reported.GAINS.items()]
+    return markdown_table(["test set", "relative gain, % (95 %)"], rows)
+
+
 def installation():
     """The downloads and the disk space of the environment."""
     size = frame("reports/tables/installation.csv").set_index("what")["gb"]
@@ -190,7 +200,7 @@ def cost():
     return markdown_table(["item", "cost", "source"], rows)
 
 
-MADE_HERE = summary, verdict, installation, settings, model, cost, beside_others
+MADE_HERE = summary, verdict, gains, installation, settings, model, cost, beside_others
 TABLES = {f"{function.__name__}()": function for function in MADE_HERE}
 
 
