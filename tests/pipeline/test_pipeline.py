@@ -22,7 +22,7 @@ from aurl.project import config, paths
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 SMOKE = {
-    "verbs": {"size": 16, "frames": 8, "videos": 1, "val_videos": 1, "test_videos": 1},
+    "verbs": {"size": 16, "frames": 8, "videos": 2, "val_videos": 1, "test_videos": 1},
     "clip": {"frames": 4, "stride": 2, "size": 16}, "model": {"width": 4, "hidden": 8, "word_hidden": 8, "dim": 8},
     "train": {"epochs": 2, "batch": 16}, "evaluate": {"bootstrap": 100},
     "text": {"embeddings": "data/embeddings/all-minilm-l6-v2.npz"},  # word vectors are in test_paper.py
