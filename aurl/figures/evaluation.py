@@ -146,8 +146,8 @@ def class_accuracies(accuracy, names, chance, title):
     return figure
 
 
-def semantic_distance(tables, chances):
-    """Accuracy of every unseen class against the distance of its word vector to the nearest seen class.
+def semantic_distance(tables, chances, vector="word vector"):
+    """Accuracy of every unseen class against the distance of its ``vector`` to the nearest seen class.
 
     The four best, two nearest and two farthest classes are named, each with its nearest seen class. ``tables`` maps
     a title to a table of `aurl.evaluation.protocols.semantic_distance`; ``chances`` maps it to chance level.
@@ -160,7 +160,7 @@ def semantic_distance(tables, chances):
                 color=CHANCE["color"], fontsize=9)  # fmt: skip
         ax.yaxis.set_major_formatter(PercentFormatter(1))
         ax.set_title(f"{name}\n{_correlation(table)}", parse_math=False)
-        ax.set_xlabel("cosine distance of the word vector to the nearest seen class")
+        ax.set_xlabel(f"cosine distance of the {vector} to the nearest seen class")
         ax.margins(0.12)
     axes[0].set_ylabel("zero-shot top-1 of the class")
     lay_out(figure)

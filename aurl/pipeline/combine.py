@@ -91,7 +91,9 @@ def _combine(key, test, kind, runs, variants):
     near = [_nearest_seen(runs[fold][0], test) for fold in table["fold"].unique()]
     if all(own is not None for own in near):
         near = pd.concat(near).groupby("class", as_index=False).first().merge(accuracy.reset_index(), on="class")
-        _save(f"{stem}-distance", evaluation.semantic_distance({title: near}, {title: chance}))
+        source = config.study(runs[table["fold"].iloc[0]][0])["text"]
+        vector = "class vector" if source["embeddings"] or source["encoder"] else "word vector"
+        _save(f"{stem}-distance", evaluation.semantic_distance({title: near}, {title: chance}, vector))
     return table
 
 

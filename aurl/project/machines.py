@@ -10,7 +10,7 @@ from pathlib import Path
 from aurl import UserError
 
 DRIVERS = ("nvidia[0-9]*", "kfd", "dxg")  # in /dev: of NVIDIA, of AMD, and of both under WSL
-PORT = 29400  # the first of a thousand ports, of which a job's number chooses one
+PORT = 29400  # a job's number, modulo 1000, is added
 
 
 def accelerators():

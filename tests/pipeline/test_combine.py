@@ -144,9 +144,17 @@ def test_accuracy_is_set_against_the_distance_to_the_nearest_seen_class(project,
         rows = [row | {"top1": accuracy[row["class"]], "top5": 1.0} for row in rows]
         pd.DataFrame(rows).to_csv(project / f"reports/studies/own-{k}/classes.csv", index=False)
     draw = combine.evaluation.semantic_distance
-    monkeypatch.setattr(combine.evaluation, "semantic_distance", lambda *given: shown.append(given[0]) or draw(*given))
+    kinds = []
+
+    def drawn(tables, chances, kind):
+        shown.append(tables)
+        kinds.append(kind)
+        return draw(tables, chances, kind)
+
+    monkeypatch.setattr(combine.evaluation, "semantic_distance", drawn)
     combine.combine_folds()
     assert (project / "reports/studies/own/verbs-unseen-distance.png").stat().st_size > 1000
+    assert kinds == ["word vector"]
     table = shown[0]["aurl on verbs-unseen, folds 1, 2, 1 seed"].set_index("class")
     assert table["top1"].to_dict() == pytest.approx(accuracy) and table["distance"].between(overlap, 1).all()
     vectors = WordVectors.load(config.load().text.vectors)
